@@ -1,0 +1,118 @@
+/*
+ * codec: any Kafka message, at any version: bytes ⇄ struct ⇄ JSON.
+ *
+ * A message is described by rows (schema/NN_name.def), from which the
+ * preprocessor makes its C struct (messages.h), its descriptor and the
+ * registry. One engine works from the descriptor; there is no code per
+ * message.
+ *
+ *   bytes ──kf_decode──▶ struct kf_fetch_response ──kf_to_json──▶ text
+ *   bytes ◀──kf_encode── struct kf_fetch_response ◀─kf_from_json── text
+ *
+ * Every function here is pure and thread-safe as long as two threads don't
+ * share an arena, a writer or a message.
+ */
+#ifndef KAFIBER_CODEC_H
+#define KAFIBER_CODEC_H
+
+#include <kafiber/alloc.h>
+#include <kafiber/error.h>
+#include <kafiber/types.h>
+
+KF_BEGIN_DECLS
+
+/* One message's descriptor: `kf_schema_of_metadata_request`, declared in messages.h. */
+typedef struct kf_schema kf_schema;
+
+/* "MetadataRequest", as Kafka's specification spells it; NULL where there is none. */
+KF_API const kf_schema *kf_schema_find(const char *name);
+KF_API const kf_schema *kf_schema_request(int16_t api_key);
+KF_API const kf_schema *kf_schema_response(int16_t api_key);
+
+KF_API const char *kf_schema_name(const kf_schema *schema);
+KF_API int16_t kf_schema_api_key(const kf_schema *schema); /* -1: not a request or response */
+KF_API int16_t kf_schema_min_version(const kf_schema *schema);
+KF_API int16_t kf_schema_max_version(const kf_schema *schema);
+KF_API bool kf_schema_is_flexible(const kf_schema *schema, int16_t version); /* KIP-482 */
+KF_API size_t kf_schema_struct_size(const kf_schema *schema); /* bytes of the C struct */
+
+/*
+ * Memory of decoded messages: grows by chunks, freed all at once. `limit`
+ * caps what it may hold in bytes (0: no cap); beyond it a decode fails with
+ * KF_ERR_MESSAGE_TOO_COMPLEX. One thread at a time.
+ */
+typedef struct kf_arena {
+    const kf_allocator *alloc;
+    struct kf_arena_chunk *chunks;
+    size_t limit; /* bytes */
+    size_t held;  /* bytes, all chunks */
+} kf_arena;
+
+KF_API void kf_arena_init(kf_arena *arena, const kf_allocator *alloc, size_t limit);
+/* Zeroed memory aligned for any type; NULL when out of memory or over the limit. */
+KF_API void *kf_arena_alloc(kf_arena *arena, size_t size);
+/* Forgets everything; may keep one chunk for the next message. */
+KF_API void kf_arena_reset(kf_arena *arena);
+KF_API void kf_arena_free(kf_arena *arena);
+
+/*
+ * Bytes being written, with a sticky error: write straight through, look at
+ * `err` once at the end. Large `records` are kept as borrowed segments where
+ * `splice` is set, and must then outlive the writer's use.
+ */
+typedef struct kf_writer {
+    const kf_allocator *alloc;
+    uint8_t *bytes; /* owned bytes, without the segments */
+    size_t used;
+    size_t capacity;
+    struct kf_segment *segments; /* borrowed bytes and where they go, in order */
+    size_t segment_count;
+    size_t segment_capacity;
+    size_t total; /* bytes in all: owned and borrowed */
+    bool splice;
+    kf_err err;
+} kf_writer;
+
+/* Borrowed bytes that stand after the first `at` owned bytes. */
+struct kf_segment {
+    size_t at;
+    kf_bytes bytes;
+};
+
+KF_API void kf_writer_init(kf_writer *writer, const kf_allocator *alloc);
+KF_API void kf_writer_reset(kf_writer *writer); /* keeps the memory */
+KF_API void kf_writer_free(kf_writer *writer);
+KF_API void kf_writer_put(kf_writer *writer, const void *bytes, size_t size);
+
+/* Sets every field to its default (0, "", empty, or what the rows say). */
+KF_API void kf_reset(const kf_schema *schema, void *message);
+
+/*
+ * Decodes all of `bytes`; bytes left over are KF_ERR_TRAILING_BYTES. Strings,
+ * bytes and records borrow from `bytes`; arrays and unknown tags live in the
+ * arena. `message` is overwritten. Negative errors only.
+ */
+KF_API kf_err kf_decode(const kf_schema *schema, int16_t version, const void *bytes, size_t size,
+                        kf_arena *arena, void *message);
+/* The same for a message that is followed by others: *used says how much it took. */
+KF_API kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const void *bytes,
+                               size_t size, kf_arena *arena, void *message, size_t *used);
+
+/*
+ * Appends the message. A field that the version lacks must be at its default
+ * unless its row says IGNORABLE (else KF_ERR_FIELD_NOT_IN_VERSION); null where
+ * the version does not allow it is KF_ERR_NULL_FIELD. After an error the
+ * writer's contents are undefined.
+ */
+KF_API kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message,
+                        kf_writer *writer);
+
+/* JSON in the form of Kafka's own converters; see docs/codec.md for the two departures. */
+KF_API kf_err kf_to_json(const kf_schema *schema, int16_t version, const void *message,
+                         kf_writer *text);
+KF_API kf_err kf_from_json(const kf_schema *schema, int16_t version, const char *text, size_t size,
+                           kf_arena *arena, void *message, kf_error *error);
+
+KF_END_DECLS
+
+#endif

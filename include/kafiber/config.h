@@ -1,0 +1,45 @@
+/*
+ * config: settings by Kafka's own property names.
+ *
+ * One table (config.def) says of each key its type, default, range, a line
+ * of documentation, and what we do with it: honour it, ignore it with a
+ * word, or refuse it and say what to use instead. docs/configuration.md is
+ * printed from the same table.
+ */
+#ifndef KAFIBER_CONFIG_H
+#define KAFIBER_CONFIG_H
+
+#include <kafiber/alloc.h>
+#include <kafiber/error.h>
+#include <kafiber/log.h>
+
+KF_BEGIN_DECLS
+
+typedef struct kf_config kf_config;
+
+/* NULL only when out of memory. `alloc` NULL: kf_default_allocator. */
+KF_API kf_config *kf_config_new(const kf_allocator *alloc);
+KF_API kf_config *kf_config_copy(const kf_config *config);
+KF_API void kf_config_free(kf_config *config);
+
+/*
+ * Sets one key. KF_ERR_CONFIG with a sentence (nearest name, allowed values)
+ * for an unknown key, a wrong type, a value out of range, or a key we refuse.
+ */
+KF_API kf_err kf_config_set(kf_config *config, const char *key, const char *value,
+                            kf_error *error);
+/* A .properties file as java.util.Properties reads it; errors name file and line. */
+KF_API kf_err kf_config_load(kf_config *config, const char *path, kf_error *error);
+/* The same from memory; `name` stands for the file in errors. */
+KF_API kf_err kf_config_parse(kf_config *config, const char *text, size_t size, const char *name,
+                              kf_error *error);
+
+/* The value as set or by default, as text; NULL for an unknown key. Secrets print as "[hidden]". */
+KF_API const char *kf_config_get(const kf_config *config, const char *key);
+
+/* Where events go and from which level on; NULL: stderr. */
+KF_API void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *context);
+
+KF_END_DECLS
+
+#endif

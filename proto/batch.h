@@ -1,0 +1,147 @@
+/*
+ * batch: record batches (magic 2; magic 0 and 1 read-only), by hand and
+ * straight-line.
+ *
+ *     records field ──kf__batch_peek──▶ header ──kf__batch_open──▶ payload
+ *                                             ──kf__records_next──▶ record
+ *
+ * A batch is looked at three times: its header when the Fetch response
+ * arrives (I/O thread, no payload touched), its checksum and payload when a
+ * fiber starts it, each record as it is handled. No function here allocates
+ * but kf__batch_open where a batch is compressed.
+ */
+#ifndef KF_PROTO_BATCH_H
+#define KF_PROTO_BATCH_H
+
+#include "proto/compress.h"
+#include <kafiber/error.h>
+#include <kafiber/message.h>
+#include <kafiber/types.h>
+
+enum {
+    KF__BATCH_OVERHEAD = 12,     /* base offset and length: what precedes the counted bytes */
+    KF__BATCH_HEADER_BYTES = 61, /* of a magic 2 batch, with the overhead */
+};
+
+/* A batch's header. Borrows the bytes. */
+struct kf__batch {
+    const uint8_t *bytes; /* the whole batch, from its base offset on */
+    size_t size;          /* in bytes, overhead included */
+    int64_t base_offset;
+    int64_t last_offset;  /* magic 2: of the batch, even where compaction took the record */
+    int64_t base_timestamp;
+    int64_t max_timestamp;
+    int64_t producer_id;  /* -1: none */
+    int32_t leader_epoch; /* -1: unknown */
+    int32_t base_sequence;
+    int32_t record_count; /* magic 0 and 1: -1, not known before opening */
+    int16_t producer_epoch;
+    int8_t magic;
+    enum kf_codec codec;
+    kf_timestamp_type timestamp_type;
+    bool transactional;
+    bool control;
+    bool delete_horizon;
+};
+
+/*
+ * Reads the header of the first batch. KF_ERR_TRUNCATED: the bytes end before
+ * the batch does (a Fetch response's last batch may); KF_ERR_BAD_MAGIC,
+ * KF_ERR_BAD_BATCH: it can't be trusted, nor can what follows.
+ */
+kf_err kf__batch_peek(const uint8_t *bytes, size_t size, struct kf__batch *batch);
+
+/* KF_ERR_BAD_CRC where the checksum differs (magic 2: CRC-32C; 0 and 1: CRC-32). */
+kf_err kf__batch_check(const struct kf__batch *batch);
+
+/* One record; offset and timestamp absolute. Views borrow from the payload. */
+struct kf__record {
+    int64_t offset;
+    int64_t timestamp;
+    kf_bytes key;
+    kf_bytes value;
+    kf_bytes headers; /* the encoded headers, without their count */
+    int32_t header_count;
+};
+
+/* Where a walk over a batch's records stands; plain data, may be kept and resumed. */
+struct kf__records {
+    const uint8_t *at;
+    const uint8_t *end;
+    int64_t base_offset;
+    int64_t base_timestamp;
+    int64_t append_timestamp; /* used for all records where the type is LOG_APPEND */
+    int32_t remaining;        /* records; magic 0 and 1: -1, until the bytes end */
+    int8_t magic;
+    bool log_append;
+};
+
+/*
+ * Decompresses where needed and starts the walk. `into` receives the
+ * decompressed bytes (kept by the caller as long as the records are used) and
+ * is left alone where the batch is not compressed. `limit` caps the
+ * decompressed size in bytes: KF_ERR_BATCH_TOO_LARGE.
+ */
+kf_err kf__batch_open(const struct kf__batch *batch, struct kf__codecs *codecs,
+                      struct kf__buffer *into, size_t limit, struct kf__records *records);
+
+/*
+ * The next record; KF_OK and *more false after the last. KF_ERR_BAD_BATCH: a
+ * length points beyond the batch, or bytes or records are missing. Inlined
+ * fast path for magic 2.
+ */
+kf_err kf__records_next(struct kf__records *records, struct kf__record *record, bool *more);
+
+/* A control batch's one record: its type (0 abort, 1 commit, …). */
+kf_err kf__control_type(const struct kf__record *record, int16_t *type);
+
+/* Walks encoded headers: *at is 0 at first. KF_OK and *more false after the last. */
+kf_err kf__headers_next(kf_bytes headers, int32_t count, size_t *at, kf_header *header, bool *more);
+
+/* ---- writing (magic 2) ---- */
+
+/* What a batch under construction needs to know beyond its records. */
+struct kf__batch_options {
+    enum kf_codec codec;
+    int level; /* compression level; 0: the codec's default */
+    int64_t producer_id;
+    int16_t producer_epoch;
+    int32_t base_sequence;
+    int32_t leader_epoch;
+    bool transactional;
+    bool control;
+    kf_timestamp_type timestamp_type;
+};
+
+/* Collects records in wire form; offsets count from base_offset. */
+struct kf__batch_builder {
+    const kf_allocator *alloc;
+    uint8_t *bytes; /* room for the header, then records */
+    size_t used;
+    size_t capacity;
+    int64_t base_offset;
+    int64_t base_timestamp; /* of the first record */
+    int64_t max_timestamp;
+    int64_t last_offset_delta;
+    int32_t record_count;
+};
+
+void kf__batch_builder_init(struct kf__batch_builder *builder, const kf_allocator *alloc,
+                            int64_t base_offset);
+void kf__batch_builder_free(struct kf__batch_builder *builder);
+/* `headers` in order; the next offset is the last one's plus one. */
+kf_err kf__batch_builder_add(struct kf__batch_builder *builder, int64_t timestamp, kf_bytes key,
+                             kf_bytes value, const kf_header *headers, size_t header_count);
+/* The same at a given offset, greater than the last (compacted logs, tests). */
+kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offset,
+                                int64_t timestamp, kf_bytes key, kf_bytes value,
+                                const kf_header *headers, size_t header_count);
+/* The finished batch, checksum and all, appended to `out`. The builder is reset for another one. */
+kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
+                                const struct kf__batch_options *options,
+                                struct kf__codecs *codecs, struct kf__buffer *out);
+/* Writes a new base offset or leader epoch into a finished batch: outside the checksum. */
+void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset);
+void kf__batch_set_leader_epoch(uint8_t *batch, int32_t leader_epoch);
+
+#endif
