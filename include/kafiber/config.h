@@ -26,8 +26,7 @@ KF_API void kf_config_free(kf_config *config);
  * Sets one key. KF_ERR_CONFIG with a sentence (nearest name, allowed values)
  * for an unknown key, a wrong type, a value out of range, or a key we refuse.
  */
-KF_API kf_err kf_config_set(kf_config *config, const char *key, const char *value,
-                            kf_error *error);
+KF_API kf_err kf_config_set(kf_config *config, const char *key, const char *value, kf_error *error);
 /* A .properties file as java.util.Properties reads it; errors name file and line. */
 KF_API kf_err kf_config_load(kf_config *config, const char *path, kf_error *error);
 /* The same from memory; `name` stands for the file in errors. */
