@@ -66,9 +66,8 @@ static kf_err stream_out(struct kf__codecs *codecs, kf_bytes in, size_t limit,
     size_t start = out->used;
     ZSTD_DCtx *context = codecs->zstd_decode;
     ZSTD_inBuffer source = {in.data, in.size, 0};
-    size_t hint = 1;
-    bool more_may_come = true;
-    while (source.pos < source.size || more_may_come) {
+    size_t hint = 1; /* 0: a frame is complete, nothing is held back */
+    while (source.pos < source.size || hint != 0) {
         uint8_t beyond;
         size_t room;
         kf_err err = kf__buffer_grow_within(out, start, MIN_ROOM, limit, &room);
@@ -84,11 +83,10 @@ static kf_err stream_out(struct kf__codecs *codecs, kf_bytes in, size_t limit,
             return KF_ERR_BATCH_TOO_LARGE;
         if (!probing)
             out->used += target.pos;
-        more_may_come = target.pos == target.size;
-        if (!more_may_come && source.pos == consumed && target.pos == 0)
-            break;
+        if (source.pos == consumed && target.pos == 0)
+            return KF_ERR_BAD_COMPRESSION; /* it wants more than there is */
     }
-    return hint == 0 ? KF_OK : KF_ERR_BAD_COMPRESSION;
+    return KF_OK;
 }
 
 kf_err kf__zstd_decompress(struct kf__codecs *codecs, kf_bytes in, size_t limit,
