@@ -12,6 +12,15 @@ static bool is_set(const kf_config *config, const char *key)
     return kf__config_source(config, key) != KF__FROM_DEFAULT;
 }
 
+/* Java's files say "never" with Long.MAX_VALUE: a century of it still fits into kf_time. */
+static const int64_t LONGEST_MS = KF_FOREVER / KF_MILLISECOND / 2;
+
+static bool is_duration(const struct kf__config_row *row)
+{
+    size_t size = strlen(row->key);
+    return size > 3 && strcmp(row->key + size - 3, ".ms") == 0;
+}
+
 /* The text was checked when it was set, and the defaults by a test: parsing can't fail. */
 static void fill_field(struct kf__settings *settings, const struct kf__config_row *row,
                        const char *text)
@@ -28,7 +37,8 @@ static void fill_field(struct kf__settings *settings, const struct kf__config_ro
         *(int32_t *)field = (int32_t)number;
         break;
     case KF__ROW_LONG:
-        kf__parse_long(text, field);
+        kf__parse_long(text, &number);
+        *(int64_t *)field = is_duration(row) && number > LONGEST_MS ? LONGEST_MS : number;
         break;
     case KF__ROW_WORD:
         /* Enums of different names share the representation of int's size. */

@@ -237,6 +237,15 @@ Test(config_settings, an_answer_must_hold_what_was_fetched)
                 "65536 or more");
 }
 
+Test(config_settings, the_longest_duration_of_java_can_be_added_to_a_clock)
+{
+    set("connections.max.idle.ms", "9223372036854775807");
+    set("metadata.max.age.ms", "9223372036854775807");
+    settle();
+    cr_expect(eq(i64, settings.connections_max_idle_ms, 4611686018427));
+    cr_expect(eq(i64, settings.metadata_max_age_ms, 4611686018427));
+}
+
 Test(config_settings, without_a_configuration_there_was_no_memory)
 {
     cr_expect(eq(int, kf__config_settings(NULL, &settings, &error), KF_ERR_NO_MEMORY));
