@@ -92,19 +92,26 @@ static void skip_line(struct reader *reader)
     skip_line_end(reader);
 }
 
-/* Copies one logical line, continuations joined, escapes kept. False: nothing is left. */
-static bool next_line(struct reader *reader)
+/* Moves on to the first line that holds something. False: there is none. */
+static bool skip_comments(struct reader *reader)
 {
     for (;;) {
         skip_blanks(reader);
         if (reader->at == reader->end)
             return false;
         if (!is_line_end(*reader->at) && *reader->at != '#' && *reader->at != '!')
-            break;
+            return true;
         skip_line(reader);
     }
-    reader->start = reader->line;
-    reader->size = 0;
+}
+
+/*
+ * Copies what is left of one logical line, continuations joined, escapes
+ * kept. Where nothing stood before a continuation, what follows it is a line
+ * of its own.
+ */
+static void copy_line(struct reader *reader)
+{
     while (reader->at < reader->end && !is_line_end(*reader->at)) {
         char c = *reader->at++;
         if (c != '\\') {
@@ -114,10 +121,24 @@ static bool next_line(struct reader *reader)
             put(reader, *reader->at++);
         } else {
             skip_line_end(reader);
+            if (reader->size == 0)
+                return;
             skip_blanks(reader);
         }
     }
     skip_line_end(reader);
+}
+
+/* The next logical line into `text`. False: nothing is left. */
+static bool next_line(struct reader *reader)
+{
+    reader->size = 0;
+    while (reader->size == 0) {
+        if (!skip_comments(reader))
+            return false;
+        reader->start = reader->line;
+        copy_line(reader);
+    }
     reader->text[reader->size] = '\0';
     return true;
 }

@@ -270,6 +270,17 @@ Test(config, reads_properties_as_java_does)
     has("client.id", "tab\there");
 }
 
+/* What a java.util.Properties of Java 17 makes of lone backslashes. */
+Test(config, a_continuation_of_nothing_begins_a_line)
+{
+    parse("\\\n# client.id=comment\nclient.id=kept\n");
+    has("client.id", "kept");
+    parse("client.id=a\\\n\ngroup.id=b");
+    has("client.id", "a");
+    has("group.id", "b");
+    parse("\\");
+}
+
 Test(config, reads_characters_beyond_ascii)
 {
     parse("client.id=\\u00e9\\uD83D\\uDE00");
