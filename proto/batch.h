@@ -28,7 +28,7 @@ struct kf__batch {
     const uint8_t *bytes; /* the whole batch, from its base offset on */
     size_t size;          /* in bytes, overhead included */
     int64_t base_offset;
-    int64_t last_offset;  /* magic 2: of the batch, even where compaction took the record */
+    int64_t last_offset; /* magic 2: of the batch, even where compaction took the record */
     int64_t base_timestamp;
     int64_t max_timestamp;
     int64_t producer_id;  /* -1: none */
@@ -138,8 +138,8 @@ kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offse
                                 const kf_header *headers, size_t header_count);
 /* The finished batch, checksum and all, appended to `out`. The builder is reset for another one. */
 kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
-                                const struct kf__batch_options *options,
-                                struct kf__codecs *codecs, struct kf__buffer *out);
+                                const struct kf__batch_options *options, struct kf__codecs *codecs,
+                                struct kf__buffer *out);
 /* Writes a new base offset or leader epoch into a finished batch: outside the checksum. */
 void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset);
 void kf__batch_set_leader_epoch(uint8_t *batch, int32_t leader_epoch);

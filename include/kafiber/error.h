@@ -27,7 +27,9 @@ enum {
 #undef KF_ERROR_ROW
 };
 
-enum { KF_ERROR_TEXT_BYTES = 512 };
+enum {
+    KF_ERROR_TEXT_BYTES = 512
+};
 
 typedef struct kf_error {
     kf_err code;                    /* KF_OK: nothing has failed */

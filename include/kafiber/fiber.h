@@ -14,10 +14,14 @@
 
 KF_BEGIN_DECLS
 
-/* KF_OK after `duration` nanoseconds; KF_ERR_CANCELLED at once when the handler is asked to stop. */
+/* KF_OK after `duration` nanoseconds; KF_ERR_CANCELLED at once when the handler is asked to stop.
+ */
 KF_API kf_err kf_sleep(kf_time duration);
 
-enum { KF_WAIT_READ = 1, KF_WAIT_WRITE = 2 };
+enum {
+    KF_WAIT_READ = 1,
+    KF_WAIT_WRITE = 2
+};
 
 /*
  * Waits until the file descriptor is ready for one of `events`. One waiter

@@ -56,12 +56,12 @@ KF_API kf_runtime *kf_runtime_new(const kf_config *config, kf_error *error);
  */
 typedef struct kf_topic_options {
     size_t size;
-    size_t stack_bytes;         /* of a partition's fiber; 0: fiber.stack.bytes */
-    int32_t retry_backoff_ms;   /* first wait after a failure; 0: handler.retry.backoff.ms */
+    size_t stack_bytes;       /* of a partition's fiber; 0: fiber.stack.bytes */
+    int32_t retry_backoff_ms; /* first wait after a failure; 0: handler.retry.backoff.ms */
     int32_t retry_backoff_max_ms;
-    int32_t chunk_max_records;  /* at most once: records committed ahead; 0: 500 */
-    int32_t chunk_max_bytes;    /* at most once: 0: 1 MiB */
-    bool pattern;               /* `topic` is a POSIX extended regular expression */
+    int32_t chunk_max_records; /* at most once: records committed ahead; 0: 500 */
+    int32_t chunk_max_bytes;   /* at most once: 0: 1 MiB */
+    bool pattern;              /* `topic` is a POSIX extended regular expression */
 } kf_topic_options;
 
 /*
@@ -70,11 +70,12 @@ typedef struct kf_topic_options {
  */
 KF_API kf_err kf_runtime_handle(kf_runtime *runtime, const char *topic, kf_semantics semantics,
                                 kf_handler handler, void *context);
-KF_API kf_err kf_runtime_handle_with(kf_runtime *runtime, const char *topic,
-                                     kf_semantics semantics, kf_handler handler, void *context,
+KF_API kf_err kf_runtime_handle_with(kf_runtime *runtime, const char *topic, kf_semantics semantics,
+                                     kf_handler handler, void *context,
                                      const kf_topic_options *options);
 
-/* Called on the event fiber, one at a time, before the partitions start or after they have ended. */
+/* Called on the event fiber, one at a time, before the partitions start or after they have ended.
+ */
 typedef enum kf_rebalance_event {
     KF_ASSIGNED = 1,
     KF_REVOKED, /* drained and committed; about to be given up */
@@ -120,14 +121,14 @@ KF_API kf_err kf_resume(kf_runtime *runtime, const char *topic, int32_t partitio
 typedef struct kf_partition_snapshot {
     const char *topic;
     int32_t partition;
-    int64_t processed;         /* handlers that returned KF_HANDLED */
-    int64_t failed;            /* handlers that returned KF_FAILED */
-    int64_t retried;           /* handlers run again after a failure */
-    int64_t position;          /* offset of the next record to handle; -1: not known yet */
-    int64_t committed;         /* last offset that the broker acknowledged; -1: none */
-    int64_t high_watermark;    /* -1: not known yet */
-    int64_t lag;               /* high_watermark - position; -1: not known yet */
-    int64_t stuck_since_ms;    /* wall clock of the first failure of the record now retried; -1 */
+    int64_t processed;      /* handlers that returned KF_HANDLED */
+    int64_t failed;         /* handlers that returned KF_FAILED */
+    int64_t retried;        /* handlers run again after a failure */
+    int64_t position;       /* offset of the next record to handle; -1: not known yet */
+    int64_t committed;      /* last offset that the broker acknowledged; -1: none */
+    int64_t high_watermark; /* -1: not known yet */
+    int64_t lag;            /* high_watermark - position; -1: not known yet */
+    int64_t stuck_since_ms; /* wall clock of the first failure of the record now retried; -1 */
     int64_t buffered_bytes;
     bool paused;
 } kf_partition_snapshot;

@@ -13,14 +13,14 @@
 
 #ifdef __cplusplus
 #define KF_BEGIN_DECLS extern "C" {
-#define KF_END_DECLS }
+#define KF_END_DECLS   }
 #else
 #define KF_BEGIN_DECLS
 #define KF_END_DECLS
 #endif
 
 #if defined(__GNUC__)
-#define KF_API __attribute__((visibility("default")))
+#define KF_API                        __attribute__((visibility("default")))
 #define KF_PRINTF(format_at, args_at) __attribute__((format(printf, format_at, args_at)))
 #else
 #define KF_API
@@ -46,9 +46,9 @@ typedef struct kf_uuid {
 /* Nanoseconds on the monotonic clock (CLOCK_MONOTONIC). Deadlines are absolute. */
 typedef int64_t kf_time;
 
-#define KF_FOREVER INT64_MAX /* a deadline that never comes */
+#define KF_FOREVER     INT64_MAX /* a deadline that never comes */
 #define KF_MICROSECOND ((kf_time)1000)
 #define KF_MILLISECOND ((kf_time)1000000)
-#define KF_SECOND ((kf_time)1000000000)
+#define KF_SECOND      ((kf_time)1000000000)
 
 #endif
