@@ -4,8 +4,9 @@
  *
  *   sp+0 MXCSR, x87 control   sp+8 r15 r14 r13 r12 rbx rbp   sp+56 return
  *
- * Marked for IBT. Not for shadow stacks: `ret` goes where another stack's
- * call came from, so a process that links this runs without them.
+ * Marked for IBT. Not for shadow stacks: callers return on another stack
+ * than the one they were called on, so a process that links this runs
+ * without them.
  */
 #include "runtime/switch.h"
 
@@ -75,7 +76,11 @@ kf__switch:
     .cfi_adjust_cfa_offset -8
     .cfi_restore %rbp
     movq    %rdx, %rax
-    ret
+    /* A `ret` would be mispredicted each time, and those after it too. */
+    popq    %rcx
+    .cfi_adjust_cfa_offset -8
+    .cfi_register %rip, %rcx
+    notrack jmp *%rcx
     .cfi_endproc
     .size   kf__switch, . - kf__switch
 
