@@ -10,6 +10,8 @@
 #ifndef KF_RUNTIME_CONFIG_H
 #define KF_RUNTIME_CONFIG_H
 
+#include "group/assignor.h"
+#include "net/cluster.h"
 #include <kafiber/config.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,14 +52,8 @@ enum kf__reset {
 };
 
 enum {
-    KF__ASSIGNORS_MAX = 4,        /* as many as there are */
     KF__HOST_MAX_BYTES = 255,     /* a name of the domain name system */
     KF__PROPERTIES_MAX = 1 << 20, /* bytes of a .properties file: more is a mistaken path */
-};
-
-struct kf__server {
-    const char *host; /* without brackets */
-    uint16_t port;
 };
 
 /* Strings, servers included, borrow from the kf_config and live as long as it stays unchanged. */
@@ -70,9 +66,9 @@ struct kf__settings {
 #include <kafiber/config.def>
 
     /* Made of the texts above. */
-    const struct kf__server *servers; /* of bootstrap.servers, in order, without repeats */
+    const struct kf__host *servers; /* of bootstrap.servers, in order, without repeats */
     size_t server_count;
-    const char *assignors[KF__ASSIGNORS_MAX]; /* the names on the wire: "range", … */
+    enum kf__assignor assignors[KF__ASSIGNORS]; /* as listed, without repeats */
     size_t assignor_count;
     enum kf__reset reset;  /* of auto.offset.reset */
     int64_t reset_back_ms; /* with KF__RESET_BY_DURATION: how far to go back */

@@ -61,12 +61,14 @@ static void fill_lists(const kf_config *config, struct kf__settings *settings)
     size_t size;
     const char *list = settings->partition_assignment_strategy;
     for (const char *entry; (entry = kf__next_entry(&list, &size));) {
-        const char *name = kf__assignor_name(entry, size);
+        enum kf__assignor assignor;
+        if (!kf__parse_assignor(entry, size, &assignor))
+            continue;
         size_t at = 0;
-        while (at < settings->assignor_count && settings->assignors[at] != name)
+        while (at < settings->assignor_count && settings->assignors[at] != assignor)
             at++;
         if (at == settings->assignor_count)
-            settings->assignors[settings->assignor_count++] = name;
+            settings->assignors[settings->assignor_count++] = assignor;
     }
     kf__parse_reset(settings->auto_offset_reset, &settings->reset, &settings->reset_back_ms);
     settings->servers = kf__config_servers(config, &settings->server_count);

@@ -46,7 +46,7 @@ Test(config_settings, defaults_are_the_secure_ones)
 {
     settle();
     cr_expect(eq(sz, settings.server_count, 1));
-    cr_expect(eq(str, (char *)settings.servers[0].host, "127.0.0.1"));
+    cr_expect(eq(str, (char *)settings.servers[0].name, "127.0.0.1"));
     cr_expect(eq(int, settings.servers[0].port, 9092));
     cr_expect(eq(str, (char *)settings.client_id, "kafiber"));
     cr_expect(eq(ptr, (void *)settings.group_id, NULL));
@@ -62,12 +62,13 @@ Test(config_settings, defaults_are_the_secure_ones)
     cr_expect(eq(int, settings.decompressed_batch_max_bytes, 134217728));
     cr_expect(eq(int, (int)settings.isolation_level, KF__READ_COMMITTED));
     cr_expect(settings.check_crcs);
+    cr_expect(not(settings.allow_auto_create_topics));
     cr_expect(settings.handle_signals);
     cr_expect(eq(int, (int)settings.acks, KF__ACKS_ALL));
     cr_expect(eq(int, (int)settings.metadata_recovery_strategy, KF__RECOVERY_REBOOTSTRAP));
     cr_expect(eq(int, (int)settings.reset, KF__RESET_EARLIEST));
     cr_expect(eq(sz, settings.assignor_count, 1));
-    cr_expect(eq(str, (char *)settings.assignors[0], "cooperative-sticky"));
+    cr_expect(eq(int, (int)settings.assignors[0], KF__ASSIGNOR_COOPERATIVE_STICKY));
     cr_expect(eq(int, settings.worker_threads, -1));
     cr_expect(eq(int, settings.worker_threads_max, 512));
     cr_expect(eq(int, settings.fiber_stack_bytes, 65536));
@@ -96,11 +97,11 @@ Test(config_settings, servers_keep_their_order_and_lose_repeats_and_gaps)
     set("bootstrap.servers", "b1:9092 ,[::1]:19092,, B1:9092, PLAINTEXT://10.0.0.7:1,b1:9093,");
     settle();
     cr_assert(eq(sz, settings.server_count, 4));
-    cr_expect(eq(str, (char *)settings.servers[0].host, "b1"));
+    cr_expect(eq(str, (char *)settings.servers[0].name, "b1"));
     cr_expect(eq(int, settings.servers[0].port, 9092));
-    cr_expect(eq(str, (char *)settings.servers[1].host, "::1"));
+    cr_expect(eq(str, (char *)settings.servers[1].name, "::1"));
     cr_expect(eq(int, settings.servers[1].port, 19092));
-    cr_expect(eq(str, (char *)settings.servers[2].host, "10.0.0.7"));
+    cr_expect(eq(str, (char *)settings.servers[2].name, "10.0.0.7"));
     cr_expect(eq(int, settings.servers[2].port, 1));
     cr_expect(eq(int, settings.servers[3].port, 9093));
 }
@@ -133,10 +134,10 @@ Test(config_settings, assignors_go_by_short_name_or_java_class)
         "org.apache.kafka.clients.consumer.StickyAssignor");
     settle();
     cr_assert(eq(sz, settings.assignor_count, 4));
-    cr_expect(eq(str, (char *)settings.assignors[0], "range"));
-    cr_expect(eq(str, (char *)settings.assignors[1], "cooperative-sticky"));
-    cr_expect(eq(str, (char *)settings.assignors[2], "roundrobin"));
-    cr_expect(eq(str, (char *)settings.assignors[3], "sticky"));
+    cr_expect(eq(int, (int)settings.assignors[0], KF__ASSIGNOR_RANGE));
+    cr_expect(eq(int, (int)settings.assignors[1], KF__ASSIGNOR_COOPERATIVE_STICKY));
+    cr_expect(eq(int, (int)settings.assignors[2], KF__ASSIGNOR_ROUND_ROBIN));
+    cr_expect(eq(int, (int)settings.assignors[3], KF__ASSIGNOR_STICKY));
 }
 
 static void goes_back(const char *duration, int64_t ms)
