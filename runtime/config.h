@@ -26,10 +26,10 @@ enum kf__loop_choice {
     KF__LOOP_EPOLL,
     KF__LOOP_POLL
 };
-enum kf__isolation {
+enum kf__isolation { /* as in Fetch */
     KF__READ_UNCOMMITTED,
-    KF__READ_COMMITTED
-}; /* as in Fetch */
+    KF__READ_COMMITTED,
+};
 enum kf__acks {
     KF__ACKS_NONE,
     KF__ACKS_LEADER,
@@ -81,10 +81,14 @@ struct kf__settings {
 
 /*
  * Checks what concerns several keys at once and fills the settings.
- * group_id and group_instance_id are NULL where not set; acks is never
- * KF__ACKS_MINUS_ONE. KF_ERR_CONFIG with a sentence.
+ * group_id, group_instance_id and client_rack are NULL where not set or empty;
+ * acks is never KF__ACKS_MINUS_ONE. KF_ERR_CONFIG with a sentence.
  */
 kf_err kf__config_settings(const kf_config *config, struct kf__settings *settings, kf_error *error);
+
+/* What net wants to know, in its units. slab_keep is left as it is: the runtime decides. */
+void kf__settings_for_cluster(const struct kf__settings *settings,
+                              struct kf__cluster_settings *cluster);
 
 /* A key that was set and does nothing: one event in the log when the runtime opens. */
 struct kf__config_note {

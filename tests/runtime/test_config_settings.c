@@ -51,7 +51,7 @@ Test(config_settings, defaults_are_the_secure_ones)
     cr_expect(eq(str, (char *)settings.client_id, "kafiber"));
     cr_expect(eq(ptr, (void *)settings.group_id, NULL));
     cr_expect(eq(ptr, (void *)settings.group_instance_id, NULL));
-    cr_expect(eq(str, (char *)settings.client_rack, ""));
+    cr_expect(eq(ptr, (void *)settings.client_rack, NULL));
     cr_expect(eq(int, settings.session_timeout_ms, 45000));
     cr_expect(eq(int, settings.heartbeat_interval_ms, 3000));
     cr_expect(eq(int, settings.rebalance_timeout_ms, 30000));
@@ -245,6 +245,28 @@ Test(config_settings, the_longest_duration_of_java_can_be_added_to_a_clock)
     settle();
     cr_expect(eq(i64, settings.connections_max_idle_ms, 4611686018427));
     cr_expect(eq(i64, settings.metadata_max_age_ms, 4611686018427));
+}
+
+Test(config_settings, the_cluster_gets_nanoseconds)
+{
+    struct kf__cluster_settings cluster = {.slab_keep = 7};
+    set("metadata.recovery.strategy", "none");
+    set("connections.max.idle.ms", "-1");
+    settle();
+    kf__settings_for_cluster(&settings, &cluster);
+    cr_expect(eq(sz, cluster.bootstrap_count, 1));
+    cr_expect(eq(i64, cluster.request_timeout, 30 * KF_SECOND));
+    cr_expect(eq(i64, cluster.setup_timeout, 10 * KF_SECOND));
+    cr_expect(eq(i64, cluster.setup_timeout_max, 30 * KF_SECOND));
+    cr_expect(eq(i64, cluster.reconnect_backoff, 50 * KF_MILLISECOND));
+    cr_expect(eq(i64, cluster.reconnect_backoff_max, KF_SECOND));
+    cr_expect(eq(i64, cluster.retry_backoff, 100 * KF_MILLISECOND));
+    cr_expect(eq(i64, cluster.retry_backoff_max, KF_SECOND));
+    cr_expect(eq(i64, cluster.metadata_max_age, 300 * KF_SECOND));
+    cr_expect(eq(i64, cluster.max_idle, KF_FOREVER));
+    cr_expect(eq(i64, cluster.rebootstrap_after, KF_FOREVER));
+    cr_expect(eq(sz, cluster.receive_max, 100000000));
+    cr_expect(eq(sz, cluster.slab_keep, 7));
 }
 
 Test(config_settings, without_a_configuration_there_was_no_memory)
