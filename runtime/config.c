@@ -18,7 +18,7 @@ struct entry {
 
 struct kf_config {
     kf_allocator alloc;
-    struct kf__server *servers; /* of the present bootstrap.servers */
+    struct kf__host *servers; /* of the present bootstrap.servers */
     size_t server_count;
     kf_log_level log_level;
     kf_log_fn log;
@@ -72,7 +72,7 @@ static void free_text(const kf_allocator *alloc, char *text)
 static bool take_servers(kf_config *config, const char *list)
 {
     size_t count;
-    struct kf__server *servers = kf__parse_servers(&config->alloc, list, &count);
+    struct kf__host *servers = kf__parse_servers(&config->alloc, list, &count);
     if (!servers)
         return false;
     kf_free(&config->alloc, config->servers);
@@ -310,7 +310,7 @@ const char *kf__config_value(const kf_config *config, size_t row)
     return config->entries[row].text;
 }
 
-const struct kf__server *kf__config_servers(const kf_config *config, size_t *count)
+const struct kf__host *kf__config_servers(const kf_config *config, size_t *count)
 {
     *count = config->server_count;
     return config->servers;

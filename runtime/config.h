@@ -10,6 +10,8 @@
 #ifndef KF_RUNTIME_CONFIG_H
 #define KF_RUNTIME_CONFIG_H
 
+#include "group/assignor.h"
+#include "net/cluster.h"
 #include <kafiber/config.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,10 +26,10 @@ enum kf__loop_choice {
     KF__LOOP_EPOLL,
     KF__LOOP_POLL
 };
-enum kf__isolation {
+enum kf__isolation { /* as in Fetch */
     KF__READ_UNCOMMITTED,
-    KF__READ_COMMITTED
-}; /* as in Fetch */
+    KF__READ_COMMITTED,
+};
 enum kf__acks {
     KF__ACKS_NONE,
     KF__ACKS_LEADER,
@@ -50,14 +52,8 @@ enum kf__reset {
 };
 
 enum {
-    KF__ASSIGNORS_MAX = 4,        /* as many as there are */
     KF__HOST_MAX_BYTES = 255,     /* a name of the domain name system */
     KF__PROPERTIES_MAX = 1 << 20, /* bytes of a .properties file: more is a mistaken path */
-};
-
-struct kf__server {
-    const char *host; /* without brackets */
-    uint16_t port;
 };
 
 /* Strings, servers included, borrow from the kf_config and live as long as it stays unchanged. */
@@ -70,9 +66,9 @@ struct kf__settings {
 #include <kafiber/config.def>
 
     /* Made of the texts above. */
-    const struct kf__server *servers; /* of bootstrap.servers, in order, without repeats */
+    const struct kf__host *servers; /* of bootstrap.servers, in order, without repeats */
     size_t server_count;
-    const char *assignors[KF__ASSIGNORS_MAX]; /* the names on the wire: "range", … */
+    enum kf__assignor assignors[KF__ASSIGNORS]; /* as listed, without repeats */
     size_t assignor_count;
     enum kf__reset reset;  /* of auto.offset.reset */
     int64_t reset_back_ms; /* with KF__RESET_BY_DURATION: how far to go back */
@@ -85,10 +81,14 @@ struct kf__settings {
 
 /*
  * Checks what concerns several keys at once and fills the settings.
- * group_id and group_instance_id are NULL where not set; acks is never
- * KF__ACKS_MINUS_ONE. KF_ERR_CONFIG with a sentence.
+ * group_id, group_instance_id and client_rack are NULL where not set or empty;
+ * acks is never KF__ACKS_MINUS_ONE. KF_ERR_CONFIG with a sentence.
  */
 kf_err kf__config_settings(const kf_config *config, struct kf__settings *settings, kf_error *error);
+
+/* What net wants to know, in its units. slab_keep is left as it is: the runtime decides. */
+void kf__settings_for_cluster(const struct kf__settings *settings,
+                              struct kf__cluster_settings *cluster);
 
 /* A key that was set and does nothing: one event in the log when the runtime opens. */
 struct kf__config_note {

@@ -75,8 +75,8 @@ int kf__parse_word(const char *text, const char *words);
 bool kf__parse_reset(const char *text, enum kf__reset *reset, int64_t *back_ms);
 /* One entry of the list; NULL at its end. `*list` moves on; size excludes white space. */
 const char *kf__next_entry(const char **list, size_t *size);
-/* The wire name of an assignor given by name or Java class; NULL for another. */
-const char *kf__assignor_name(const char *entry, size_t size);
+/* An assignor by its name or Java class. */
+bool kf__parse_assignor(const char *entry, size_t size, enum kf__assignor *assignor);
 
 /*
  * Cuts one entry of bootstrap.servers. `problem` gets the sentence that says
@@ -91,7 +91,7 @@ struct kf__server_view {
 struct kf__server_view kf__parse_server(const char *entry, size_t size);
 
 /* The servers of a checked list in one allocation of `alloc`; NULL: out of memory. */
-struct kf__server *kf__parse_servers(const kf_allocator *alloc, const char *list, size_t *count);
+struct kf__host *kf__parse_servers(const kf_allocator *alloc, const char *list, size_t *count);
 
 /* Reads a .properties text and hands each pair to `set` with its line; its error ends it. */
 typedef kf_err (*kf__property_fn)(void *context, const char *key, const char *value, size_t line,
@@ -101,7 +101,7 @@ kf_err kf__properties_read(const kf_allocator *alloc, const char *text, size_t s
 
 /* The value as set, NULL where it was not. */
 const char *kf__config_value(const kf_config *config, size_t row);
-const struct kf__server *kf__config_servers(const kf_config *config, size_t *count);
+const struct kf__host *kf__config_servers(const kf_config *config, size_t *count);
 void kf__config_log_target(const kf_config *config, struct kf__settings *settings);
 
 #endif

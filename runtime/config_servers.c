@@ -100,24 +100,24 @@ struct kf__server_view kf__parse_server(const char *entry, size_t size)
     return server;
 }
 
-static bool is_known(const struct kf__server *servers, size_t count,
+static bool is_known(const struct kf__host *servers, size_t count,
                      const struct kf__server_view *server)
 {
     for (size_t i = 0; i < count; i++)
         if (servers[i].port == server->port &&
-            same_letters(server->host, server->host_size, servers[i].host))
+            same_letters(server->host, server->host_size, servers[i].name))
             return true;
     return false;
 }
 
-struct kf__server *kf__parse_servers(const kf_allocator *alloc, const char *list, size_t *count)
+struct kf__host *kf__parse_servers(const kf_allocator *alloc, const char *list, size_t *count)
 {
     size_t room = 1;
     size_t size;
     for (const char *c = list; *c; c++)
         room += *c == ',';
     /* The hosts stand behind the array; they are never longer than the list they come from. */
-    struct kf__server *servers = kf_alloc_zero(alloc, room * sizeof *servers + strlen(list) + 1);
+    struct kf__host *servers = kf_alloc_zero(alloc, room * sizeof *servers + strlen(list) + 1);
     if (!servers)
         return NULL;
     char *text = (char *)(servers + room);
@@ -127,7 +127,7 @@ struct kf__server *kf__parse_servers(const kf_allocator *alloc, const char *list
         if (server.problem || is_known(servers, *count, &server))
             continue;
         memcpy(text, server.host, server.host_size);
-        servers[*count] = (struct kf__server){.host = text, .port = server.port};
+        servers[*count] = (struct kf__host){.name = text, .port = server.port};
         text += server.host_size + 1;
         ++*count;
     }

@@ -61,12 +61,14 @@ static void fill_lists(const kf_config *config, struct kf__settings *settings)
     size_t size;
     const char *list = settings->partition_assignment_strategy;
     for (const char *entry; (entry = kf__next_entry(&list, &size));) {
-        const char *name = kf__assignor_name(entry, size);
+        enum kf__assignor assignor;
+        if (!kf__parse_assignor(entry, size, &assignor))
+            continue;
         size_t at = 0;
-        while (at < settings->assignor_count && settings->assignors[at] != name)
+        while (at < settings->assignor_count && settings->assignors[at] != assignor)
             at++;
         if (at == settings->assignor_count)
-            settings->assignors[settings->assignor_count++] = name;
+            settings->assignors[settings->assignor_count++] = assignor;
     }
     kf__parse_reset(settings->auto_offset_reset, &settings->reset, &settings->reset_back_ms);
     settings->servers = kf__config_servers(config, &settings->server_count);
@@ -180,6 +182,7 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
             fill_field(settings, &kf__config_rows[i], text);
     }
     settings->group_id = null_if_empty(settings->group_id);
+    settings->client_rack = null_if_empty(settings->client_rack);
     if (settings->acks == KF__ACKS_MINUS_ONE)
         settings->acks = KF__ACKS_ALL;
     fill_lists(config, settings);
@@ -191,4 +194,32 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
     if (!err)
         err = check_sizes(config, settings, error);
     return err;
+}
+
+static kf_time from_ms(int64_t ms) { return ms * KF_MILLISECOND; }
+
+void kf__settings_for_cluster(const struct kf__settings *settings,
+                              struct kf__cluster_settings *cluster)
+{
+    bool stays = settings->connections_max_idle_ms < 0;
+    bool again = settings->metadata_recovery_strategy == KF__RECOVERY_REBOOTSTRAP;
+    *cluster = (struct kf__cluster_settings){
+        .bootstrap = settings->servers,
+        .bootstrap_count = settings->server_count,
+        .client_id = settings->client_id,
+        .request_timeout = from_ms(settings->request_timeout_ms),
+        .setup_timeout = from_ms(settings->socket_connection_setup_timeout_ms),
+        .setup_timeout_max = from_ms(settings->socket_connection_setup_timeout_max_ms),
+        .reconnect_backoff = from_ms(settings->reconnect_backoff_ms),
+        .reconnect_backoff_max = from_ms(settings->reconnect_backoff_max_ms),
+        .retry_backoff = from_ms(settings->retry_backoff_ms),
+        .retry_backoff_max = from_ms(settings->retry_backoff_max_ms),
+        .metadata_max_age = from_ms(settings->metadata_max_age_ms),
+        .max_idle = stays ? KF_FOREVER : from_ms(settings->connections_max_idle_ms),
+        .rebootstrap_after =
+            again ? from_ms(settings->metadata_recovery_rebootstrap_trigger_ms) : KF_FOREVER,
+        .allow_auto_create = settings->allow_auto_create_topics,
+        .receive_max = (size_t)settings->receive_message_max_bytes,
+        .slab_keep = cluster->slab_keep,
+    };
 }

@@ -158,41 +158,43 @@ bool kf__parse_reset(const char *text, enum kf__reset *reset, int64_t *back_ms)
     return parse_duration(text + sizeof prefix - 1, back_ms) && *back_ms >= 0;
 }
 
-const char *kf__assignor_name(const char *entry, size_t size)
+bool kf__parse_assignor(const char *entry, size_t size, enum kf__assignor *assignor)
 {
     static const char package[] = "org.apache.kafka.clients.consumer.";
     static const struct {
         const char *name;
         const char *class;
-    } known[KF__ASSIGNORS_MAX] = {
-        {"range", "RangeAssignor"},
-        {"roundrobin", "RoundRobinAssignor"},
-        {"sticky", "StickyAssignor"},
-        {"cooperative-sticky", "CooperativeStickyAssignor"},
+    } known[KF__ASSIGNORS] = {
+        [KF__ASSIGNOR_RANGE] = {"range", "RangeAssignor"},
+        [KF__ASSIGNOR_ROUND_ROBIN] = {"roundrobin", "RoundRobinAssignor"},
+        [KF__ASSIGNOR_STICKY] = {"sticky", "StickyAssignor"},
+        [KF__ASSIGNOR_COOPERATIVE_STICKY] = {"cooperative-sticky", "CooperativeStickyAssignor"},
     };
     const size_t skip = sizeof package - 1;
-    for (size_t i = 0; i < KF__ASSIGNORS_MAX; i++) {
+    for (int i = 0; i < KF__ASSIGNORS; i++) {
         const char *class = known[i].class;
+        *assignor = (enum kf__assignor)i;
         if (size == strlen(known[i].name) && strncasecmp(entry, known[i].name, size) == 0)
-            return known[i].name;
+            return true;
         if (size == skip + strlen(class) && strncmp(entry, package, skip) == 0 &&
             strncmp(entry + skip, class, size - skip) == 0)
-            return known[i].name;
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 static kf_err check_assignors(const struct kf__config_row *row, const char *text,
                               const struct kf__origin *origin, kf_error *error)
 {
     size_t size;
+    enum kf__assignor assignor;
     const char *list = text;
     const char *entry = kf__next_entry(&list, &size);
     if (!entry)
         return kf__config_complain(origin, error, "%s is empty: name at least one assignor",
                                    row->key);
     for (; entry; entry = kf__next_entry(&list, &size))
-        if (!kf__assignor_name(entry, size))
+        if (!kf__parse_assignor(entry, size, &assignor))
             return kf__config_complain(origin, error,
                                        "%s: there is no assignor \"%.*s\" here: use range, "
                                        "roundrobin, sticky or cooperative-sticky",

@@ -190,7 +190,7 @@ Test(config, call_beats_environment_beats_file_beats_default)
     has("bootstrap.servers", "call:1");
     struct kf__settings settings;
     cr_assert(eq(int, kf__config_settings(config, &settings, &error), KF_OK));
-    cr_expect(eq(str, (char *)settings.servers[0].host, "call"));
+    cr_expect(eq(str, (char *)settings.servers[0].name, "call"));
 }
 
 Test(config, names_the_variable_that_holds_a_bad_value)
@@ -309,7 +309,7 @@ Test(config, a_copy_lives_on_its_own)
     cr_expect(eq(str, (char *)kf_config_get(copy, "group.id"), "g"));
     struct kf__settings settings;
     cr_assert(eq(int, kf__config_settings(copy, &settings, &error), KF_OK));
-    cr_expect(eq(str, (char *)settings.servers[0].host, "a"));
+    cr_expect(eq(str, (char *)settings.servers[0].name, "a"));
     kf_config_free(copy);
 }
 

@@ -46,12 +46,12 @@ Test(config_settings, defaults_are_the_secure_ones)
 {
     settle();
     cr_expect(eq(sz, settings.server_count, 1));
-    cr_expect(eq(str, (char *)settings.servers[0].host, "127.0.0.1"));
+    cr_expect(eq(str, (char *)settings.servers[0].name, "127.0.0.1"));
     cr_expect(eq(int, settings.servers[0].port, 9092));
     cr_expect(eq(str, (char *)settings.client_id, "kafiber"));
     cr_expect(eq(ptr, (void *)settings.group_id, NULL));
     cr_expect(eq(ptr, (void *)settings.group_instance_id, NULL));
-    cr_expect(eq(str, (char *)settings.client_rack, ""));
+    cr_expect(eq(ptr, (void *)settings.client_rack, NULL));
     cr_expect(eq(int, settings.session_timeout_ms, 45000));
     cr_expect(eq(int, settings.heartbeat_interval_ms, 3000));
     cr_expect(eq(int, settings.rebalance_timeout_ms, 30000));
@@ -62,12 +62,13 @@ Test(config_settings, defaults_are_the_secure_ones)
     cr_expect(eq(int, settings.decompressed_batch_max_bytes, 134217728));
     cr_expect(eq(int, (int)settings.isolation_level, KF__READ_COMMITTED));
     cr_expect(settings.check_crcs);
+    cr_expect(not(settings.allow_auto_create_topics));
     cr_expect(settings.handle_signals);
     cr_expect(eq(int, (int)settings.acks, KF__ACKS_ALL));
     cr_expect(eq(int, (int)settings.metadata_recovery_strategy, KF__RECOVERY_REBOOTSTRAP));
     cr_expect(eq(int, (int)settings.reset, KF__RESET_EARLIEST));
     cr_expect(eq(sz, settings.assignor_count, 1));
-    cr_expect(eq(str, (char *)settings.assignors[0], "cooperative-sticky"));
+    cr_expect(eq(int, (int)settings.assignors[0], KF__ASSIGNOR_COOPERATIVE_STICKY));
     cr_expect(eq(int, settings.worker_threads, -1));
     cr_expect(eq(int, settings.worker_threads_max, 512));
     cr_expect(eq(int, settings.fiber_stack_bytes, 65536));
@@ -96,11 +97,11 @@ Test(config_settings, servers_keep_their_order_and_lose_repeats_and_gaps)
     set("bootstrap.servers", "b1:9092 ,[::1]:19092,, B1:9092, PLAINTEXT://10.0.0.7:1,b1:9093,");
     settle();
     cr_assert(eq(sz, settings.server_count, 4));
-    cr_expect(eq(str, (char *)settings.servers[0].host, "b1"));
+    cr_expect(eq(str, (char *)settings.servers[0].name, "b1"));
     cr_expect(eq(int, settings.servers[0].port, 9092));
-    cr_expect(eq(str, (char *)settings.servers[1].host, "::1"));
+    cr_expect(eq(str, (char *)settings.servers[1].name, "::1"));
     cr_expect(eq(int, settings.servers[1].port, 19092));
-    cr_expect(eq(str, (char *)settings.servers[2].host, "10.0.0.7"));
+    cr_expect(eq(str, (char *)settings.servers[2].name, "10.0.0.7"));
     cr_expect(eq(int, settings.servers[2].port, 1));
     cr_expect(eq(int, settings.servers[3].port, 9093));
 }
@@ -133,10 +134,10 @@ Test(config_settings, assignors_go_by_short_name_or_java_class)
         "org.apache.kafka.clients.consumer.StickyAssignor");
     settle();
     cr_assert(eq(sz, settings.assignor_count, 4));
-    cr_expect(eq(str, (char *)settings.assignors[0], "range"));
-    cr_expect(eq(str, (char *)settings.assignors[1], "cooperative-sticky"));
-    cr_expect(eq(str, (char *)settings.assignors[2], "roundrobin"));
-    cr_expect(eq(str, (char *)settings.assignors[3], "sticky"));
+    cr_expect(eq(int, (int)settings.assignors[0], KF__ASSIGNOR_RANGE));
+    cr_expect(eq(int, (int)settings.assignors[1], KF__ASSIGNOR_COOPERATIVE_STICKY));
+    cr_expect(eq(int, (int)settings.assignors[2], KF__ASSIGNOR_ROUND_ROBIN));
+    cr_expect(eq(int, (int)settings.assignors[3], KF__ASSIGNOR_STICKY));
 }
 
 static void goes_back(const char *duration, int64_t ms)
@@ -244,6 +245,28 @@ Test(config_settings, the_longest_duration_of_java_can_be_added_to_a_clock)
     settle();
     cr_expect(eq(i64, settings.connections_max_idle_ms, 4611686018427));
     cr_expect(eq(i64, settings.metadata_max_age_ms, 4611686018427));
+}
+
+Test(config_settings, the_cluster_gets_nanoseconds)
+{
+    struct kf__cluster_settings cluster = {.slab_keep = 7};
+    set("metadata.recovery.strategy", "none");
+    set("connections.max.idle.ms", "-1");
+    settle();
+    kf__settings_for_cluster(&settings, &cluster);
+    cr_expect(eq(sz, cluster.bootstrap_count, 1));
+    cr_expect(eq(i64, cluster.request_timeout, 30 * KF_SECOND));
+    cr_expect(eq(i64, cluster.setup_timeout, 10 * KF_SECOND));
+    cr_expect(eq(i64, cluster.setup_timeout_max, 30 * KF_SECOND));
+    cr_expect(eq(i64, cluster.reconnect_backoff, 50 * KF_MILLISECOND));
+    cr_expect(eq(i64, cluster.reconnect_backoff_max, KF_SECOND));
+    cr_expect(eq(i64, cluster.retry_backoff, 100 * KF_MILLISECOND));
+    cr_expect(eq(i64, cluster.retry_backoff_max, KF_SECOND));
+    cr_expect(eq(i64, cluster.metadata_max_age, 300 * KF_SECOND));
+    cr_expect(eq(i64, cluster.max_idle, KF_FOREVER));
+    cr_expect(eq(i64, cluster.rebootstrap_after, KF_FOREVER));
+    cr_expect(eq(sz, cluster.receive_max, 100000000));
+    cr_expect(eq(sz, cluster.slab_keep, 7));
 }
 
 Test(config_settings, without_a_configuration_there_was_no_memory)
