@@ -92,15 +92,14 @@ kf_err kf__records_next_slow(struct kf__records *records, struct kf__record *rec
 /* A varint of one or two bytes as it stands, not yet unzigzagged; false where it is longer. */
 static inline bool kf__short_varint(const uint8_t **at, uint32_t *raw)
 {
-    uint32_t two = (uint32_t)(*at)[0] | (uint32_t)(*at)[1] << 8;
-    if (!(two & 0x80)) {
-        *raw = two & 0x7f;
-        *at += 1;
+    const uint8_t *p = *at;
+    *raw = p[0];
+    *at = p + 1;
+    if (p[0] < 0x80)
         return true;
-    }
-    *raw = (two & 0x7f) | (two >> 1 & 0x3f80);
-    *at += 2;
-    return !(two & 0x8000);
+    *raw = p[0] + ((uint32_t)p[1] << 7) - 0x80;
+    *at = p + 2;
+    return p[1] < 0x80;
 }
 
 /* Most a length and the fields up to the key's may take when each is short. */
@@ -111,8 +110,8 @@ enum {
 /*
  * The next record; KF_OK and *more false after the last. KF_ERR_BAD_BATCH: a
  * length points beyond the batch, or bytes or records are missing. After an
- * error the walk does not move. Inlined fast path for magic 2 and numbers of
- * one or two bytes.
+ * error the walk does not move. Inlined fast path for magic 2, numbers of one
+ * or two bytes, a value and no headers.
  */
 static inline kf_err kf__records_next(struct kf__records *records, struct kf__record *record,
                                       bool *more)
@@ -121,29 +120,33 @@ static inline kf_err kf__records_next(struct kf__records *records, struct kf__re
     uint32_t length, timestamp, offset, key, value;
 
     if (KF__UNLIKELY(at >= records->fast_end || records->remaining <= 0 ||
-                     !kf__short_varint(&at, &length) || (length & 1) ||
-                     records->end - at < (ptrdiff_t)(length >> 1)))
+                     !kf__short_varint(&at, &length)))
         return kf__records_next_slow(records, record, more);
-    const uint8_t *stop = at + (length >> 1);
-    at++; /* attributes: none is defined */
-    if (KF__UNLIKELY(!kf__short_varint(&at, &timestamp) || !kf__short_varint(&at, &offset) ||
-                     (offset & 1) || !kf__short_varint(&at, &key)))
+    const uint8_t *body = at++; /* attributes: none is defined */
+    if (KF__UNLIKELY(records->end - body < (ptrdiff_t)(length >> 1) ||
+                     !kf__short_varint(&at, &timestamp) || !kf__short_varint(&at, &offset) ||
+                     ((length | offset) & 1)))
         return kf__records_next_slow(records, record, more);
 
-    /* An odd length is negative; 1 is -1, null, and its size comes out as 0. */
-    const uint8_t *key_at = at;
-    at += key >> 1;
-    if (KF__UNLIKELY(((key & 1) && key != 1) || stop - at < 2 || !kf__short_varint(&at, &value) ||
-                     ((value & 1) && value != 1)))
+    /* An odd length is negative; 1 is -1, null. */
+    const uint8_t *stop = body + (length >> 1);
+    if (*at == 1) {
+        at++;
+        record->key = (kf_bytes){NULL, 0};
+    } else {
+        if (KF__UNLIKELY(!kf__short_varint(&at, &key) || (key & 1)))
+            return kf__records_next_slow(records, record, more);
+        record->key = (kf_bytes){at, key >> 1};
+        at += key >> 1;
+    }
+    if (KF__UNLIKELY(stop - at < 2 || !kf__short_varint(&at, &value) || (value & 1)))
         return kf__records_next_slow(records, record, more);
-    const uint8_t *value_at = at;
+    record->value = (kf_bytes){at, value >> 1};
     at += value >> 1;
     if (KF__UNLIKELY(stop - at != 1 || *at != 0)) /* headers, or an error */
         return kf__records_next_slow(records, record, more);
 
-    record->key = (kf_bytes){key == 1 ? NULL : key_at, key >> 1};
-    record->value = (kf_bytes){value == 1 ? NULL : value_at, value >> 1};
-    record->headers = (kf_bytes){stop, 0};
+    record->headers = (kf_bytes){NULL, 0};
     record->header_count = 0;
     record->offset = (int64_t)((uint64_t)records->base_offset + (offset >> 1));
     record->timestamp = (int64_t)((uint64_t)records->base_timestamp +
