@@ -69,12 +69,12 @@ struct kf__record {
 struct kf__records {
     const uint8_t *at;
     const uint8_t *end;
+    const uint8_t *fast_end; /* magic 2: below it there is room to read ahead; else NULL */
     int64_t base_offset;
-    int64_t base_timestamp;
-    int64_t append_timestamp; /* used for all records where the type is LOG_APPEND */
-    int32_t remaining;        /* records; magic 0 and 1: -1, until the bytes end */
+    int64_t base_timestamp; /* LOG_APPEND: what all records have */
+    int64_t timestamp_mask; /* 0 where the records' own timestamps don't count, else -1 */
+    int32_t remaining;      /* records; magic 0 and 1: -1, until the bytes end */
     int8_t magic;
-    bool log_append;
 };
 
 /*
@@ -86,10 +86,8 @@ struct kf__records {
 kf_err kf__batch_open(const struct kf__batch *batch, struct kf__codecs *codecs,
                       struct kf__buffer *into, size_t limit, struct kf__records *records);
 
-/* Whatever the fast path below doesn't take: long numbers, old formats, the end, errors. */
+/* What the fast path below doesn't take: long numbers, headers, old formats, the end, errors. */
 kf_err kf__records_next_slow(struct kf__records *records, struct kf__record *record, bool *more);
-/* The headers' count and the headers themselves, which must fill the record's rest exactly. */
-kf_err kf__record_headers(const uint8_t *at, const uint8_t *stop, struct kf__record *record);
 
 /* A varint of one or two bytes as it stands, not yet unzigzagged; false where it is longer. */
 static inline bool kf__short_varint(const uint8_t **at, uint32_t *raw)
@@ -97,64 +95,62 @@ static inline bool kf__short_varint(const uint8_t **at, uint32_t *raw)
     const uint8_t *p = *at;
     *raw = p[0];
     *at = p + 1;
-    if (KF__LIKELY(p[0] < 0x80))
+    if (p[0] < 0x80)
         return true;
-    *raw = (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
+    *raw = p[0] + ((uint32_t)p[1] << 7) - 0x80;
     *at = p + 2;
     return p[1] < 0x80;
 }
 
+/* Most a length and the fields up to the key's may take when each is short. */
+enum {
+    KF__RECORD_READ_AHEAD = 9
+};
+
 /*
  * The next record; KF_OK and *more false after the last. KF_ERR_BAD_BATCH: a
  * length points beyond the batch, or bytes or records are missing. After an
- * error the walk does not move. Inlined fast path for magic 2 and numbers of
- * one or two bytes.
+ * error the walk does not move. Inlined fast path for magic 2, numbers of one
+ * or two bytes, a value and no headers.
  */
 static inline kf_err kf__records_next(struct kf__records *records, struct kf__record *record,
                                       bool *more)
 {
-    enum {
-        FIXED_FIELDS = 16
-    }; /* what is read before the record's end is known, rounded up */
     const uint8_t *at = records->at;
-    const uint8_t *end = records->end;
     uint32_t length, timestamp, offset, key, value;
 
-    if (KF__UNLIKELY(records->magic != 2 || records->remaining <= 0 || end - at < FIXED_FIELDS ||
+    if (KF__UNLIKELY(at >= records->fast_end || records->remaining <= 0 ||
                      !kf__short_varint(&at, &length)))
         return kf__records_next_slow(records, record, more);
-    if (KF__UNLIKELY((length & 1) || end - at < (ptrdiff_t)(length >> 1)))
-        return kf__records_next_slow(records, record, more);
-    const uint8_t *stop = at + (length >> 1);
-    at++; /* attributes: none is defined */
-    if (KF__UNLIKELY(!kf__short_varint(&at, &timestamp) || !kf__short_varint(&at, &offset) ||
-                     !kf__short_varint(&at, &key)))
+    const uint8_t *body = at++; /* attributes: none is defined */
+    if (KF__UNLIKELY(records->end - body < (ptrdiff_t)(length >> 1) ||
+                     !kf__short_varint(&at, &timestamp) || !kf__short_varint(&at, &offset) ||
+                     ((length | offset) & 1)))
         return kf__records_next_slow(records, record, more);
 
-    /* An odd length is negative; 1 is -1, null, and its size comes out as 0. */
-    const uint8_t *key_at = at;
-    if (KF__UNLIKELY(((key & 1) && key != 1) || stop - at < (ptrdiff_t)(key >> 1) + 2))
-        return kf__records_next_slow(records, record, more);
-    at += key >> 1;
-    if (KF__UNLIKELY(!kf__short_varint(&at, &value) || ((value & 1) && value != 1) ||
-                     stop - at < (ptrdiff_t)(value >> 1) + 1))
-        return kf__records_next_slow(records, record, more);
-    record->key = (kf_bytes){key == 1 ? NULL : key_at, key >> 1};
-    record->value = (kf_bytes){value == 1 ? NULL : at, value >> 1};
-    at += value >> 1;
-
-    if (KF__LIKELY(*at == 0 && at + 1 == stop)) {
-        record->headers = (kf_bytes){stop, 0};
-        record->header_count = 0;
-    } else if (kf__record_headers(at, stop, record)) {
-        return KF_ERR_BAD_BATCH;
+    /* An odd length is negative; 1 is -1, null. */
+    const uint8_t *stop = body + (length >> 1);
+    if (*at == 1) {
+        at++;
+        record->key = (kf_bytes){NULL, 0};
+    } else {
+        if (KF__UNLIKELY(!kf__short_varint(&at, &key) || (key & 1)))
+            return kf__records_next_slow(records, record, more);
+        record->key = (kf_bytes){at, key >> 1};
+        at += key >> 1;
     }
-    record->offset =
-        (int64_t)((uint64_t)records->base_offset + (uint64_t)(int64_t)kf__unzigzag32(offset));
-    record->timestamp = records->log_append
-                            ? records->append_timestamp
-                            : (int64_t)((uint64_t)records->base_timestamp +
-                                        (uint64_t)(int64_t)kf__unzigzag32(timestamp));
+    if (KF__UNLIKELY(stop - at < 2 || !kf__short_varint(&at, &value) || (value & 1)))
+        return kf__records_next_slow(records, record, more);
+    record->value = (kf_bytes){at, value >> 1};
+    at += value >> 1;
+    if (KF__UNLIKELY(stop - at != 1 || *at != 0)) /* headers, or an error */
+        return kf__records_next_slow(records, record, more);
+
+    record->headers = (kf_bytes){NULL, 0};
+    record->header_count = 0;
+    record->offset = (int64_t)((uint64_t)records->base_offset + (offset >> 1));
+    record->timestamp = (int64_t)((uint64_t)records->base_timestamp +
+                                  (uint64_t)(kf__unzigzag(timestamp) & records->timestamp_mask));
     records->at = stop;
     records->remaining--;
     *more = true;

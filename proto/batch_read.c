@@ -154,16 +154,18 @@ kf_err kf__batch_open(const struct kf__batch *batch, struct kf__codecs *codecs,
     }
     if ((size_t)batch->record_count > payload.size / MIN_RECORD_BYTES)
         return KF_ERR_BAD_BATCH;
+    bool log_append = batch->timestamp_type == KF_TIMESTAMP_LOG_APPEND;
     *records = (struct kf__records){
         .at = payload.data,
         .end = payload.data + payload.size,
         .base_offset = batch->base_offset,
-        .base_timestamp = batch->base_timestamp,
-        .append_timestamp = batch->max_timestamp,
+        .base_timestamp = log_append ? batch->max_timestamp : batch->base_timestamp,
+        .timestamp_mask = log_append ? 0 : -1,
         .remaining = batch->record_count,
         .magic = 2,
-        .log_append = batch->timestamp_type == KF_TIMESTAMP_LOG_APPEND,
     };
+    if (payload.size >= KF__RECORD_READ_AHEAD)
+        records->fast_end = records->end - (KF__RECORD_READ_AHEAD - 1);
     return KF_OK;
 }
 
@@ -192,7 +194,8 @@ static const uint8_t *read_one_header(const uint8_t *at, const uint8_t *stop, kf
     return read_bytes(at, stop, &header->value);
 }
 
-kf_err kf__record_headers(const uint8_t *at, const uint8_t *stop, struct kf__record *record)
+/* The count and the headers themselves, which must fill the record's rest exactly. */
+static kf_err read_headers(const uint8_t *at, const uint8_t *stop, struct kf__record *record)
 {
     int32_t count;
     at = kf__varint_read(at, stop, &count);
@@ -229,11 +232,9 @@ static kf_err read_record(const struct kf__records *records, const uint8_t *at, 
 
     /* What a batch claims may be absurd; it wraps instead of being undefined. */
     record->offset = (int64_t)((uint64_t)records->base_offset + (uint64_t)(int64_t)offset_delta);
-    record->timestamp =
-        records->log_append
-            ? records->append_timestamp
-            : (int64_t)((uint64_t)records->base_timestamp + (uint64_t)timestamp_delta);
-    return kf__record_headers(at, stop, record);
+    record->timestamp = (int64_t)((uint64_t)records->base_timestamp +
+                                  (uint64_t)(timestamp_delta & records->timestamp_mask));
+    return read_headers(at, stop, record);
 }
 
 kf_err kf__records_next_slow(struct kf__records *records, struct kf__record *record, bool *more)

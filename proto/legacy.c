@@ -147,11 +147,10 @@ kf_err kf__legacy_open(const struct kf__batch *batch, struct kf__codecs *codecs,
     *records = (struct kf__records){
         .at = batch->bytes,
         .end = batch->bytes + batch->size,
-        .base_timestamp = batch->base_timestamp,
-        .append_timestamp = batch->max_timestamp,
+        .base_timestamp = batch->max_timestamp,
+        .timestamp_mask = batch->timestamp_type == KF_TIMESTAMP_LOG_APPEND ? 0 : -1,
         .remaining = -1,
         .magic = batch->magic,
-        .log_append = batch->timestamp_type == KF_TIMESTAMP_LOG_APPEND,
     };
     if (batch->codec == KF_CODEC_NONE)
         return KF_OK;
@@ -170,8 +169,8 @@ kf_err kf__legacy_next(struct kf__records *records, struct kf__record *record, b
     if (!next || attributes & CODEC_BITS) /* a wrapper within a wrapper is not allowed */
         return KF_ERR_BAD_BATCH;
     record->offset = (int64_t)((uint64_t)record->offset + (uint64_t)records->base_offset);
-    if (records->log_append)
-        record->timestamp = records->append_timestamp;
+    if (records->timestamp_mask == 0)
+        record->timestamp = records->base_timestamp;
     records->at = next;
     *more = true;
     return KF_OK;
