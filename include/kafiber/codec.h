@@ -18,8 +18,21 @@
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <kafiber/types.h>
+#include <stdbool.h>
 
 KF_BEGIN_DECLS
+
+/* A tagged field (KIP-482) that the rows don't know: its content without tag and size. */
+struct kf_tag {
+    uint32_t tag;
+    kf_bytes bytes;
+};
+
+/* In ascending order of tag. Zero: none. */
+struct kf_tags {
+    struct kf_tag *items;
+    int32_t count;
+};
 
 /* One message's descriptor: `kf_schema_of_metadata_request`, declared in messages.h. */
 typedef struct kf_schema kf_schema;
@@ -28,6 +41,8 @@ typedef struct kf_schema kf_schema;
 KF_API const kf_schema *kf_schema_find(const char *name);
 KF_API const kf_schema *kf_schema_request(int16_t api_key);
 KF_API const kf_schema *kf_schema_response(int16_t api_key);
+/* All of them, from index 0 until NULL. */
+KF_API const kf_schema *kf_schema_at(size_t index);
 
 KF_API const char *kf_schema_name(const kf_schema *schema);
 KF_API int16_t kf_schema_api_key(const kf_schema *schema); /* -1: not a request or response */
