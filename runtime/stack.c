@@ -37,9 +37,13 @@ enum {
 
 /* Instrumented frames are larger. */
 #if defined(KF__ASAN) || defined(KF__TSAN)
-enum { FRAME_FACTOR = 4 };
+enum {
+    FRAME_FACTOR = 4
+};
 #else
-enum { FRAME_FACTOR = 1 };
+enum {
+    FRAME_FACTOR = 1
+};
 #endif
 
 enum guard_kind {
@@ -164,8 +168,7 @@ static kf_err add_slab(struct kf__stack_pool *pool, unsigned size_class)
     size_t count = SLAB_BYTES / stride;
     count = count < 1 ? 1 : count > SLAB_MOST ? SLAB_MOST : count;
 
-    struct slab *slab =
-        kf_alloc_zero(pool->alloc, sizeof *slab + count * sizeof(struct kf__stack));
+    struct slab *slab = kf_alloc_zero(pool->alloc, sizeof *slab + count * sizeof(struct kf__stack));
     if (!slab)
         return KF_ERR_NO_MEMORY;
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -226,8 +229,7 @@ static kf_err cut(struct kf__stack_pool *pool, unsigned size_class, struct kf__s
         .size_class = size_class,
     };
 #ifdef KF__VALGRIND
-    (*stack)->valgrind_id =
-        (unsigned)VALGRIND_STACK_REGISTER(low, low + class_bytes(size_class));
+    (*stack)->valgrind_id = (unsigned)VALGRIND_STACK_REGISTER(low, low + class_bytes(size_class));
 #endif
     return KF_OK;
 }

@@ -35,8 +35,7 @@ static void keep_registers(struct kf__fiber *fiber)
         a += b, b += c, c += d, d += e, e += f, f += g, g += h, h += i, i += j, j += k, k += a;
         p += q, q += r, r += s, s += t, t += u, u += v, v += w, w += x, x += p;
     }
-    *result = a + b + c + d + e + f + g + h + i + j + k +
-              (long)(p + q + r + s + t + u + v + w + x);
+    *result = a + b + c + d + e + f + g + h + i + j + k + (long)(p + q + r + s + t + u + v + w + x);
 }
 
 static long expected(long seed)
@@ -64,7 +63,9 @@ static long expected(long seed)
 
 static void registers_survive(void)
 {
-    enum { COUNT = 50 };
+    enum {
+        COUNT = 50
+    };
     struct kf__fiber fibers[COUNT];
     long results[COUNT];
     for (int i = 0; i < COUNT; i++) {
