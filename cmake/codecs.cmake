@@ -1,6 +1,9 @@
 # OpenSSL, zlib, lz4, zstd: each AUTO (taken where found), ON (required) or OFF.
+# All come from pkg-config, here and in the installed package: Debian ships no CMake package for lz4.
 find_package(PkgConfig QUIET)
 add_library(kafiber_codecs INTERFACE)
+set(KAFIBER_MODULES "") # pairs NAME=module of what was taken, for the package config
+
 function(kafiber_with name module)
   set(KAFIBER_WITH_${name} AUTO CACHE STRING "Use ${module}: AUTO, ON or OFF")
   set_property(CACHE KAFIBER_WITH_${name} PROPERTY STRINGS AUTO ON OFF)
@@ -19,9 +22,12 @@ function(kafiber_with name module)
   if(KAFIBER_${name}_FOUND)
     target_link_libraries(kafiber_codecs INTERFACE PkgConfig::KAFIBER_${name})
     target_compile_definitions(kafiber_codecs INTERFACE KAFIBER_WITH_${name}=1)
+    set(KAFIBER_MODULES ${KAFIBER_MODULES} ${name}=${module} PARENT_SCOPE)
   endif()
 endfunction()
+
 kafiber_with(OPENSSL openssl)
 kafiber_with(ZLIB zlib)
 kafiber_with(LZ4 liblz4)
 kafiber_with(ZSTD libzstd)
+message(STATUS "kafiber with: ${KAFIBER_MODULES}")
