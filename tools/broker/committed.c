@@ -79,8 +79,8 @@ static struct kf__committed_group *group_to_write(struct kf__committed *committe
     for (size_t i = 0; i < committed->group_count; i++)
         if (kf__text_equal(committed->groups[i].group, group))
             return &committed->groups[i];
-    struct kf__committed_group *groups = kf_realloc(
-        committed->alloc, committed->groups, (committed->group_count + 1) * sizeof *groups);
+    struct kf__committed_group *groups = kf_realloc(committed->alloc, committed->groups,
+                                                    (committed->group_count + 1) * sizeof *groups);
     if (!groups)
         return NULL;
     committed->groups = groups;
@@ -124,8 +124,7 @@ kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
     kf_string metadata = offset->metadata.data ? offset->metadata : kf__text("");
     err = kf__text_copy(alloc, metadata, &copy.metadata);
     size_t at = place_of(to, offset->topic, offset->partition);
-    bool here =
-        at < to->count && compare(&to->items[at], offset->topic, offset->partition) == 0;
+    bool here = at < to->count && compare(&to->items[at], offset->topic, offset->partition) == 0;
     if (!err && !here)
         err = open_place(alloc, to, at);
     if (err) {

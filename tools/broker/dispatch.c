@@ -124,8 +124,7 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
         err = out->err;
     if (err) { /* an answer that its own schema refuses: a fault of ours, or no memory */
         fprintf(stderr, "kafiber broker: cannot encode %s v%d: %s\n",
-                kf_schema_name(kf_schema_response(exchange->api->key)), version,
-                kf_err_text(err));
+                kf_schema_name(kf_schema_response(exchange->api->key)), version, kf_err_text(err));
         connection->closing = true;
         return;
     }
@@ -186,8 +185,8 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
         return true;
     }
     size_t body = 0; /* Kafka doesn't mind bytes after the message */
-    return kf_decode_prefix(schema, exchange->version, frame + used, size - used,
-                            &exchange->arena, request, &body) == KF_OK;
+    return kf_decode_prefix(schema, exchange->version, frame + used, size - used, &exchange->arena,
+                            request, &body) == KF_OK;
 }
 
 static void count(struct kf_broker *broker, int16_t key)

@@ -83,6 +83,5 @@ kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string grou
     if (forced)
         return forced;
     const struct kf__topics *topics = &exchange->broker->topics;
-    return kf__topics_coordinator(topics, group) == exchange->node ? KF_OK
-                                                                   : KF_ERR_NOT_COORDINATOR;
+    return kf__topics_coordinator(topics, group) == exchange->node ? KF_OK : KF_ERR_NOT_COORDINATOR;
 }

@@ -55,9 +55,9 @@ struct kf__exchange {
 
     /* parked */
     bool parked;
-    bool ready;             /* the answer is complete: send it */
-    kf_time deadline;       /* when retry is called at the latest */
-    uint64_t seen_changes;  /* of the broker, when retry was last called */
+    bool ready;            /* the answer is complete: send it */
+    kf_time deadline;      /* when retry is called at the latest */
+    uint64_t seen_changes; /* of the broker, when retry was last called */
     /* True: the answer is complete. `last`: the deadline has passed. */
     bool (*retry)(struct kf__exchange *exchange, bool last);
     void *waiting; /* the API's own, in the arena */

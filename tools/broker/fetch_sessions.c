@@ -158,8 +158,8 @@ kf_err kf__fetch_session_update(struct kf__fetch_sessions *sessions,
             struct kf__fetched *item =
                 find(session, topic->topic, topic->topic_id, asked->partition);
             if (!item)
-                item = add(sessions->alloc, session, topic->topic, topic->topic_id,
-                           asked->partition);
+                item =
+                    add(sessions->alloc, session, topic->topic, topic->topic_id, asked->partition);
             if (!item)
                 return KF_ERR_NO_MEMORY;
             item->current_leader_epoch = asked->current_leader_epoch;

@@ -30,7 +30,7 @@ struct kf__fetched {
 struct kf__fetch_session {
     int32_t id;
     int32_t epoch;
-    bool by_id; /* version 13 and up */
+    bool by_id;    /* version 13 and up */
     uint64_t used; /* a count that rises with every use: the oldest is dropped first */
     struct kf__fetched *items;
     size_t count;

@@ -28,11 +28,11 @@ struct kf__group_member {
     int32_t protocol_count;
     kf_bytes assignment;
     kf_time session_deadline;
-    bool is_new;       /* has not lived through a completed join yet */
-    bool joining;      /* its JoinGroup waits; the asker may be gone */
-    bool syncing;      /* its SyncGroup waits */
-    bool owes_sync;    /* has joined this generation, not yet synced */
-    void *join_token;  /* who waits; NULL: nobody any more */
+    bool is_new;      /* has not lived through a completed join yet */
+    bool joining;     /* its JoinGroup waits; the asker may be gone */
+    bool syncing;     /* its SyncGroup waits */
+    bool owes_sync;   /* has joined this generation, not yet synced */
+    void *join_token; /* who waits; NULL: nobody any more */
     void *sync_token;
 };
 
@@ -53,8 +53,8 @@ struct kf__classic_group {
     kf_string id;
     enum kf__group_state state;
     int32_t generation;
-    kf_string protocol_type; /* null: none yet */
-    kf_string protocol_name; /* null: none chosen */
+    kf_string protocol_type;           /* null: none yet */
+    kf_string protocol_name;           /* null: none chosen */
     struct kf__group_member **members; /* in the order they came */
     int32_t member_count;
     struct kf__group_member *leader;

@@ -90,8 +90,7 @@ static kf_err make_member_id(struct kf__coordinator *coordinator, const struct k
     int length = snprintf(text, size, "%.*s-%08" PRIx32 "-%04x-4%03x-%04x-%012" PRIx64,
                           (int)prefix.size, prefix.data ? prefix.data : "", (uint32_t)(x >> 32),
                           (unsigned)(x >> 16 & 0xFFFF), (unsigned)(x & 0xFFF),
-                          (unsigned)(0x8000 | (y >> 48 & 0x3FFF)),
-                          y & UINT64_C(0xFFFFFFFFFFFF));
+                          (unsigned)(0x8000 | (y >> 48 & 0x3FFF)), y & UINT64_C(0xFFFFFFFFFFFF));
     return length < 0 || (size_t)length >= size ? KF_ERR_INVALID_REQUEST : KF_OK;
 }
 
@@ -99,8 +98,8 @@ static kf_err update_member(const struct kf__coordinator *coordinator,
                             struct kf__group_member *member, const struct kf__join *join,
                             void *token)
 {
-    kf_err err = kf__group_set_protocols(coordinator->alloc, member, join->protocols,
-                                         join->protocol_count);
+    kf_err err =
+        kf__group_set_protocols(coordinator->alloc, member, join->protocols, join->protocol_count);
     if (err)
         return err;
     if (member->join_token)
@@ -158,7 +157,8 @@ static void answer_current(const struct kf__coordinator *coordinator,
                            const struct kf__group_member *member, bool skip_assignment,
                            kf_string leader, void *token)
 {
-    bool lists = member == group->leader && (skip_assignment || group->state == KF__GROUP_COMPLETING);
+    bool lists =
+        member == group->leader && (skip_assignment || group->state == KF__GROUP_COMPLETING);
     struct kf__joined answer = {
         .generation = group->generation,
         .protocol_type = group->protocol_type,
@@ -328,11 +328,9 @@ static void take_assignments(const struct kf__coordinator *coordinator,
                              struct kf__classic_group *group, const struct kf__sync *sync)
 {
     for (int32_t i = 0; i < sync->assignment_count; i++) {
-        struct kf__group_member *member =
-            kf__group_member(group, sync->assignments[i].member_id);
+        struct kf__group_member *member = kf__group_member(group, sync->assignments[i].member_id);
         kf_bytes copy;
-        if (!member ||
-            kf__bytes_copy(coordinator->alloc, sync->assignments[i].assignment, &copy))
+        if (!member || kf__bytes_copy(coordinator->alloc, sync->assignments[i].assignment, &copy))
             continue;
         kf__bytes_free(coordinator->alloc, &member->assignment);
         member->assignment = copy;

@@ -76,7 +76,7 @@ struct kf__join {
     int32_t protocol_count;
     kf_time session_timeout;
     kf_time rebalance_timeout;
-    bool require_member_id; /* KIP-394: version 4 and up */
+    bool require_member_id;   /* KIP-394: version 4 and up */
     bool can_skip_assignment; /* KIP-814: version 9 and up */
 };
 void kf__coordinator_join(struct kf__coordinator *coordinator, kf_time now,

@@ -210,8 +210,8 @@ static kf_time group_deadline(const struct kf__classic_group *group)
     return deadline;
 }
 
-static bool is_expired(const struct kf__classic_group *group,
-                       const struct kf__group_member *member, kf_time now)
+static bool is_expired(const struct kf__classic_group *group, const struct kf__group_member *member,
+                       kf_time now)
 {
     return member_deadline(member) <= now || (member->owes_sync && group->sync_deadline <= now);
 }

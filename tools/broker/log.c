@@ -101,7 +101,7 @@ static kf_err note_epoch(struct kf__partition_log *log, int32_t epoch)
 }
 
 kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *batch,
-                      int32_t leader_epoch, int64_t *base_offset)
+                       int32_t leader_epoch, int64_t *base_offset)
 {
     kf_err err = reserve(log, batch->size);
     if (!err)
@@ -150,7 +150,7 @@ size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset)
 }
 
 kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, size_t max_bytes,
-                      bool whole_first)
+                       bool whole_first)
 {
     static const uint8_t nothing[1];
     kf_bytes empty = {.data = nothing, .size = 0};
@@ -202,7 +202,7 @@ size_t kf__plog_find_max_timestamp(const struct kf__partition_log *log)
 }
 
 void kf__plog_epoch_end(const struct kf__partition_log *log, int32_t asked, int32_t current,
-                       int32_t *epoch, int64_t *end_offset)
+                        int32_t *epoch, int64_t *end_offset)
 {
     *epoch = -1;
     *end_offset = -1;

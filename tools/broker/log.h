@@ -57,7 +57,7 @@ void kf__plog_free(struct kf__partition_log *log);
 
 /* Copies one whole magic 2 batch; offsets count from *base_offset on. */
 kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *batch,
-                      int32_t leader_epoch, int64_t *base_offset);
+                       int32_t leader_epoch, int64_t *base_offset);
 
 /* The batch that holds `offset`, else the first one after it; batch_count where there is none. */
 size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset);
@@ -68,7 +68,7 @@ size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset);
  * `whole_first`, else nothing comes. Valid as long as the log.
  */
 kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, size_t max_bytes,
-                      bool whole_first);
+                       bool whole_first);
 /* Bytes that a read from `offset` could bring in all. */
 size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset);
 
@@ -82,7 +82,7 @@ size_t kf__plog_find_max_timestamp(const struct kf__partition_log *log);
  * -1 and -1 where the log knows no such epoch. `current` is the leader's.
  */
 void kf__plog_epoch_end(const struct kf__partition_log *log, int32_t asked, int32_t current,
-                       int32_t *epoch, int64_t *end_offset);
+                        int32_t *epoch, int64_t *end_offset);
 
 /* Moves the start; whole chunks before it are given back. */
 void kf__plog_delete_before(struct kf__partition_log *log, int64_t offset);

@@ -94,8 +94,7 @@ static kf_err split_listen(struct kf__server *server, const char *listen, uint16
     return KF_OK;
 }
 
-kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nodes,
-                       kf_error *error)
+kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nodes, kf_error *error)
 {
     struct kf__server *server = &broker->server;
     uint16_t port = 0;
@@ -112,8 +111,8 @@ kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nod
         uint16_t wanted = (uint16_t)(port == 0 ? 0 : port + node - 1);
         kf_err err = kf__server_listen(broker, node, wanted);
         if (err)
-            return kf_error_set(error, err, "cannot listen on %s port %u: %s", server->host,
-                                wanted, err == KF_ERR_SYSTEM ? strerror(errno) : kf_err_text(err));
+            return kf_error_set(error, err, "cannot listen on %s port %u: %s", server->host, wanted,
+                                err == KF_ERR_SYSTEM ? strerror(errno) : kf_err_text(err));
     }
     return KF_OK;
 }
@@ -422,8 +421,7 @@ static void serve(struct kf_broker *broker, size_t count, kf_time now)
 kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
 {
     struct kf__server *server = &broker->server;
-    kf_err err =
-        reserve_fds(server, 1 + (size_t)broker->topics.node_count + server->slot_count);
+    kf_err err = reserve_fds(server, 1 + (size_t)broker->topics.node_count + server->slot_count);
     if (err)
         return err;
     size_t count = fill_fds(broker);

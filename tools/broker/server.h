@@ -24,11 +24,11 @@ struct kf__connection {
     kf_writer out;
     size_t sent;
     bool writing;
-    bool close_after;     /* the answer */
-    bool silent;          /* the answer never comes */
-    bool more_waits;      /* bytes have come that nobody reads yet */
-    kf_time answer_at;    /* a delayed answer; 0: none */
-    kf_time muted_until;  /* throttled; 0: not */
+    bool close_after;    /* the answer */
+    bool silent;         /* the answer never comes */
+    bool more_waits;     /* bytes have come that nobody reads yet */
+    kf_time answer_at;   /* a delayed answer; 0: none */
+    kf_time muted_until; /* throttled; 0: not */
     bool closing;
 };
 

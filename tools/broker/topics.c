@@ -181,7 +181,8 @@ static kf_err fill_topic(struct kf__topics *topics, struct kf__topic *topic, kf_
     kf_err err = kf__text_copy(topics->alloc, name, &topic->name);
     if (err)
         return err;
-    topic->partitions = kf_alloc_array(topics->alloc, (size_t)partitions, sizeof(struct kf__partition));
+    topic->partitions =
+        kf_alloc_array(topics->alloc, (size_t)partitions, sizeof(struct kf__partition));
     if (!topic->partitions)
         return KF_ERR_NO_MEMORY;
     for (int32_t i = 0; i < partitions; i++) {
@@ -219,7 +220,8 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
         return err;
     }
     size_t at = place_of(topics, name);
-    memmove(topics->items + at + 1, topics->items + at, (topics->count - at) * sizeof *topics->items);
+    memmove(topics->items + at + 1, topics->items + at,
+            (topics->count - at) * sizeof *topics->items);
     topics->items[at] = created;
     topics->count++;
     if (topic)
@@ -233,7 +235,8 @@ void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
     for (int32_t i = 0; i < topic->partition_count; i++)
         topics->bytes -= topic->partitions[i].log.bytes;
     topics->count--;
-    memmove(topics->items + at, topics->items + at + 1, (topics->count - at) * sizeof *topics->items);
+    memmove(topics->items + at, topics->items + at + 1,
+            (topics->count - at) * sizeof *topics->items);
     topic_free(topics, topic);
 }
 

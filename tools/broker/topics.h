@@ -38,7 +38,7 @@ struct kf__topics {
     struct kf__topic **items; /* by name */
     size_t count;
     size_t capacity;
-    int32_t node_count;        /* ids 1 … node_count */
+    int32_t node_count; /* ids 1 … node_count */
     bool runs[KF__MAX_NODES + 1];
     size_t bytes; /* of all logs */
     uint64_t ids; /* how many topic ids were given out */
