@@ -1,0 +1,263 @@
+/*
+ * encode: a struct to bytes, by the message's rows. What the version can't
+ * say is an error, not a loss.
+ */
+#include "proto/schema.h"
+#include "proto/writer.h"
+
+struct encoder {
+    kf_writer *out;
+    int16_t version;
+    bool flexible;
+};
+
+enum {
+    LONGEST_STRING = 0x7FFF
+};
+
+static void write_struct(struct encoder *e, const struct kf__struct *type, const void *message);
+
+static bool refuse_null(struct encoder *e, const struct kf__row *row, bool element)
+{
+    if (!element && kf__nullable(row, e->version))
+        return false;
+    kf__writer_fail(e->out, KF_ERR_NULL_FIELD);
+    return true;
+}
+
+static void write_string(struct encoder *e, const struct kf__row *row, const kf_string *text)
+{
+    bool compact = e->flexible && !row->never_compact;
+    if (text->size > LONGEST_STRING) {
+        kf__writer_fail(e->out, KF_ERR_BAD_COUNT);
+        return;
+    }
+    if (!text->data && refuse_null(e, row, row->array))
+        return;
+    if (compact)
+        kf__put_varuint32(e->out, text->data ? (uint32_t)text->size + 1 : 0);
+    else
+        kf__put_u16(e->out, text->data ? (uint16_t)text->size : UINT16_MAX);
+    if (text->data)
+        kf_writer_put(e->out, text->data, text->size);
+}
+
+static void write_length(struct encoder *e, const struct kf__row *row, int64_t length)
+{
+    if (length > INT32_MAX || length < -1) {
+        kf__writer_fail(e->out, KF_ERR_BAD_COUNT);
+        return;
+    }
+    if (length < 0 && refuse_null(e, row, false))
+        return;
+    if (e->flexible)
+        kf__put_varuint32(e->out, (uint32_t)(length + 1));
+    else
+        kf__put_u32(e->out, (uint32_t)length);
+}
+
+static void write_bytes(struct encoder *e, const struct kf__row *row, const kf_bytes *bytes)
+{
+    if (bytes->size > INT32_MAX) {
+        kf__writer_fail(e->out, KF_ERR_BAD_COUNT);
+        return;
+    }
+    write_length(e, row, bytes->data ? (int64_t)bytes->size : -1);
+    if (!bytes->data)
+        return;
+    if (row->type == KF__records)
+        kf__writer_splice(e->out, *bytes);
+    else
+        kf_writer_put(e->out, bytes->data, bytes->size);
+}
+
+static void write_pointer(struct encoder *e, const struct kf__row *row, const void *message)
+{
+    if (!message && refuse_null(e, row, false))
+        return;
+    kf__put_u8(e->out, message ? 1 : UINT8_MAX);
+    if (message)
+        write_struct(e, kf__struct_at(row->of), message);
+}
+
+static void write_double(struct encoder *e, double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    kf__put_u64(e->out, bits);
+}
+
+static void write_value(struct encoder *e, const struct kf__row *row, const void *value)
+{
+    switch (row->type) {
+    case KF__boolean:
+        kf__put_u8(e->out, *(const bool *)value);
+        break;
+    case KF__int8:
+        kf__put_u8(e->out, *(const uint8_t *)value);
+        break;
+    case KF__int16:
+    case KF__uint16:
+        kf__put_u16(e->out, *(const uint16_t *)value);
+        break;
+    case KF__int32:
+    case KF__uint32:
+        kf__put_u32(e->out, *(const uint32_t *)value);
+        break;
+    case KF__int64:
+        kf__put_u64(e->out, *(const uint64_t *)value);
+        break;
+    case KF__float64:
+        write_double(e, *(const double *)value);
+        break;
+    case KF__uuid:
+        kf_writer_put(e->out, value, sizeof(kf_uuid));
+        break;
+    case KF__str:
+        write_string(e, row, value);
+        break;
+    case KF__bytes:
+    case KF__records:
+        write_bytes(e, row, value);
+        break;
+    case KF__struct:
+        write_struct(e, kf__struct_at(row->of), value);
+        break;
+    case KF__struct_pointer:
+        write_pointer(e, row, kf__pointer_get(value));
+        break;
+    }
+}
+
+static void write_field(struct encoder *e, const struct kf__row *row, const void *field)
+{
+    if (!row->array) {
+        write_value(e, row, field);
+        return;
+    }
+    struct kf__array array = kf__array_get(field);
+    size_t step = kf__element_size(row);
+    write_length(e, row, array.count);
+    for (int32_t i = 0; i < array.count && !e->out->err; i++)
+        write_value(e, row, (const char *)array.items + (size_t)i * step);
+}
+
+static size_t varuint_size(size_t value)
+{
+    size_t size = 1;
+    while (value >>= 7)
+        size++;
+    return size;
+}
+
+/* The content is written first; its size then goes in front of it. */
+static void write_tagged(struct encoder *e, const struct kf__row *row, const void *field)
+{
+    kf_writer *out = e->out;
+    bool splice = out->splice;
+    out->splice = false; /* what moves must be owned */
+    size_t start = out->used;
+    write_field(e, row, field);
+    size_t size = out->used - start;
+    size_t head = varuint_size(size);
+    if (size > INT32_MAX)
+        kf__writer_fail(out, KF_ERR_BAD_COUNT);
+    if (kf__room(out, head)) {
+        memmove(out->bytes + start + head, out->bytes + start, size);
+        out->used = start;
+        kf__put_varuint32(out, (uint32_t)size);
+        out->used = start + head + size;
+        out->total -= head;
+    }
+    out->splice = splice;
+}
+
+/* The row with the lowest tag from `least` on whose field has something to say. */
+static const struct kf__row *next_tagged(const struct encoder *e, const struct kf__struct *type,
+                                         const void *message, int64_t least, const void **field)
+{
+    const struct kf__row *next = NULL;
+    const struct kf__row *row = kf__rows_of(type);
+    size_t at = 0;
+    for (const struct kf__row *end = row + type->count; row < end; row++) {
+        const void *here = (const char *)message + kf__place(row, &at);
+        if (!row->tag || row->tag - 1 < least || !kf__in_version(row, e->version))
+            continue;
+        if ((next && next->tag < row->tag) || kf__is_default(row, here))
+            continue;
+        next = row;
+        *field = here;
+    }
+    return next;
+}
+
+static void write_unknown(struct encoder *e, const struct kf_tag *tag)
+{
+    if (tag->bytes.size > INT32_MAX)
+        kf__writer_fail(e->out, KF_ERR_BAD_COUNT);
+    kf__put_varuint32(e->out, tag->tag);
+    kf__put_varuint32(e->out, (uint32_t)tag->bytes.size);
+    kf_writer_put(e->out, tag->bytes.data, tag->bytes.size);
+}
+
+/* Known and unknown ones, `known` of the former, merged in ascending order. */
+static void write_tags(struct encoder *e, const struct kf__struct *type, const void *message,
+                       uint32_t known)
+{
+    const struct kf_tags *unknown = kf__unknown_tags(type, message);
+    kf__put_varuint32(e->out, known + (uint32_t)unknown->count);
+    int64_t least = 0;
+    int32_t i = 0;
+    while (known || i < unknown->count) {
+        const void *field = NULL;
+        const struct kf__row *row = known ? next_tagged(e, type, message, least, &field) : NULL;
+        int64_t tag = row ? row->tag - 1 : INT64_MAX;
+        bool from_unknown = i < unknown->count && unknown->items[i].tag <= tag;
+        if (from_unknown)
+            tag = unknown->items[i].tag;
+        if (tag < least || (!row && !from_unknown)) {
+            kf__writer_fail(e->out, KF_ERR_BAD_TAG);
+            return;
+        }
+        least = tag + 1;
+        if (from_unknown) {
+            write_unknown(e, &unknown->items[i++]);
+        } else {
+            kf__put_varuint32(e->out, (uint32_t)tag);
+            write_tagged(e, row, field);
+            known--;
+        }
+    }
+}
+
+static void write_struct(struct encoder *e, const struct kf__struct *type, const void *message)
+{
+    const struct kf__row *row = kf__rows_of(type);
+    size_t at = 0;
+    uint32_t tagged = 0;
+    for (const struct kf__row *end = row + type->count; row < end; row++) {
+        const void *field = (const char *)message + kf__place(row, &at);
+        bool present = kf__in_version(row, e->version);
+        if (present && !row->tag)
+            write_field(e, row, field);
+        else if (present)
+            tagged += !kf__is_default(row, field);
+        else if (!row->ignorable && !kf__is_default(row, field))
+            kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+    }
+    if (e->flexible)
+        write_tags(e, type, message, tagged);
+    else if (kf__unknown_tags(type, message)->count)
+        kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+}
+
+kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, kf_writer *writer)
+{
+    if (!kf__has_version(schema, version)) {
+        kf__writer_fail(writer, KF_ERR_BAD_VERSION);
+        return writer->err;
+    }
+    struct encoder e = {writer, version, kf_schema_is_flexible(schema, version)};
+    write_struct(&e, kf__struct_at(schema->root), message);
+    return writer->err;
+}

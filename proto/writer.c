@@ -1,0 +1,108 @@
+/*
+ * writer: bytes that are being written: owned ones in one buffer, borrowed
+ * ones (record batches) as segments between them.
+ */
+#include "proto/writer.h"
+
+enum {
+    FIRST_CAPACITY = 256,
+    FIRST_SEGMENTS = 8,
+    SPLICE_FROM = 512, /* bytes; below, copying is cheaper than a segment */
+};
+
+void kf_writer_init(kf_writer *writer, const kf_allocator *alloc)
+{
+    *writer = (kf_writer){.alloc = alloc};
+}
+
+void kf_writer_reset(kf_writer *writer)
+{
+    writer->used = 0;
+    writer->segment_count = 0;
+    writer->total = 0;
+    writer->err = KF_OK;
+}
+
+void kf_writer_free(kf_writer *writer)
+{
+    kf_free(writer->alloc, writer->bytes);
+    kf_free(writer->alloc, writer->segments);
+    *writer = (kf_writer){.alloc = writer->alloc};
+}
+
+void kf__writer_fail(kf_writer *writer, kf_err err)
+{
+    if (!writer->err)
+        writer->err = err;
+}
+
+static bool reserve(kf_writer *writer, size_t size)
+{
+    if (writer->capacity - writer->used >= size)
+        return true;
+    if (size > SIZE_MAX / 4 || writer->used > SIZE_MAX / 4)
+        return false;
+
+    size_t capacity = writer->capacity ? writer->capacity * 2 : FIRST_CAPACITY;
+    if (capacity < writer->used + size)
+        capacity = writer->used + size;
+    uint8_t *bytes = kf_realloc(writer->alloc, writer->bytes, capacity);
+    if (!bytes)
+        return false;
+    writer->bytes = bytes;
+    writer->capacity = capacity;
+    return true;
+}
+
+uint8_t *kf__writer_extend(kf_writer *writer, size_t size)
+{
+    if (writer->err)
+        return NULL;
+    if (!reserve(writer, size)) {
+        kf__writer_fail(writer, KF_ERR_NO_MEMORY);
+        return NULL;
+    }
+    uint8_t *room = writer->bytes + writer->used;
+    writer->used += size;
+    writer->total += size;
+    return room;
+}
+
+void kf_writer_put(kf_writer *writer, const void *bytes, size_t size)
+{
+    if (size == 0)
+        return;
+    uint8_t *room = kf__room(writer, size);
+    if (room)
+        memcpy(room, bytes, size);
+}
+
+static bool reserve_segment(kf_writer *writer)
+{
+    if (writer->segment_count < writer->segment_capacity)
+        return true;
+    size_t capacity = writer->segment_capacity ? writer->segment_capacity * 2 : FIRST_SEGMENTS;
+    struct kf_segment *segments =
+        kf_realloc(writer->alloc, writer->segments, capacity * sizeof *segments);
+    if (!segments)
+        return false;
+    writer->segments = segments;
+    writer->segment_capacity = capacity;
+    return true;
+}
+
+void kf__writer_splice(kf_writer *writer, kf_bytes bytes)
+{
+    if (!writer->splice || bytes.size < SPLICE_FROM) {
+        kf_writer_put(writer, bytes.data, bytes.size);
+        return;
+    }
+    if (writer->err)
+        return;
+    if (!reserve_segment(writer)) {
+        kf__writer_fail(writer, KF_ERR_NO_MEMORY);
+        return;
+    }
+    writer->segments[writer->segment_count++] = (struct kf_segment){writer->used, bytes};
+    writer->total += bytes.size;
+}

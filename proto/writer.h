@@ -1,0 +1,74 @@
+/*
+ * writer: big-endian values into a kf_writer, with its sticky error. The
+ * public half is in codec.h.
+ */
+#ifndef KF_PROTO_WRITER_H
+#define KF_PROTO_WRITER_H
+
+#include <kafiber/codec.h>
+#include <string.h>
+
+/* Room for `size` more owned bytes, which count as written; NULL when that fails. */
+uint8_t *kf__writer_extend(kf_writer *writer, size_t size);
+/* Borrowed bytes: kept as a segment where `splice` is set and they are many, else copied. */
+void kf__writer_splice(kf_writer *writer, kf_bytes bytes);
+void kf__writer_fail(kf_writer *writer, kf_err err);
+
+static inline uint8_t *kf__room(kf_writer *writer, size_t size)
+{
+    if (writer->err || writer->capacity - writer->used < size)
+        return kf__writer_extend(writer, size);
+    uint8_t *room = writer->bytes + writer->used;
+    writer->used += size;
+    writer->total += size;
+    return room;
+}
+
+static inline void kf__put_u8(kf_writer *writer, uint8_t value)
+{
+    uint8_t *b = kf__room(writer, 1);
+    if (b)
+        b[0] = value;
+}
+
+static inline void kf__put_u16(kf_writer *writer, uint16_t value)
+{
+    uint8_t *b = kf__room(writer, 2);
+    if (!b)
+        return;
+    b[0] = (uint8_t)(value >> 8);
+    b[1] = (uint8_t)value;
+}
+
+static inline void kf__set_u32(uint8_t *b, uint32_t value)
+{
+    b[0] = (uint8_t)(value >> 24);
+    b[1] = (uint8_t)(value >> 16);
+    b[2] = (uint8_t)(value >> 8);
+    b[3] = (uint8_t)value;
+}
+
+static inline void kf__put_u32(kf_writer *writer, uint32_t value)
+{
+    uint8_t *b = kf__room(writer, 4);
+    if (b)
+        kf__set_u32(b, value);
+}
+
+static inline void kf__put_u64(kf_writer *writer, uint64_t value)
+{
+    uint8_t *b = kf__room(writer, 8);
+    if (!b)
+        return;
+    kf__set_u32(b, (uint32_t)(value >> 32));
+    kf__set_u32(b + 4, (uint32_t)value);
+}
+
+static inline void kf__put_varuint32(kf_writer *writer, uint32_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        kf__put_u8(writer, (uint8_t)(value | 0x80));
+    kf__put_u8(writer, (uint8_t)value);
+}
+
+#endif
