@@ -239,6 +239,13 @@ static bool next_near(const struct sticky *sticky, const struct queue *queue, si
     return false;
 }
 
+/* One more member has the most; when enough of them have, nobody else may. */
+static void note_most(struct sticky *sticky)
+{
+    if (++sticky->have_most == sticky->may_have_most)
+        sticky->exact.count = 0;
+}
+
 /* Gives one partition to a member near it, if there is one with room. */
 static void give_near(struct sticky *sticky, size_t partition, size_t *turn)
 {
@@ -251,7 +258,7 @@ static void give_near(struct sticky *sticky, size_t partition, size_t *turn)
         kf__assign_give(assign, partition, member);
         if (assign->held[member] >= sticky->least) {
             queue_remove(below, index);
-            if (assign->held[member] < sticky->most)
+            if (assign->held[member] < sticky->most && sticky->have_most < sticky->may_have_most)
                 queue_add(exact, member);
         } else {
             index++;
@@ -260,8 +267,8 @@ static void give_near(struct sticky *sticky, size_t partition, size_t *turn)
     } else if (next_near(sticky, exact, 0, partition, &index)) {
         size_t member = exact->members[index];
         kf__assign_give(assign, partition, member);
-        if (assign->held[member] == sticky->most)
-            queue_remove(exact, index);
+        queue_remove(exact, index);
+        note_most(sticky);
     }
 }
 

@@ -226,7 +226,7 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
 
 /* ---- sending ---- */
 
-static void send(struct kf__committer *committer)
+static void send_commit(struct kf__committer *committer)
 {
     struct kf__consumer *consumer = consumer_of(committer);
     int32_t generation = kf__member_generation(consumer->member);
@@ -252,7 +252,7 @@ static void fire(struct kf__timer *timer, void *owner)
     (void)timer;
     struct kf__committer *committer = owner;
     committer->due = KF_FOREVER;
-    send(committer);
+    send_commit(committer);
 }
 
 void kf__committer_note(struct kf__consumer *consumer, struct kf__partition *partition,
@@ -284,7 +284,7 @@ void kf__committer_pump(struct kf__consumer *consumer)
         return;
     bool urgent = committer->due <= now_of(consumer) || consumer->draining || consumer->stopping;
     if (urgent)
-        send(committer);
+        send_commit(committer);
     else
         schedule(committer, kf__committer_idle_due(consumer));
 }

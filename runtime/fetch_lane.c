@@ -150,7 +150,7 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
 
 /* ---- sending ---- */
 
-static void send(struct kf__fetch_lane *lane)
+static void send_fetch(struct kf__fetch_lane *lane)
 {
     struct kf__fetcher *fetcher = lane->fetcher;
     const struct kf__fetch_settings *settings = &fetcher->settings;
@@ -215,9 +215,9 @@ void kf__node_pump(struct kf__fetch_node *node)
             hand_over(node);
         /* Else hold: the backlog's short wait ends soon, and they come along. */
         if (!(caught_up_waits && is_under_way(backlog)))
-            send(long_poll);
+            send_fetch(long_poll);
     }
-    send(backlog);
+    send_fetch(backlog);
 }
 
 void kf__lane_init(struct kf__fetch_lane *lane, struct kf__fetcher *fetcher, int32_t node,

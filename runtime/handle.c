@@ -9,6 +9,7 @@
 #include "runtime/consumer.h"
 #include "runtime/partition.h"
 
+#include <kafiber/fiber.h>
 #include <stdarg.h>
 
 enum {

@@ -1,6 +1,7 @@
 /* runtime: the public face; see kafiber/runtime.h. */
 #include "runtime/runtime_inside.h"
 
+#include <kafiber/fiber.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
