@@ -80,7 +80,9 @@ static kf_bytes read_bytes(struct decoder *d, const struct kf__row *row)
 
 static void *read_pointer(struct decoder *d, const struct kf__row *row)
 {
-    if (kf__take_i8(&d->in) < 0) {
+    /* Kafka marks null by -1 in a row of fields, but by 0 in a tagged field. */
+    bool null = row->tag ? kf__take_varuint32(&d->in) == 0 : kf__take_i8(&d->in) < 0;
+    if (null) {
         check_length(d, row, NULL_LENGTH);
         return NULL;
     }

@@ -5,10 +5,7 @@
 #include "kafiber/messages.h"
 #include "runtime/consumer.h"
 
-static kf_time now_of(const struct kf__consumer *consumer)
-{
-    return kf__loop_now(consumer->loop);
-}
+static kf_time now_of(const struct kf__consumer *consumer) { return kf__loop_now(consumer->loop); }
 
 bool kf__coordinator_is_lost_by(kf_err err)
 {

@@ -8,7 +8,10 @@
 
 #include <string.h>
 
-enum { EARLIEST = -2, LATEST = -1 };
+enum {
+    EARLIEST = -2,
+    LATEST = -1
+};
 
 /* One ListOffsets under way. An entry is NULL once its partition went elsewhere. */
 struct kf__seek {

@@ -35,6 +35,14 @@ fail() {
 
 # peer CLASS ARGUMENT...: a Java program of tests/integration/peers
 peer() { "$root/tools/kafka" java "$@"; }
+# start_peer FILE CLASS ARGUMENT...: in the background; $pid is the Java process itself, so that a
+# signal reaches it
+start_peer() {
+    local file=$1
+    shift
+    "$root/tools/kafka" java "$@" >"$file" &
+    pid=$!
+}
 # node kill|restart|pause|resume N
 node() { "$root/tools/kafka" "$1" "$2" --dir "$KAFIBER_TEST_CLUSTER"; }
 # create TOPIC PARTITIONS [REPLICAS [KEY=VALUE]...]

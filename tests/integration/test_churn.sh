@@ -6,8 +6,8 @@
 topic=$unique
 create "$topic" 12
 
-peer Produce "$bootstrap" "$topic" 30000 rate=400 partitions=12 >/dev/null &
-producer=$!
+start_peer /dev/null Produce "$bootstrap" "$topic" 30000 rate=400 partitions=12
+producer=$pid
 start_member first "$topic" "$topic" sleep=20
 first=$pid
 eventually 30 at_least 'done' 50

@@ -10,14 +10,14 @@ for assignor in range cooperative-sticky; do
     rm -f "$work"/*.journal "$work"/java*
     start_member ours1 "$topic" "$topic" partition.assignment.strategy=$assignor
     ours1=$pid
-    peer Member "$bootstrap" "$topic" "$topic" $assignor >"$work/java1" &
-    java1=$!
+    start_peer "$work/java1" Member "$bootstrap" "$topic" "$topic" $assignor
+    java1=$pid
     eventually 60 grep -q 'assigned .' "$work/java1"
     start_member ours2 "$topic" "$topic" partition.assignment.strategy=$assignor
     ours2=$pid
     eventually 60 grep -q ' assigned ' "$work/ours2.journal"
-    peer Member "$bootstrap" "$topic" "$topic" $assignor >"$work/java2" &
-    java2=$!
+    start_peer "$work/java2" Member "$bootstrap" "$topic" "$topic" $assignor
+    java2=$pid
     eventually 60 grep -q 'assigned .' "$work/java2"
     all=("$work/ours1.journal" "$work/ours2.journal" "$work/java1" "$work/java2")
     eventually 60 owned_once "$topic" 6 "${all[@]}"

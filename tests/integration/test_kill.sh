@@ -30,8 +30,8 @@ for semantics in at-least-once at-most-once; do
     topic=$unique-$semantics
     rm -f "$work"/*.journal
     create "$topic" 12
-    peer Produce "$bootstrap" "$topic" $records rate=3000 size=100 partitions=12 >"$work/produced" &
-    producer=$!
+    start_peer "$work/produced" Produce "$bootstrap" "$topic" $records rate=3000 size=100 partitions=12
+    producer=$pid
     kills "$topic" "$topic" semantics=$semantics fail=5 session.timeout.ms=3000 \
         heartbeat.interval.ms=500 handler.retry.backoff.ms=20
     wait $producer
