@@ -43,14 +43,15 @@ static struct kf__topic *topic_of(const struct kf__exchange *exchange,
                  : kf__topics_find(topics, item->topic);
 }
 
-static void tell_error(partition_answer *answer, const struct kf__partition *partition, kf_err err)
+static void tell_error(const struct kf__exchange *exchange, partition_answer *answer,
+                       const struct kf__partition *partition, kf_err err)
 {
     answer->error_code = kf__wire_error(err);
     answer->high_watermark = -1;
     answer->last_stable_offset = -1;
     answer->log_start_offset = -1;
     bool moved = err == KF_ERR_NOT_LEADER_OR_FOLLOWER || err == KF_ERR_FENCED_LEADER_EPOCH;
-    if (moved && partition) {
+    if (moved && partition && exchange->version >= 12) {
         answer->current_leader.leader_id = partition->leader;
         answer->current_leader.leader_epoch = partition->leader_epoch;
     }
@@ -91,7 +92,7 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
          item->fetch_offset > partition->log.end_offset))
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
     if (err) {
-        tell_error(answer, partition, err);
+        tell_error(exchange, answer, partition, err);
         return;
     }
     answer->high_watermark = partition->log.end_offset;

@@ -21,7 +21,7 @@ enum {
 typedef struct kf_list_offsets_response_list_offsets_partition_response partition_answer;
 
 /* The first record of the batch at or after `timestamp`. */
-static kf_err find_in_batch(struct kf_broker *broker, const struct kf__log_batch *in,
+static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batch *in,
                             int64_t timestamp, struct kf__record *record)
 {
     struct kf__batch batch;
@@ -108,6 +108,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             if (!err)
                 err = find(exchange, partition, asked->partitions.items[p].timestamp, answer);
             answer->error_code = kf__wire_error(err);
+            if (exchange->version < 4)
+                answer->leader_epoch = -1;
         }
     }
     return KF__ANSWERED;

@@ -101,7 +101,7 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
     answer->base_offset = err ? -1 : base_offset;
     answer->log_start_offset = err ? -1 : partition->log.start_offset;
     answer->error_message = kf__text(explain(err));
-    if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && partition) {
+    if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && partition && exchange->version >= 10) {
         answer->current_leader.leader_id = partition->leader;
         answer->current_leader.leader_epoch = partition->leader_epoch;
     }
@@ -122,7 +122,7 @@ static bool fill_endpoints(struct kf__exchange *exchange, struct kf_produce_resp
                 count++;
             }
         }
-    if (count == 0 || exchange->version < 10)
+    if (count == 0)
         return true;
     if (!KF__FILL(exchange, "node_endpoints", response->node_endpoints, count))
         return false;
