@@ -49,8 +49,8 @@ static kf_err blame_sender(kf_err err)
     return err == KF_OK || err == KF_ERR_NO_MEMORY ? err : KF_ERR_BAD_ASSIGNMENT;
 }
 
-static kf_err encode(const kf_schema *schema, int16_t version, const void *message,
-                     kf_arena *arena, kf_bytes *bytes)
+static kf_err encode(const kf_schema *schema, int16_t version, const void *message, kf_arena *arena,
+                     kf_bytes *bytes)
 {
     kf_writer writer;
     kf_writer_init(&writer, arena->alloc);

@@ -37,7 +37,8 @@ kf_err kf__subscription_decode(kf_bytes bytes, kf_arena *arena,
 kf_err kf__assignment_encode(const struct kf__partition_list *partitions, int16_t version,
                              kf_arena *arena, kf_bytes *bytes);
 /* No bytes at all: nothing assigned, as a broker says it. */
-kf_err kf__assignment_decode(kf_bytes bytes, kf_arena *arena, struct kf__partition_list *partitions);
+kf_err kf__assignment_decode(kf_bytes bytes, kf_arena *arena,
+                             struct kf__partition_list *partitions);
 
 /* StickyAssignor: what was assigned last, and in which generation (v1; v0: -1, unknown). */
 kf_err kf__sticky_data_encode(const struct kf__partition_list *partitions, int32_t generation,

@@ -185,6 +185,14 @@ static void read_pointer(struct reader *r, const struct kf__row *row, void *valu
     memcpy(value, &message, sizeof message);
 }
 
+/* Kafka reads values of fields that a version lacks, but no structs of such fields. */
+static void check_struct(struct reader *r, const struct kf__row *row)
+{
+    if (!kf__in_version(row, r->version))
+        kf__scan_fail(&r->in, "%s holds a struct that version %d does not have", r->field,
+                      r->version);
+}
+
 static void read_value(struct reader *r, const struct kf__row *row, void *value)
 {
     switch (row->type) {
@@ -223,9 +231,11 @@ static void read_value(struct reader *r, const struct kf__row *row, void *value)
         *(kf_bytes *)value = read_bytes(r);
         break;
     case KF__struct:
+        check_struct(r, row);
         read_struct(r, kf__struct_at(row->of), value);
         break;
     case KF__struct_pointer:
+        check_struct(r, row);
         read_pointer(r, row, value);
         break;
     }

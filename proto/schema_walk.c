@@ -45,7 +45,7 @@ bool kf_fields_next(kf_fields *walk, kf_field *field)
         .nullable_until = row->nullable_ends ? (int16_t)(row->nullable_ends - 1) : until,
         .tag = row->tag - 1,
         .ignorable = row->ignorable,
-        .null_by_default = row->null || row->type == KF__struct_pointer,
+        .null_by_default = row->null || (row->type == KF__struct_pointer && !row->empty),
         .number_by_default = number_by_default(row),
         .offset = kf__place(row, &walk->at),
         .element_size = kf__element_size(row),
@@ -66,7 +66,8 @@ size_t kf_field_json_name(const char *name, char *text, size_t size)
             continue;
         }
         if (length + 1 < size)
-            text[length] = upper && *name >= 'a' && *name <= 'z' ? (char)(*name - 'a' + 'A') : *name;
+            text[length] =
+                upper && *name >= 'a' && *name <= 'z' ? (char)(*name - 'a' + 'A') : *name;
         length++;
         upper = false;
     }

@@ -7,27 +7,24 @@
  *             ▲ busy: commit.interval.ms after the first change
  *             ▲ at most once, drained: at once
  */
-#include "kafiber/messages.h"
 #include "runtime/consumer.h"
 
+#include <kafiber/messages.h>
 #include <string.h>
 
-enum { APART_MS = 50, LAST_VERSION_WITH_NAMES = 9 };
+enum {
+    APART_MS = 50,
+    LAST_VERSION_WITH_NAMES = 9
+};
 
 static struct kf__consumer *consumer_of(struct kf__committer *committer)
 {
     return committer->consumer;
 }
 
-static kf_time now_of(const struct kf__consumer *consumer)
-{
-    return kf__loop_now(consumer->loop);
-}
+static kf_time now_of(const struct kf__consumer *consumer) { return kf__loop_now(consumer->loop); }
 
-static struct kf__partition *partition_of(const struct kf__offset *offset)
-{
-    return offset->owner;
-}
+static struct kf__partition *partition_of(const struct kf__offset *offset) { return offset->owner; }
 
 kf_time kf__committer_idle_due(const struct kf__consumer *consumer)
 {
@@ -54,8 +51,8 @@ static kf_err reserve_taken(struct kf__committer *committer)
     size_t needed = committer->offsets.dirty_count;
     if (needed <= committer->taken_capacity)
         return KF_OK;
-    struct kf__offset **wider = kf_realloc(consumer_of(committer)->alloc, committer->taken,
-                                           needed * sizeof *wider);
+    struct kf__offset **wider =
+        kf_realloc(consumer_of(committer)->alloc, committer->taken, needed * sizeof *wider);
     if (!wider)
         return KF_ERR_NO_MEMORY;
     committer->taken = wider;
@@ -118,8 +115,8 @@ static kf_err build(struct kf__call *call, int16_t version, kf_arena *arena, con
         return KF_ERR_NO_MEMORY;
     kf_reset(&kf_schema_of_offset_commit_request, request);
     const char *id = kf__member_id(consumer->member);
-    request->group_id = (kf_string){consumer->settings->group_id,
-                                    strlen(consumer->settings->group_id)};
+    request->group_id =
+        (kf_string){consumer->settings->group_id, strlen(consumer->settings->group_id)};
     request->member_id = (kf_string){id, strlen(id)};
     request->generation_id_or_member_epoch = committer->generation;
     const char *instance = consumer->settings->group_instance_id;
@@ -229,7 +226,7 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
 
 /* ---- sending ---- */
 
-static void send(struct kf__committer *committer)
+static void send_commit(struct kf__committer *committer)
 {
     struct kf__consumer *consumer = consumer_of(committer);
     int32_t generation = kf__member_generation(consumer->member);
@@ -255,7 +252,7 @@ static void fire(struct kf__timer *timer, void *owner)
     (void)timer;
     struct kf__committer *committer = owner;
     committer->due = KF_FOREVER;
-    send(committer);
+    send_commit(committer);
 }
 
 void kf__committer_note(struct kf__consumer *consumer, struct kf__partition *partition,
@@ -285,10 +282,9 @@ void kf__committer_pump(struct kf__consumer *consumer)
     struct kf__committer *committer = &consumer->committer;
     if (committer->offsets.dirty_count == 0 || kf__call_is_under_way(&committer->call))
         return;
-    bool urgent =
-        committer->due <= now_of(consumer) || consumer->draining || consumer->stopping;
+    bool urgent = committer->due <= now_of(consumer) || consumer->draining || consumer->stopping;
     if (urgent)
-        send(committer);
+        send_commit(committer);
     else
         schedule(committer, kf__committer_idle_due(consumer));
 }

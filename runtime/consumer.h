@@ -21,6 +21,7 @@
 #include "runtime/config.h"
 #include "runtime/events.h"
 #include "runtime/partition.h"
+#include "runtime/topics.h"
 
 struct kf__codec_pool;
 
@@ -41,7 +42,7 @@ struct kf__committer {
     size_t taken_capacity;
     int32_t generation; /* under which it was sent */
     struct kf__timer timer;
-    kf_time due;       /* when the next commit should leave; KF_FOREVER */
+    kf_time due; /* when the next commit should leave; KF_FOREVER */
     kf_time last_sent;
     int attempts;
 };
@@ -56,7 +57,7 @@ struct kf__positions {
 struct kf__consumer {
     const kf_allocator *alloc;
     const struct kf__settings *settings;
-    const struct kf__route *routes;
+    struct kf__route *routes;
     struct kf__loop *loop;
     struct kf__sched *sched;
     struct kf__events *events;
@@ -75,9 +76,8 @@ struct kf__consumer {
     struct kf__timer search_again;
     struct kf__member_call calls[KF__MEMBER_REQUESTS];
     struct kf__timer tick;
-    bool describing; /* the leader's metadata of all members' topics is wanted */
-    kf_string *described;
-    size_t described_count;
+    struct kf__topics topics;
+    struct kf__task answer_leader;
 
     struct kf__link partitions; /* kf__partition.link: owned ones */
     struct kf__link old;        /* condemned, their handlers still running */
@@ -85,13 +85,16 @@ struct kf__consumer {
     struct kf__committer committer;
     struct kf__positions positions;
     kf_time drain_until;
-    struct kf__timer drain;  /* the bound of a revoke or of the stop */
-    bool draining;           /* the member waits for kf__member_drained */
-    bool telling;            /* the user is being told of revoked ones; then the member goes on */
-    int tellings;            /* callbacks queued for the user */
+    struct kf__timer drain; /* the bound of a revoke or of the stop */
+    bool draining;          /* the member waits for kf__member_drained */
+    bool telling;           /* the user is being told of revoked ones; then the member goes on */
+    int tellings;           /* callbacks queued for the user */
 
     bool stopping;
     kf_time stop_until;
+    struct kf__timer stop;   /* fires then */
+    struct kf__task give_up; /* after an error that no retry cures */
+    bool left;               /* the group */
     bool ended;
     kf_error error; /* why it ended */
     void (*on_end)(void *owner);
@@ -106,7 +109,7 @@ struct kf__consumer {
 struct kf__consumer_parts {
     const kf_allocator *alloc;
     const struct kf__settings *settings;
-    const struct kf__route *routes;
+    struct kf__route *routes;
     struct kf__loop *loop;
     struct kf__sched *sched;
     struct kf__events *events;

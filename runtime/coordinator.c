@@ -2,13 +2,11 @@
  * coordinator: the member's requests on the wire: finds the group's
  * coordinator, sends, and hands answers back to the pure state machine.
  */
-#include "kafiber/messages.h"
 #include "runtime/consumer.h"
 
-static kf_time now_of(const struct kf__consumer *consumer)
-{
-    return kf__loop_now(consumer->loop);
-}
+#include <kafiber/messages.h>
+
+static kf_time now_of(const struct kf__consumer *consumer) { return kf__loop_now(consumer->loop); }
 
 bool kf__coordinator_is_lost_by(kf_err err)
 {

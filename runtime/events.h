@@ -14,7 +14,9 @@ struct kf__events;
 kf_err kf__events_open(const kf_allocator *alloc, struct kf__loop *loop, struct kf__sched *sched,
                        kf_log_level level, kf_log_fn log, void *context,
                        struct kf__events **events);
-/* What is still queued is told on the caller's thread; the sched has ended by then. */
+/* From now on events are told on the caller's thread, those still queued first. */
+void kf__events_finish(struct kf__events *events);
+/* Finishes and frees; the sched has ended by then. */
 void kf__events_close(struct kf__events *events);
 
 /* Copies the event and its strings. Any thread. Dropped below the level, or without memory. */

@@ -102,8 +102,7 @@ static kf_err widen(struct kf__fetcher *fetcher, int32_t topic, int32_t partitio
     return KF_OK;
 }
 
-struct kf__fetching *kf__fetcher_find(struct kf__fetcher *fetcher, int32_t topic,
-                                      int32_t partition)
+struct kf__fetching *kf__fetcher_find(struct kf__fetcher *fetcher, int32_t topic, int32_t partition)
 {
     if (topic < 0 || topic >= fetcher->topic_count || partition < 0 ||
         partition >= fetcher->topics[topic].count)
@@ -271,8 +270,8 @@ void kf__fetching_place(struct kf__fetching *fetching)
         fetching->state = fetching->offset >= 0 ? KF__FETCHING_READY : KF__FETCHING_SEEKING;
     int32_t node = fetching->state == KF__FETCHING_IDLE ? -1 : choose_node(fetching);
 
-    bool stays = fetching->lane && fetching->state == KF__FETCHING_READY &&
-                 fetching->lane->node == node;
+    bool stays =
+        fetching->lane && fetching->state == KF__FETCHING_READY && fetching->lane->node == node;
     if (stays) {
         kf__lane_note_change(fetching);
         kf__fetcher_pump(fetcher);

@@ -87,7 +87,8 @@ void kf__lane_init(struct kf__fetch_lane *lane, struct kf__fetcher *fetcher, int
 void kf__lane_close(struct kf__fetch_lane *lane);
 void kf__lane_add(struct kf__fetch_lane *lane, struct kf__fetching *fetching);
 void kf__lane_remove(struct kf__fetching *fetching);
-/* Before and after anything that changes eligibility or caught_up, so that the counts stay right. */
+/* Before and after anything that changes eligibility or caught_up, so that the counts stay right.
+ */
 void kf__lane_uncount(struct kf__fetching *fetching);
 void kf__lane_count(struct kf__fetching *fetching);
 /* Its offset, epoch or eligibility differs from what the session has. */

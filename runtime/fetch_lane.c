@@ -13,13 +13,14 @@
  * the long poll returns it holds until the backlog's answer is there, and
  * takes the caught-up ones over.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
+
 enum {
-    SHORT_WAIT_MS = 20,                  /* of a backlog whose partitions wait for the long poll */
-    LONG_POLL_BYTES = 4 * 1024 * 1024,   /* caught-up partitions have little to bring */
-    LEAST_BYTES = 64 * 1024,             /* a Fetch that may bring less is not worth sending */
+    SHORT_WAIT_MS = 20,                /* of a backlog whose partitions wait for the long poll */
+    LONG_POLL_BYTES = 4 * 1024 * 1024, /* caught-up partitions have little to bring */
+    LEAST_BYTES = 64 * 1024,           /* a Fetch that may bring less is not worth sending */
 };
 
 static struct kf__fetch_node *node_of_lane(struct kf__fetch_lane *lane)
@@ -77,8 +78,8 @@ static void forget(struct kf__fetch_lane *lane, struct kf__fetching *fetching)
 {
     if (lane->forgotten_count == lane->forgotten_capacity) {
         size_t capacity = lane->forgotten_capacity ? lane->forgotten_capacity * 2 : 16;
-        struct kf__forgotten *wider = kf_realloc(lane->fetcher->alloc, lane->forgotten,
-                                                 capacity * sizeof *lane->forgotten);
+        struct kf__forgotten *wider =
+            kf_realloc(lane->fetcher->alloc, lane->forgotten, capacity * sizeof *lane->forgotten);
         if (!wider) {
             /* A new session begins without it: as good as forgetting. */
             lane->session_epoch = 0;
@@ -150,7 +151,7 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
 
 /* ---- sending ---- */
 
-static void send(struct kf__fetch_lane *lane)
+static void send_fetch(struct kf__fetch_lane *lane)
 {
     struct kf__fetcher *fetcher = lane->fetcher;
     const struct kf__fetch_settings *settings = &fetcher->settings;
@@ -158,9 +159,9 @@ static void send(struct kf__fetch_lane *lane)
         return;
     if (settings->max_concurrent && fetcher->under_way >= settings->max_concurrent)
         return;
-    int64_t most = lane->kind == KF__LANE_LONG_POLL ? LONG_POLL_BYTES
-                                                    : (int64_t)lane->wanted *
-                                                          settings->max_partition_bytes;
+    int64_t most = lane->kind == KF__LANE_LONG_POLL
+                       ? LONG_POLL_BYTES
+                       : (int64_t)lane->wanted * settings->max_partition_bytes;
     if (most > settings->max_bytes)
         most = settings->max_bytes;
     int64_t least = most < LEAST_BYTES ? most : LEAST_BYTES;
@@ -215,9 +216,9 @@ void kf__node_pump(struct kf__fetch_node *node)
             hand_over(node);
         /* Else hold: the backlog's short wait ends soon, and they come along. */
         if (!(caught_up_waits && is_under_way(backlog)))
-            send(long_poll);
+            send_fetch(long_poll);
     }
-    send(backlog);
+    send_fetch(backlog);
 }
 
 void kf__lane_init(struct kf__fetch_lane *lane, struct kf__fetcher *fetcher, int32_t node,

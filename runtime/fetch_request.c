@@ -6,13 +6,15 @@
  * (in_session, sent_offset, …); this file is the only one that writes it on
  * the way out.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_VERSION_WITH_SESSIONS = 7 };
+enum {
+    FIRST_VERSION_WITH_SESSIONS = 7
+};
 
 static int by_topic_and_partition(const void *a, const void *b)
 {
@@ -134,8 +136,7 @@ static kf_err fill_forgotten(struct kf__fetch_lane *lane, struct kf__forgotten *
     if (count == 0)
         return KF_OK;
     qsort(forgotten, count, sizeof *forgotten, by_forgotten_topic);
-    struct kf_fetch_request_forgotten_topic *topics =
-        kf_arena_alloc(arena, count * sizeof *topics);
+    struct kf_fetch_request_forgotten_topic *topics = kf_arena_alloc(arena, count * sizeof *topics);
     int32_t *numbers = kf_arena_alloc(arena, count * sizeof *numbers);
     if (!topics || !numbers)
         return KF_ERR_NO_MEMORY;

@@ -2,9 +2,9 @@
  * fetch_response: a Fetch response taken apart: what each partition's answer
  * means, and its batches one by one, by their headers only.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
 #include <stdlib.h>
 
 typedef struct kf_fetch_response_partition_data partition_data;
@@ -208,8 +208,7 @@ static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fet
                            const partition_data *data, struct kf__slab *slab)
 {
     bool stale = fetching->lane != lane || !fetching->in_session ||
-                 fetching->state != KF__FETCHING_READY ||
-                 fetching->sent_offset != fetching->offset;
+                 fetching->state != KF__FETCHING_READY || fetching->sent_offset != fetching->offset;
     if (stale)
         return;
     if (data->error_code) {
@@ -271,14 +270,13 @@ static size_t take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_res
     for (int32_t i = 0; i < response->responses.count; i++) {
         const struct kf_fetch_response_fetchable_topic_response *topic =
             &response->responses.items[i];
-        int32_t index = answer->version >= 13
-                            ? kf__cluster_find_topic_id(fetcher->cluster, &topic->topic_id)
-                            : kf__cluster_find_topic(fetcher->cluster, topic->topic.data,
-                                                     topic->topic.size);
+        int32_t index =
+            answer->version >= 13
+                ? kf__cluster_find_topic_id(fetcher->cluster, &topic->topic_id)
+                : kf__cluster_find_topic(fetcher->cluster, topic->topic.data, topic->topic.size);
         for (int32_t j = 0; j < topic->partitions.count; j++) {
             const partition_data *data = &topic->partitions.items[j];
-            struct kf__fetching *fetching =
-                kf__fetcher_find(fetcher, index, data->partition_index);
+            struct kf__fetching *fetching = kf__fetcher_find(fetcher, index, data->partition_index);
             if (data->records.data)
                 brought += data->records.size;
             if (fetching)

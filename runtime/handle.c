@@ -9,9 +9,12 @@
 #include "runtime/consumer.h"
 #include "runtime/partition.h"
 
+#include <kafiber/fiber.h>
 #include <stdarg.h>
 
-enum { SLOW_BATCH = 10 }; /* milliseconds: from here on a batch is copied out of its slab */
+enum {
+    SLOW_BATCH = 10
+}; /* milliseconds: from here on a batch is copied out of its slab */
 
 static struct kf_batch *front(struct kf__partition *partition)
 {
@@ -32,8 +35,7 @@ static void finish_front(struct kf__partition *partition)
     pthread_mutex_unlock(&partition->lock);
 
     long long size = (long long)kf__held_size(batch);
-    long long before =
-        atomic_fetch_sub_explicit(&partition->buffered, size, memory_order_relaxed);
+    long long before = atomic_fetch_sub_explicit(&partition->buffered, size, memory_order_relaxed);
     kf__held_release(batch);
     long long enough = kf__consumer_low_water(partition->consumer);
     if (before >= enough && before - size < enough)
@@ -62,8 +64,8 @@ static inline void count(atomic_llong *counter)
     atomic_store_explicit(counter, value + 1, memory_order_relaxed);
 }
 
-static inline bool must_pause(const struct kf__partition *partition,
-                              const struct kf__sched *sched, enum kf__end *end)
+static inline bool must_pause(const struct kf__partition *partition, const struct kf__sched *sched,
+                              enum kf__end *end)
 {
     if (atomic_load_explicit(&partition->stop, memory_order_relaxed))
         *end = KF__END_STOPPED;
@@ -109,10 +111,9 @@ static inline void set_attempt(struct kf__partition *partition, kf_message *mess
 static enum kf__end note_failure(struct kf__partition *partition, int64_t offset)
 {
     count(&partition->failed);
-    partition->attempt =
-        partition->attempt_offset == offset && partition->attempt < INT32_MAX
-            ? partition->attempt + 1
-            : 1;
+    partition->attempt = partition->attempt_offset == offset && partition->attempt < INT32_MAX
+                             ? partition->attempt + 1
+                             : 1;
     partition->attempt_offset = offset;
     return KF__END_FAILED;
 }

@@ -64,8 +64,7 @@ static bool tell(struct kf__consumer *consumer, kf_rebalance_event event,
     if (telling && rows) {
         *telling = (struct telling){{.run = told}, consumer, event};
         err = kf__events_rebalance(consumer->events, consumer->on_rebalance,
-                                   consumer->rebalance_context, event, rows, count,
-                                   &telling->done);
+                                   consumer->rebalance_context, event, rows, count, &telling->done);
     }
     kf_free(consumer->alloc, rows);
     if (err)
@@ -106,8 +105,8 @@ static kf_err own(struct kf__consumer *consumer, const struct kf__topic_partitio
         return KF_OK;
     }
     struct kf__partition *partition =
-        kf__partition_new(consumer, route, kf__cluster_topic(consumer->cluster, topic)->name,
-                          topic, added->partition);
+        kf__partition_new(consumer, route, kf__cluster_topic(consumer->cluster, topic)->name, topic,
+                          added->partition);
     if (!partition)
         return KF_ERR_NO_MEMORY;
     partition->needs_offset = true;
@@ -167,8 +166,8 @@ static void tell_revoked(struct kf__consumer *consumer)
 {
     struct kf__partition_list list = {
         kf_alloc_array(consumer->alloc, consumer->partition_count + 1, sizeof *list.items), 0};
-    for (struct kf__link *at = consumer->partitions.next;
-         list.items && at != &consumer->partitions; at = at->next) {
+    for (struct kf__link *at = consumer->partitions.next; list.items && at != &consumer->partitions;
+         at = at->next) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         if (is_being_revoked(partition))
             list.items[list.count++] = (struct kf__topic_partition){
@@ -188,8 +187,7 @@ void kf__consumer_check_drained(struct kf__consumer *consumer)
          at = at->next) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         if (partition->state == KF__PARTITION_DRAINING ||
-            (partition->state == KF__PARTITION_DRAINED &&
-             !kf__committer_is_settled(partition)))
+            (partition->state == KF__PARTITION_DRAINED && !kf__committer_is_settled(partition)))
             return;
     }
     kf__timer_cancel(consumer->loop, &consumer->drain);

@@ -5,7 +5,6 @@
 
 enum {
     KEEP_WHILE_RETRYING = 1000, /* milliseconds; a longer wait gives the batches back */
-
 };
 
 static void settle(struct kf__partition *partition);
@@ -70,8 +69,7 @@ static void give_back(struct kf__partition *partition)
 
 static void update_want(struct kf__partition *partition)
 {
-    bool hungry = atomic_load(&partition->buffered) <
-                  kf__consumer_low_water(partition->consumer);
+    bool hungry = atomic_load(&partition->buffered) < kf__consumer_low_water(partition->consumer);
     kf__fetching_want(&partition->fetching, partition->state == KF__PARTITION_RUNNING &&
                                                 !partition->paused && !partition->given_back &&
                                                 !partition->reset_why && hungry);
@@ -126,8 +124,7 @@ static int64_t chunk_end(struct kf__partition *partition, int64_t begin)
 static void ask_chunk(struct kf__partition *partition)
 {
     if (!is_at_most_once(partition) || partition->state != KF__PARTITION_RUNNING ||
-        partition->chunk_asked >= 0 ||
-        kf__partition_position(partition) < partition->chunk_begin)
+        partition->chunk_asked >= 0 || kf__partition_position(partition) < partition->chunk_begin)
         return;
     int64_t limit = atomic_load(&partition->limit);
     int64_t end = chunk_end(partition, limit);
@@ -206,8 +203,8 @@ static void settle(struct kf__partition *partition)
             break;
         partition->state = KF__PARTITION_DRAINED;
         if (!is_at_most_once(partition))
-            kf__committer_note(partition->consumer, partition,
-                               kf__partition_position(partition), now_of(partition));
+            kf__committer_note(partition->consumer, partition, kf__partition_position(partition),
+                               now_of(partition));
         kf__consumer_check_drained(partition->consumer);
         break;
     case KF__PARTITION_DRAINED:

@@ -45,7 +45,9 @@ enum kf__end {
     KF__END_BROKEN,  /* the batch can't be read */
 };
 
-enum { KF__REASON_BYTES = 160 }; /* of kf_fail's text that is kept */
+enum {
+    KF__REASON_BYTES = 160
+}; /* of kf_fail's text that is kept */
 
 struct kf__partition {
     struct kf__activation activation;
@@ -61,44 +63,44 @@ struct kf__partition {
     enum kf__partition_state state;
     struct kf__fetching fetching;
     struct kf__offset account;
-    struct kf__link link;        /* among the consumer's partitions */
-    struct kf__timer retry;      /* until the failed record is tried again */
+    struct kf__link link;   /* among the consumer's partitions */
+    struct kf__timer retry; /* until the failed record is tried again */
 
     struct kf__partition *waits_for; /* the same partition's old handler, still running */
-    bool needs_offset;           /* its committed offset is not known yet */
-    bool offset_asked;           /* an OffsetFetch under way covers it */
-    bool user_told;              /* kf_runtime_on_rebalance's callback has returned */
-    bool scheduled;              /* its activation is ready or runs */
+    bool needs_offset;               /* its committed offset is not known yet */
+    bool offset_asked;               /* an OffsetFetch under way covers it */
+    bool user_told;                  /* kf_runtime_on_rebalance's callback has returned */
+    bool scheduled;                  /* its activation is ready or runs */
     bool paused;
-    int32_t failures;            /* of the present record, in a row */
-    int64_t stuck_since_ms;      /* wall clock of its first failure; -1 */
-    int64_t chunk_begin;         /* at most once: where the running chunk begins */
-    int64_t chunk_asked;         /* … and where the one being committed ends; -1: none */
-    bool given_back;             /* its batches were dropped and have to be fetched again */
-    kf_err reset_why;            /* the position is to be reset once the queue is empty; KF_OK: no */
-    int64_t reset_offset;        /* where the log diverges */
-    int64_t failed_at;           /* the record whose handler failed last; -1 */
-    int64_t seen_position;       /* when memory was last short */
+    int32_t failures;       /* of the present record, in a row */
+    int64_t stuck_since_ms; /* wall clock of its first failure; -1 */
+    int64_t chunk_begin;    /* at most once: where the running chunk begins */
+    int64_t chunk_asked;    /* … and where the one being committed ends; -1: none */
+    bool given_back;        /* its batches were dropped and have to be fetched again */
+    kf_err reset_why;       /* the position is to be reset once the queue is empty; KF_OK: no */
+    int64_t reset_offset;   /* where the log diverges */
+    int64_t failed_at;      /* the record whose handler failed last; -1 */
+    int64_t seen_position;  /* when memory was last short */
 
     /* ---- shared ---- */
     pthread_mutex_t lock; /* the queue; taken once a batch */
     struct kf_batch *first;
     struct kf_batch *last;
-    atomic_llong buffered;   /* bytes in the queue */
-    atomic_llong position;   /* next record to handle; written by the worker only */
-    atomic_llong limit;      /* at most once: handle only below */
-    atomic_uint stop;        /* end between records */
-    atomic_uint cancel;      /* kf_cancelled() */
-    atomic_llong processed;  /* counters: one writer, the worker */
+    atomic_llong buffered;  /* bytes in the queue */
+    atomic_llong position;  /* next record to handle; written by the worker only */
+    atomic_llong limit;     /* at most once: handle only below */
+    atomic_uint stop;       /* end between records */
+    atomic_uint cancel;     /* kf_cancelled() */
+    atomic_llong processed; /* counters: one writer, the worker */
     atomic_llong failed;
     atomic_llong retried;
 
     /* ---- the worker's ---- */
     enum kf__end end;
     kf_err end_error;
-    int64_t attempt_offset; /* the record that failed last; -1 */
-    int32_t attempt;        /* how often it did */
-    bool slow;              /* a batch takes longer than a moment: move it out of its slab */
+    int64_t attempt_offset;        /* the record that failed last; -1 */
+    int32_t attempt;               /* how often it did */
+    bool slow;                     /* a batch takes longer than a moment: move it out of its slab */
     char reason[KF__REASON_BYTES]; /* kf_fail's */
     char overflow_text[KF__REASON_BYTES];
 };

@@ -5,18 +5,20 @@
  * Never guesses: what the coordinator leaves out or calls unstable (KIP-447)
  * is asked for again.
  */
-#include "kafiber/messages.h"
 #include "runtime/consumer.h"
 
+#include <kafiber/messages.h>
 #include <string.h>
 
-enum { LAST_VERSION_WITH_NAMES = 9, FIRST_VERSION_WITH_GROUPS = 8 };
+enum {
+    LAST_VERSION_WITH_NAMES = 9,
+    FIRST_VERSION_WITH_GROUPS = 8
+};
 
 static struct kf__partition *find_asked(struct kf__consumer *consumer, kf_string topic,
                                         int32_t number)
 {
-    struct kf__partition *partition =
-        kf__consumer_find(consumer, topic.data, topic.size, number);
+    struct kf__partition *partition = kf__consumer_find(consumer, topic.data, topic.size, number);
     return partition && partition->offset_asked ? partition : NULL;
 }
 
@@ -56,8 +58,7 @@ static kf_err list_partitions(struct kf__consumer *consumer, kf_arena *arena,
 static kf_err fill_old_shape(struct kf_offset_fetch_request_topics *topics, int32_t count,
                              kf_arena *arena, struct kf_offset_fetch_request *request)
 {
-    struct kf_offset_fetch_request_topic *old =
-        kf_arena_alloc(arena, (size_t)count * sizeof *old);
+    struct kf_offset_fetch_request_topic *old = kf_arena_alloc(arena, (size_t)count * sizeof *old);
     if (count && !old)
         return KF_ERR_NO_MEMORY;
     for (int32_t i = 0; i < count; i++) {
@@ -199,8 +200,8 @@ void kf__positions_ask(struct kf__consumer *consumer)
     if (kf__call_is_under_way(&positions->call) || consumer->coordinator < 0 || !any_left(consumer))
         return;
     kf__timer_cancel(consumer->loop, &positions->retry);
-    positions->call.deadline = kf__loop_now(consumer->loop) +
-                               consumer->settings->request_timeout_ms * KF_MILLISECOND;
+    positions->call.deadline =
+        kf__loop_now(consumer->loop) + consumer->settings->request_timeout_ms * KF_MILLISECOND;
     kf__cluster_send(consumer->cluster, consumer->coordinator, KF__LANE_CONTROL, &positions->call);
 }
 

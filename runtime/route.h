@@ -1,4 +1,5 @@
-/* route: what the user said about a topic (or a pattern of topics), as given to kf_runtime_handle. */
+/* route: what the user said about a topic (or a pattern of topics), as given to kf_runtime_handle.
+ */
 #ifndef KF_RUNTIME_ROUTE_H
 #define KF_RUNTIME_ROUTE_H
 
@@ -17,10 +18,12 @@ struct kf__route {
     kf_time retry_backoff_max;
     int32_t chunk_records; /* at most once */
     int64_t chunk_bytes;
+    kf_err told; /* why the topic can't be used yet, as last logged */
     struct kf__route *next;
 };
 
-/* Which route takes a topic: its own name first, then the first pattern that matches; NULL: none. */
+/* Which route takes a topic: its own name first, then the first pattern that matches; NULL: none.
+ */
 const struct kf__route *kf__route_find(const struct kf__route *routes, const char *topic);
 
 #endif

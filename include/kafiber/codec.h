@@ -46,6 +46,8 @@ KF_API const kf_schema *kf_schema_at(size_t index);
 
 KF_API const char *kf_schema_name(const kf_schema *schema);
 KF_API int16_t kf_schema_api_key(const kf_schema *schema); /* -1: not a request or response */
+/* Of a record of an internal topic or the metadata log, its type; -1: it is none. */
+KF_API int16_t kf_schema_record_type(const kf_schema *schema);
 KF_API int16_t kf_schema_min_version(const kf_schema *schema);
 KF_API int16_t kf_schema_max_version(const kf_schema *schema);
 KF_API bool kf_schema_is_flexible(const kf_schema *schema, int16_t version); /* KIP-482 */
