@@ -9,7 +9,7 @@
  * adds them up now and then; relaxed loads and stores keep that honest at no
  * cost.
  */
-#include "common/measure.h"
+#include "tools/bench/common/measure.h"
 
 #include <kafiber/kafiber.h>
 #include <stdatomic.h>

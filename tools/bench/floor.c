@@ -6,9 +6,9 @@
  *
  *     bench_floor --bootstrap 127.0.0.1:24100 --topic events --records 10000000
  */
-#include "common/measure.h"
 #include "proto/batch.h"
 #include "proto/frame.h"
+#include "tools/bench/common/measure.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

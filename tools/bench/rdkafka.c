@@ -4,7 +4,7 @@
  *
  *     bench_rdkafka --bootstrap 127.0.0.1:24100 --topic events --records 10000000 --api batch
  */
-#include "common/measure.h"
+#include "tools/bench/common/measure.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* measure: reads the process's CPU time; see the header. */
-#include "measure.h"
+#include "tools/bench/common/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>

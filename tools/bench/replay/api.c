@@ -1,8 +1,8 @@
 /* api: the answers, one function per request. One member per group, one broker, one topic. */
-#include "api.h"
+#include "tools/bench/replay/api.h"
 
-#include "fetch.h"
 #include "proto/frame.h"
+#include "tools/bench/replay/fetch.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #ifndef BENCH_REPLAY_API_H
 #define BENCH_REPLAY_API_H
 
-#include "log.h"
+#include "tools/bench/replay/log.h"
 #include <kafiber/messages.h>
 
 enum {

@@ -3,7 +3,7 @@
  * the one request at hand; the others stay until they are closed, or until
  * their place is needed.
  */
-#include "fetch.h"
+#include "tools/bench/replay/fetch.h"
 
 #include <stdlib.h>
 #include <string.h>

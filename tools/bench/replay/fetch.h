@@ -2,7 +2,7 @@
 #ifndef BENCH_REPLAY_FETCH_H
 #define BENCH_REPLAY_FETCH_H
 
-#include "api.h"
+#include "tools/bench/replay/api.h"
 
 void replay_fetch(struct replay *replay, const struct kf_fetch_request *request,
                   const kf_uuid *topic_id, struct kf_fetch_response *response,

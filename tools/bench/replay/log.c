@@ -1,5 +1,5 @@
 /* log: builds the blueprints: values of words and numbers, as compressible as JSON is. */
-#include "log.h"
+#include "tools/bench/replay/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>

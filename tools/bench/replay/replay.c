@@ -6,7 +6,7 @@
  *
  *     bench_replay --listen 127.0.0.1:24100 --topic events:12 --record-size 100
  */
-#include "api.h"
+#include "tools/bench/replay/api.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
