@@ -1,7 +1,7 @@
 /*
  * loop: one turn at a time; see loop.h.
  *
- *   wait ──▶ clock ──▶ descriptors ──▶ tasks ──▶ timers ──▶ back to the caller
+ *   wait ──▶ clock ──▶ descriptors ──▶ tasks ──▶ timers ──▶ deferred ──▶ back to the caller
  *
  * The only place of the library that reads the clock for net and group. Other
  * threads reach it through a lock-free stack of tasks and one word that says
@@ -46,7 +46,8 @@ struct kf__loop {
     uint32_t slot_capacity;
     uint32_t first_free; /* slot_count: none */
 
-    _Atomic(struct kf__task *) posted; /* latest first */
+    struct kf__task *deferred, **deferred_end; /* in order */
+    _Atomic(struct kf__task *) posted;         /* latest first */
     atomic_int rest;
     int wake_read, wake_write;
     struct kf__watch wake_watch;
@@ -137,6 +138,7 @@ kf_err kf__loop_open(const kf_allocator *alloc, const struct kf__world *world,
     loop->now = world->now(world->context);
     loop->process = getpid();
     atomic_init(&loop->rest, ASLEEP);
+    loop->deferred_end = &loop->deferred;
     kf__timers_init(&loop->timers, alloc);
 
     kf_err err = table->open(alloc, &loop->backend_state);
@@ -289,6 +291,45 @@ static void run_tasks(struct kf__loop *loop)
     }
 }
 
+void kf__loop_defer(struct kf__loop *loop, struct kf__task *task)
+{
+    if (atomic_exchange_explicit(&task->queued, true, memory_order_relaxed))
+        return;
+    task->next = NULL;
+    *loop->deferred_end = task;
+    loop->deferred_end = &task->next;
+}
+
+void kf__loop_undefer(struct kf__loop *loop, struct kf__task *task)
+{
+    for (struct kf__task **at = &loop->deferred; *at; at = &(*at)->next) {
+        if (*at != task)
+            continue;
+        *at = task->next;
+        if (loop->deferred_end == &task->next)
+            loop->deferred_end = at;
+        atomic_store_explicit(&task->queued, false, memory_order_relaxed);
+        return;
+    }
+}
+
+/* One by one off the list, so that each may take others back; what they defer waits a turn. */
+static void run_deferred(struct kf__loop *loop)
+{
+    struct kf__task mark = {0};
+    *loop->deferred_end = &mark;
+    loop->deferred_end = &mark.next;
+    while (loop->deferred != &mark) {
+        struct kf__task *task = loop->deferred;
+        loop->deferred = task->next;
+        atomic_store_explicit(&task->queued, false, memory_order_relaxed);
+        task->run(task);
+    }
+    loop->deferred = mark.next;
+    if (!loop->deferred)
+        loop->deferred_end = &loop->deferred;
+}
+
 kf_err kf__loop_offload(struct kf__loop *loop, struct kf__job *job)
 {
     return kf__jobs_offload(&loop->jobs, job);
@@ -320,7 +361,7 @@ static kf_err wait_for_work(struct kf__loop *loop, kf_time until)
 
 kf_err kf__loop_turn(struct kf__loop *loop, kf_time until)
 {
-    if (atomic_exchange(&loop->rest, AWAKE) == WOKEN)
+    if (atomic_exchange(&loop->rest, AWAKE) == WOKEN || loop->deferred)
         until = INT64_MIN;
     kf_err err = wait_for_work(loop, until);
     atomic_store(&loop->rest, AWAKE);
@@ -329,6 +370,7 @@ kf_err kf__loop_turn(struct kf__loop *loop, kf_time until)
     loop->backend->dispatch(loop->backend_state, loop);
     run_tasks(loop);
     kf__timers_fire(&loop->timers, loop->now);
+    run_deferred(loop);
 
     int awake = AWAKE;
     atomic_compare_exchange_strong(&loop->rest, &awake, ASLEEP);
@@ -339,7 +381,8 @@ int kf__loop_fd(const struct kf__loop *loop) { return loop->backend->fd(loop->ba
 
 kf_time kf__loop_deadline(const struct kf__loop *loop)
 {
-    return atomic_load(&loop->rest) == WOKEN ? 0 : kf__timers_next(&loop->timers);
+    bool busy = atomic_load(&loop->rest) == WOKEN || loop->deferred;
+    return busy ? 0 : kf__timers_next(&loop->timers);
 }
 
 size_t kf__loop_pollfds(const struct kf__loop *loop, struct pollfd *fds, size_t max)

@@ -68,6 +68,11 @@ struct kf__task {
 };
 /* Any thread. A task already queued stays queued once. Wakes the loop only when it sleeps. */
 void kf__loop_post(struct kf__loop *loop, struct kf__task *task);
+/* The loop's thread: runs the task at the end of this turn (or in the next), after all that is due.
+ */
+void kf__loop_defer(struct kf__loop *loop, struct kf__task *task);
+/* Takes a deferred task back before it runs. */
+void kf__loop_undefer(struct kf__loop *loop, struct kf__task *task);
 void kf__loop_wake(struct kf__loop *loop); /* any thread; async-signal-safe */
 
 /* ---- blocking work: at most two helper threads, started on demand ---- */
