@@ -13,8 +13,9 @@
  * the long poll returns it holds until the backlog's answer is there, and
  * takes the caught-up ones over.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
+
+#include <kafiber/messages.h>
 
 enum {
     SHORT_WAIT_MS = 20,                /* of a backlog whose partitions wait for the long poll */

@@ -2,9 +2,9 @@
  * fetch_response: a Fetch response taken apart: what each partition's answer
  * means, and its batches one by one, by their headers only.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
 #include <stdlib.h>
 
 typedef struct kf_fetch_response_partition_data partition_data;
