@@ -217,13 +217,11 @@ static void measure(int rounds)
     double best = 1;
     CHECK(kf__fiber_start(&fiber, pool, 16384, switch_for_ever, &stop) == KF_OK);
     for (int round = 0; round < rounds; round++) {
-        enum {
-            ENTRIES = 10000
-        };
+        const int entries = 10000;
         double begin = seconds();
-        for (int i = 0; i < ENTRIES; i++)
+        for (int i = 0; i < entries; i++)
             CHECK(!kf__fiber_enter(&fiber, pool));
-        double each = (seconds() - begin) / ENTRIES / 2;
+        double each = (seconds() - begin) / entries / 2;
         best = each < best ? each : best;
     }
     stop = true;
