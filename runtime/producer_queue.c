@@ -201,10 +201,8 @@ static kf_err choose_partition(struct kf_producer *producer, struct kf__out_topi
     return KF_OK;
 }
 
-static void close_batch(struct kf__out_batch *batch) { batch->closed = true; }
-
 /* The open batch, where the record still fits into it. */
-static struct kf__out_batch *open_batch(const struct kf_producer *producer,
+static struct kf__out_batch *open_batch(struct kf_producer *producer,
                                         struct kf__out_partition *partition, size_t bound)
 {
     struct kf__out_batch *batch = partition->last;
@@ -212,7 +210,7 @@ static struct kf__out_batch *open_batch(const struct kf_producer *producer,
         return NULL;
     if (kf__out_batch_size(batch) + bound <= (size_t)producer->io.settings.batch_size)
         return batch;
-    close_batch(batch);
+    batch->closed = true;
     kf__loop_post(producer->io.loop, &producer->task);
     return NULL;
 }

@@ -13,6 +13,11 @@
  */
 #include "runtime/producer_inside.h"
 
+#include "net/calls.h"
+
+/* Before memory for a request is asked for again. */
+#define NO_MEMORY_WAIT (100 * KF_MILLISECOND)
+
 /* ---- telling ---- */
 
 /* A chain of batches that are out of their queues. Callbacks run without the lock. */
@@ -89,7 +94,7 @@ static void retry(struct kf_producer *producer, struct kf__out_batch *batch, kf_
 void kf__producer_settle(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
                          int64_t base_offset, bool moved)
 {
-    bool again = err && kf_err_retriable(err) && !batch->told &&
+    bool again = err && kf_err_retriable(err) && !batch->told && !producer->fatal.code &&
                  batch->deadline > kf__loop_now(producer->io.loop);
     if (again)
         retry(producer, batch, err, moved);
@@ -153,7 +158,7 @@ static struct kf__out_request *request_for(struct round *round, int32_t node, si
     if (request)
         kf__link_append(&round->requests, &request->link);
     else
-        note_time(round, round->now + 100 * KF_MILLISECOND);
+        note_time(round, round->now + NO_MEMORY_WAIT);
     return request;
 }
 
@@ -168,8 +173,12 @@ static void send_first(struct round *round, struct kf__out_partition *partition)
         return;
     }
     struct kf__out_request *request = request_for(round, node, kf__out_batch_size(batch));
-    if (!request || kf__out_request_add(request, batch))
+    if (!request)
+        return; /* an answer will make room */
+    if (kf__out_request_add(request, batch)) {
+        note_time(round, round->now + NO_MEMORY_WAIT);
         return;
+    }
     batch->closed = true;
     partition->in_flight = true;
 }
