@@ -12,6 +12,7 @@ static void end_exchange(struct kf__connection *connection)
     connection->exchange = (struct kf__exchange){0};
     connection->in_start += connection->frame_size;
     connection->frame_size = 0;
+    connection->more_waits = false;
     if (connection->in_start == connection->in_used)
         connection->in_start = connection->in_used = 0;
 }
