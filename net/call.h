@@ -20,9 +20,9 @@ struct kf__conn;
 struct kf__answer {
     const void *message; /* struct kf_…_response; arrays live in the connection's arena */
     int16_t version;
-    int32_t node; /* which broker answered */
-    struct kf__slab *slab;
-    size_t size; /* of the frame, in bytes */
+    int32_t node;          /* which broker answered */
+    struct kf__slab *slab; /* a Fetch answer has one of its own, others may share it */
+    size_t size;           /* of the frame, in bytes */
 };
 
 struct kf__call {
@@ -46,13 +46,15 @@ struct kf__call {
     void (*done)(struct kf__call *call, kf_err err, const struct kf__answer *answer);
     void *owner;
     /* ---- net's ---- */
-    struct kf__conn *conn;
+    struct kf__conn *conn;      /* in flight on it */
+    struct kf__call_list *list; /* or waiting in it */
     struct kf__call *next;
     struct kf__call *previous;
-    kf_time expires;
     int32_t correlation_id;
-    int16_t version;
-    uint8_t state; /* 0: not under way */
+    kf_err err;    /* what it is about to end with */
+    bool anywhere; /* any broker will do */
+    uint8_t lane;
+    uint8_t state; /* enum kf__call_state; 0: not under way */
 };
 
 static inline bool kf__call_is_under_way(const struct kf__call *call) { return call->state != 0; }

@@ -68,14 +68,24 @@ struct kf__task {
 };
 /* Any thread. A task already queued stays queued once. Wakes the loop only when it sleeps. */
 void kf__loop_post(struct kf__loop *loop, struct kf__task *task);
+/* The loop's thread: runs the task at the end of this turn (or in the next), after all that is due.
+ */
+void kf__loop_defer(struct kf__loop *loop, struct kf__task *task);
+/* Takes a deferred task back before it runs. */
+void kf__loop_undefer(struct kf__loop *loop, struct kf__task *task);
 void kf__loop_wake(struct kf__loop *loop); /* any thread; async-signal-safe */
 
 /* ---- blocking work: at most two helper threads, started on demand ---- */
 struct kf__job {
     void (*work)(struct kf__job *job); /* on a helper thread: must not touch the loop */
-    void (*done)(struct kf__job *job); /* on the loop's thread */
+    void (*done)(struct kf__job *job); /* on the loop's thread; exactly once for each job taken */
     struct kf__job *next;
 };
+/*
+ * Closing the loop calls done() for all that is left, begun or not: work()
+ * leaves a mark where it matters. In a world without start_thread the work
+ * runs within the loop's turn.
+ */
 kf_err kf__loop_offload(struct kf__loop *loop, struct kf__job *job);
 
 /* ---- turning it ---- */

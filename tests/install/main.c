@@ -2,7 +2,4 @@
 #include <kafiber/error.h>
 #include <string.h>
 
-int main(void)
-{
-    return strcmp(kf_err_text(KF_OK), "") == 0;
-}
+int main(void) { return strcmp(kf_err_text(KF_OK), "") == 0; }

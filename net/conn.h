@@ -1,0 +1,146 @@
+/*
+ * conn: one connection to one broker, without its socket.
+ *
+ *   IDLE ─wanted─▶ RESOLVING ─▶ CONNECTING ─▶ (TLS) ─▶ VERSIONS ─▶ (SASL) ─▶ READY
+ *    ▲  ▲              │           │  ▲ next     │         │          │         │  │
+ *    │  │              │           └──┘ address  │         │          │         │  │
+ *    │  └─────────────────────── idle for too long ────────────────────────────┘  │
+ *    └──retry── BACKOFF ◀──────────────────── any failure ─────────────────────────┘
+ *
+ * Driven by bytes in, bytes out and time: whoever has the socket (link.c, or
+ * a test) looks at `state` after each call and does what it asks for. Calls
+ * wait in order until the connection is ready and then are pipelined; they
+ * outlive failures while they wait, but end with KF_ERR_DISCONNECTED once
+ * they were encoded. TLS and SASL have their place in the table; this build
+ * has neither, and never sends a TLS ClientHello.
+ */
+#ifndef KF_NET_CONN_H
+#define KF_NET_CONN_H
+
+#include "net/calls.h"
+#include "net/flight.h"
+#include "net/inbox.h"
+#include "net/versions.h"
+#include "net/world.h"
+
+enum kf__conn_state {
+    KF__CONN_IDLE,       /* no socket, nothing wanted */
+    KF__CONN_RESOLVING,  /* wants the host's addresses */
+    KF__CONN_CONNECTING, /* wants a socket to address number `address` */
+    KF__CONN_TLS,        /* kept for the handshake */
+    KF__CONN_VERSIONS,   /* ApiVersions is under way */
+    KF__CONN_SASL,       /* kept for authentication */
+    KF__CONN_READY,
+    KF__CONN_BACKOFF, /* no socket, until `retry_at` */
+    KF__CONN_ANY,     /* in the table only */
+};
+
+enum {
+    /* A broker reads no more than this before authentication; nor do we. */
+    KF__SETUP_FRAME_BYTES = 512 * 1024,
+    /* Calls are encoded only while less than this waits to be sent. */
+    KF__OUTPUT_BYTES = 256 * 1024,
+    /* What one decoded answer may take beside its frame. */
+    KF__ANSWER_BYTES = 256 * 1024 * 1024,
+    KF__CONN_TEXT_BYTES = 400,
+};
+
+/* Shared by all connections of a cluster; borrowed. */
+struct kf__conn_settings {
+    const kf_allocator *alloc;
+    const struct kf__world *world; /* for random numbers */
+    struct kf__slab_pool *slabs;
+    const char *client_id;
+    kf_time request_timeout;
+    kf_time setup_timeout; /* for each address, all steps together */
+    kf_time setup_timeout_max;
+    kf_time reconnect_backoff;
+    kf_time reconnect_backoff_max;
+    kf_time max_idle;
+    size_t receive_max;
+};
+
+struct kf__conn_events {
+    void *owner;
+    void (*opened)(void *owner); /* READY */
+    /*
+     * Failed; the calls in flight have ended, err and text are in the
+     * connection. `was_ready`: it had been working. Not when it closed for
+     * being idle. Must not free the connection.
+     */
+    void (*failed)(void *owner, bool was_ready);
+};
+
+struct kf__conn {
+    const struct kf__conn_settings *settings;
+    struct kf__conn_events events;
+    const char *peer; /* "host:port", for sentences; borrowed */
+    int32_t node;     /* told to those who get answers */
+    enum kf__conn_state state;
+
+    size_t address, address_count;
+    int failures;     /* since it was last ready */
+    bool worked;      /* it has been ready in this attempt */
+    kf_time deadline; /* of the set-up */
+    kf_time retry_at;
+    kf_time throttled_until;
+    kf_time last_used;
+    kf_time next_check; /* no call expires before */
+    kf_err err;         /* of the last failure; KF_OK once ready */
+    char text[KF__CONN_TEXT_BYTES];
+
+    struct kf__versions versions; /* of the last time it was ready */
+    int16_t ask_version;          /* of ApiVersions, next time */
+
+    struct kf__call_list waiting;
+    struct kf__flight flight;
+    struct kf__inbox inbox;
+    kf_writer output;
+    size_t output_sent;    /* of what the writer holds */
+    int64_t encoded, sent; /* bytes since this connection was made */
+    uint32_t silent;       /* requests without answer whose call has not ended */
+    kf_arena arena;
+    bool closing; /* no new set-up is begun */
+};
+
+void kf__conn_init(struct kf__conn *conn, const struct kf__conn_settings *settings,
+                   const struct kf__conn_events *events, const char *peer, int32_t node);
+/* Ends all calls with `err`, tells no failure, frees what it holds. */
+void kf__conn_free(struct kf__conn *conn, kf_err err);
+
+/* ---- the caller's side ---- */
+
+/* Only queues: kf__conn_pump does the rest. */
+void kf__conn_send(struct kf__conn *conn, struct kf__call *call);
+/* Breaks the connection: the broker moved. Waiting calls go on waiting. */
+void kf__conn_break(struct kf__conn *conn, kf_time now, kf_err err, const char *text);
+/* Closes it, as if it had been idle for too long, unless calls are in flight or wait. */
+void kf__conn_hang_up_when_unused(struct kf__conn *conn, kf_time now);
+/* Ends what waits, not what is in flight. */
+void kf__conn_end_waiting(struct kf__conn *conn, kf_err err);
+
+/* ---- the driver's side ---- */
+
+/* Begins a set-up where calls wait, encodes calls where it is ready. */
+void kf__conn_pump(struct kf__conn *conn, kf_time now);
+void kf__conn_resolved(struct kf__conn *conn, kf_time now, kf_err err, size_t addresses);
+void kf__conn_connected(struct kf__conn *conn, kf_time now);
+/* This address failed: the next one is tried at once, and after the last the connection rests. */
+void kf__conn_refused(struct kf__conn *conn, kf_time now, const char *cause);
+/* The socket broke or was closed by the peer (cause NULL). */
+void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause);
+
+kf_err kf__conn_space(struct kf__conn *conn, uint8_t **bytes, size_t *size);
+void kf__conn_received(struct kf__conn *conn, kf_time now, size_t size);
+size_t kf__conn_output(const struct kf__conn *conn, struct iovec *parts, size_t max);
+void kf__conn_sent(struct kf__conn *conn, kf_time now, size_t size);
+bool kf__conn_has_output(const struct kf__conn *conn);
+
+/* When kf__conn_tick is due. */
+kf_time kf__conn_deadline(const struct kf__conn *conn);
+void kf__conn_tick(struct kf__conn *conn, kf_time now);
+
+/* The set-up is done or under way: a socket is wanted. */
+bool kf__conn_is_open(const struct kf__conn *conn);
+
+#endif
