@@ -24,7 +24,8 @@ find_package(Threads REQUIRED)
 add_library(kafiber_settings INTERFACE)
 target_compile_definitions(kafiber_settings INTERFACE _GNU_SOURCE)
 target_compile_options(kafiber_settings INTERFACE
-  $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wpedantic -Wshadow -Wconversion -fvisibility=hidden>
+  $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wpedantic -Wshadow -fvisibility=hidden>
+  $<$<AND:$<COMPILE_LANGUAGE:C>,$<NOT:$<BOOL:$<TARGET_PROPERTY:KAFIBER_LAX_CONVERSION>>>>:-Wconversion>
   $<$<AND:$<COMPILE_LANGUAGE:C>,$<BOOL:${KAFIBER_WERROR}>>:-Werror>)
 target_link_libraries(kafiber_settings INTERFACE Threads::Threads)
 

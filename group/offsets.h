@@ -48,7 +48,10 @@ struct kf__offset *kf__offsets_take(struct kf__offsets *offsets);
 /* How the commit ended for one of the taken; an error makes it dirty again unless closed. */
 void kf__offset_settled(struct kf__offsets *offsets, struct kf__offset *offset, kf_err err,
                         kf_time now);
-/* No more commits of this partition; forgets what is not committed. */
+/*
+ * No more commits of this partition; forgets what is not committed. Where it
+ * is in flight, the memory must stay until kf__offset_settled.
+ */
 void kf__offset_close(struct kf__offsets *offsets, struct kf__offset *offset);
 
 #endif

@@ -14,6 +14,7 @@
 #define KF_PROTO_BATCH_H
 
 #include "proto/compress.h"
+#include "proto/varint.h"
 #include <kafiber/error.h>
 #include <kafiber/message.h>
 #include <kafiber/types.h>
@@ -27,8 +28,8 @@ enum {
 struct kf__batch {
     const uint8_t *bytes; /* the whole batch, from its base offset on */
     size_t size;          /* in bytes, overhead included */
-    int64_t base_offset;
-    int64_t last_offset; /* magic 2: of the batch, even where compaction took the record */
+    int64_t base_offset;  /* magic 0 and 1: the same as last_offset, until opened */
+    int64_t last_offset;  /* magic 2: of the batch, even where compaction took the record */
     int64_t base_timestamp;
     int64_t max_timestamp;
     int64_t producer_id;  /* -1: none */
@@ -68,12 +69,12 @@ struct kf__record {
 struct kf__records {
     const uint8_t *at;
     const uint8_t *end;
+    const uint8_t *fast_end; /* magic 2: below it there is room to read ahead; else NULL */
     int64_t base_offset;
-    int64_t base_timestamp;
-    int64_t append_timestamp; /* used for all records where the type is LOG_APPEND */
-    int32_t remaining;        /* records; magic 0 and 1: -1, until the bytes end */
+    int64_t base_timestamp; /* LOG_APPEND: what all records have */
+    int64_t timestamp_mask; /* 0 where the records' own timestamps don't count, else -1 */
+    int32_t remaining;      /* records; magic 0 and 1: -1, until the bytes end */
     int8_t magic;
-    bool log_append;
 };
 
 /*
@@ -85,17 +86,84 @@ struct kf__records {
 kf_err kf__batch_open(const struct kf__batch *batch, struct kf__codecs *codecs,
                       struct kf__buffer *into, size_t limit, struct kf__records *records);
 
+/* What the fast path below doesn't take: long numbers, headers, old formats, the end, errors. */
+kf_err kf__records_next_slow(struct kf__records *records, struct kf__record *record, bool *more);
+
+/* A varint of one or two bytes as it stands, not yet unzigzagged; false where it is longer. */
+static inline bool kf__short_varint(const uint8_t **at, uint32_t *raw)
+{
+    const uint8_t *p = *at;
+    *raw = p[0];
+    *at = p + 1;
+    if (p[0] < 0x80)
+        return true;
+    *raw = p[0] + ((uint32_t)p[1] << 7) - 0x80;
+    *at = p + 2;
+    return p[1] < 0x80;
+}
+
+/* Most a length and the fields up to the key's may take when each is short. */
+enum {
+    KF__RECORD_READ_AHEAD = 9
+};
+
 /*
  * The next record; KF_OK and *more false after the last. KF_ERR_BAD_BATCH: a
- * length points beyond the batch, or bytes or records are missing. Inlined
- * fast path for magic 2.
+ * length points beyond the batch, or bytes or records are missing. After an
+ * error the walk does not move. Inlined fast path for magic 2, numbers of one
+ * or two bytes, a value and no headers.
  */
-kf_err kf__records_next(struct kf__records *records, struct kf__record *record, bool *more);
+static inline kf_err kf__records_next(struct kf__records *records, struct kf__record *record,
+                                      bool *more)
+{
+    const uint8_t *at = records->at;
+    uint32_t length, timestamp, offset, key, value;
+
+    if (KF__UNLIKELY(at >= records->fast_end || records->remaining <= 0 ||
+                     !kf__short_varint(&at, &length)))
+        return kf__records_next_slow(records, record, more);
+    const uint8_t *body = at++; /* attributes: none is defined */
+    if (KF__UNLIKELY(records->end - body < (ptrdiff_t)(length >> 1) ||
+                     !kf__short_varint(&at, &timestamp) || !kf__short_varint(&at, &offset) ||
+                     ((length | offset) & 1)))
+        return kf__records_next_slow(records, record, more);
+
+    /* An odd length is negative; 1 is -1, null. */
+    const uint8_t *stop = body + (length >> 1);
+    if (*at == 1) {
+        at++;
+        record->key = (kf_bytes){NULL, 0};
+    } else {
+        if (KF__UNLIKELY(!kf__short_varint(&at, &key) || (key & 1)))
+            return kf__records_next_slow(records, record, more);
+        record->key = (kf_bytes){at, key >> 1};
+        at += key >> 1;
+    }
+    if (KF__UNLIKELY(stop - at < 2 || !kf__short_varint(&at, &value) || (value & 1)))
+        return kf__records_next_slow(records, record, more);
+    record->value = (kf_bytes){at, value >> 1};
+    at += value >> 1;
+    if (KF__UNLIKELY(stop - at != 1 || *at != 0)) /* headers, or an error */
+        return kf__records_next_slow(records, record, more);
+
+    record->headers = (kf_bytes){NULL, 0};
+    record->header_count = 0;
+    record->offset = (int64_t)((uint64_t)records->base_offset + (offset >> 1));
+    record->timestamp = (int64_t)((uint64_t)records->base_timestamp +
+                                  (uint64_t)(kf__unzigzag(timestamp) & records->timestamp_mask));
+    records->at = stop;
+    records->remaining--;
+    *more = true;
+    return KF_OK;
+}
 
 /* A control batch's one record: its type (0 abort, 1 commit, …). */
 kf_err kf__control_type(const struct kf__record *record, int16_t *type);
 
-/* Walks encoded headers: *at is 0 at first. KF_OK and *more false after the last. */
+/*
+ * Walks encoded headers: *at is 0 at first. KF_OK and *more false after the
+ * last. A record's headers were checked when the record was read.
+ */
 kf_err kf__headers_next(kf_bytes headers, int32_t count, size_t *at, kf_header *header, bool *more);
 
 /* ---- writing (magic 2) ---- */
@@ -129,14 +197,22 @@ struct kf__batch_builder {
 void kf__batch_builder_init(struct kf__batch_builder *builder, const kf_allocator *alloc,
                             int64_t base_offset);
 void kf__batch_builder_free(struct kf__batch_builder *builder);
-/* `headers` in order; the next offset is the last one's plus one. */
+/*
+ * `headers` in order; the next offset is the last one's plus one.
+ * KF_ERR_MESSAGE_TOO_LARGE: the batch would pass 2 GiB; it stays as it was.
+ */
 kf_err kf__batch_builder_add(struct kf__batch_builder *builder, int64_t timestamp, kf_bytes key,
                              kf_bytes value, const kf_header *headers, size_t header_count);
 /* The same at a given offset, greater than the last (compacted logs, tests). */
 kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offset,
                                 int64_t timestamp, kf_bytes key, kf_bytes value,
                                 const kf_header *headers, size_t header_count);
-/* The finished batch, checksum and all, appended to `out`. The builder is reset for another one. */
+/*
+ * The finished batch, checksum and all, appended to `out`; where `out` is
+ * empty and nothing is compressed, the two exchange their memory instead.
+ * The builder is reset for another one at the same base offset, and keeps its
+ * records only where this fails. KF_ERR_STATE: it holds no record.
+ */
 kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
                                 const struct kf__batch_options *options, struct kf__codecs *codecs,
                                 struct kf__buffer *out);

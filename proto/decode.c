@@ -17,6 +17,7 @@ struct decoder {
 enum {
     LONGEST_STRING = 0x7FFF, /* bytes, compact ones too, as Kafka has it */
     NULL_LENGTH = -1,
+    LEAST_TAG = 2, /* bytes: a tag and its size */
 };
 
 static void read_struct(struct decoder *d, const struct kf__struct *type, void *message);
@@ -80,7 +81,9 @@ static kf_bytes read_bytes(struct decoder *d, const struct kf__row *row)
 
 static void *read_pointer(struct decoder *d, const struct kf__row *row)
 {
-    if (kf__take_i8(&d->in) < 0) {
+    /* Kafka marks null by -1 in a row of fields, but by 0 in a tagged field. */
+    bool null = row->tag ? kf__take_varuint32(&d->in) == 0 : kf__take_i8(&d->in) < 0;
+    if (null) {
         check_length(d, row, NULL_LENGTH);
         return NULL;
     }
@@ -191,15 +194,14 @@ static void read_field(struct decoder *d, const struct kf__row *row, void *field
         read_value(d, row, field);
 }
 
-/* The row that has this tag at this version, and where its field lies. */
-static const struct kf__row *find_tagged(const struct decoder *d, const struct kf__struct *type,
-                                         uint32_t tag, size_t *place)
+/* The row that has this tag, and where its field lies. */
+static const struct kf__row *find_tagged(const struct kf__struct *type, uint32_t tag, size_t *place)
 {
     const struct kf__row *row = kf__rows_of(type);
     size_t at = 0;
     for (const struct kf__row *end = row + type->count; row < end; row++) {
         *place = kf__place(row, &at);
-        if (row->tag == tag + 1 && kf__in_version(row, d->version))
+        if (row->tag == tag + 1)
             return row;
     }
     return NULL;
@@ -234,9 +236,6 @@ static void keep_unknown(struct decoder *d, struct kf_tags *tags, uint32_t most,
 
 static void read_tags(struct decoder *d, const struct kf__struct *type, void *message)
 {
-    enum {
-        LEAST_TAG = 2
-    }; /* bytes: a tag and its size */
     uint32_t count = kf__take_varuint32(&d->in);
     if (count == 0)
         return;
@@ -252,7 +251,9 @@ static void read_tags(struct decoder *d, const struct kf__struct *type, void *me
             kf__fail(&d->in, KF_ERR_BAD_TAG);
         last = tag;
         size_t place;
-        const struct kf__row *row = find_tagged(d, type, tag, &place);
+        const struct kf__row *row = find_tagged(type, tag, &place);
+        if (row && !kf__in_version(row, d->version))
+            kf__fail(&d->in, KF_ERR_BAD_TAG); /* known, but not to this version: Kafka refuses */
         if (d->in.err)
             return;
         if (row)

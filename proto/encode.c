@@ -75,7 +75,7 @@ static void write_pointer(struct encoder *e, const struct kf__row *row, const vo
 {
     if (!message && refuse_null(e, row, false))
         return;
-    kf__put_u8(e->out, message ? 1 : UINT8_MAX);
+    kf__put_u8(e->out, message ? 1 : row->tag ? 0 : UINT8_MAX);
     if (message)
         write_struct(e, kf__struct_at(row->of), message);
 }

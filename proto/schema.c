@@ -58,6 +58,7 @@ struct row_pool {
 #define TAGGED(number) .tag = (number) + 1
 #define DEFAULT(number) .fallback = (number)
 #define DEFAULT_NULL .null = true
+#define DEFAULT_EMPTY .empty = true
 #define DEFAULT_LARGEST .largest = true
 #define IGNORABLE .ignorable = true
 #define NEVER_COMPACT .never_compact = true
@@ -85,6 +86,7 @@ static const struct row_pool row_pool = {
 #undef TAGGED
 #undef DEFAULT
 #undef DEFAULT_NULL
+#undef DEFAULT_EMPTY
 #undef DEFAULT_LARGEST
 #undef IGNORABLE
 #undef NEVER_COMPACT
@@ -133,6 +135,7 @@ static const struct kf__struct structs[STRUCT_COUNT] = {
 /* The messages. */
 #define REQUEST(key) .kind = KF__REQUEST, .api_key = (key)
 #define RESPONSE(key) .kind = KF__RESPONSE, .api_key = (key)
+#define RECORD(type_number) .kind = KF__RECORD, .api_key = (type_number)
 #define HEADER .kind = KF__HEADER, .api_key = -1
 #define DATA .kind = KF__DATA, .api_key = -1
 #define VERSIONS(first, last) .min_version = (first), .max_version = (last)
@@ -190,7 +193,17 @@ const kf_schema *kf_schema_at(size_t index)
 }
 
 const char *kf_schema_name(const kf_schema *schema) { return schema->name; }
-int16_t kf_schema_api_key(const kf_schema *schema) { return schema->api_key; }
+
+int16_t kf_schema_api_key(const kf_schema *schema)
+{
+    return schema->kind == KF__REQUEST || schema->kind == KF__RESPONSE ? schema->api_key : -1;
+}
+
+int16_t kf_schema_record_type(const kf_schema *schema)
+{
+    return schema->kind == KF__RECORD ? schema->api_key : -1;
+}
+
 int16_t kf_schema_min_version(const kf_schema *schema) { return schema->min_version; }
 int16_t kf_schema_max_version(const kf_schema *schema) { return schema->max_version; }
 

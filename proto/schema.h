@@ -49,6 +49,7 @@ struct kf__row {
     bool ignorable;
     bool never_compact;
     bool null;        /* by default */
+    bool empty;       /* by default: not null, for a struct pointer */
     bool largest;     /* by default: the largest number of the type */
     int32_t fallback; /* the default of numbers otherwise */
 };
@@ -64,13 +65,14 @@ struct kf__struct {
 enum kf__kind {
     KF__REQUEST,
     KF__RESPONSE,
+    KF__RECORD,
     KF__HEADER,
     KF__DATA,
 };
 
 struct kf_schema {
     const char *name;
-    int16_t api_key; /* -1: none */
+    int16_t api_key; /* of a record its type; -1: none */
     int8_t min_version;
     int8_t max_version;
     int8_t flexible; /* first flexible version; 127: none */
@@ -158,6 +160,12 @@ static inline bool kf__nullable(const struct kf__row *row, int16_t version)
     return row->nullable && version >= row->nullable - 1 &&
            (!row->nullable_ends || version < row->nullable_ends);
 }
+
+/*
+ * What a struct pointer that is by default not null points to: zero bytes,
+ * shared and read-only. Only for structs whose defaults are all zero.
+ */
+extern const max_align_t kf__empty_struct[];
 
 /* One field to its row's default. */
 void kf__reset_field(const struct kf__row *row, void *field);

@@ -6,6 +6,8 @@
  */
 #include "proto/schema.h"
 
+#include <assert.h>
+
 static void set_number(const struct kf__row *row, void *field)
 {
     int64_t wide = row->largest ? INT64_MAX : row->fallback;
@@ -38,6 +40,18 @@ static void set_number(const struct kf__row *row, void *field)
     }
 }
 
+enum {
+    EMPTY_STRUCT_UNITS = 8
+};
+const max_align_t kf__empty_struct[EMPTY_STRUCT_UNITS];
+
+static void set_pointer(const struct kf__row *row, void *field)
+{
+    const void *message = row->empty ? kf__empty_struct : NULL;
+    assert(!row->empty || kf__struct_at(row->of)->size <= sizeof kf__empty_struct);
+    memcpy(field, &message, sizeof message);
+}
+
 void kf__reset_field(const struct kf__row *row, void *field)
 {
     if (row->array) {
@@ -59,7 +73,7 @@ void kf__reset_field(const struct kf__row *row, void *field)
         kf__reset_struct(kf__struct_at(row->of), field);
         break;
     case KF__struct_pointer:
-        memset(field, 0, sizeof(void *));
+        set_pointer(row, field);
         break;
     default:
         set_number(row, field);
@@ -97,8 +111,11 @@ bool kf__is_default(const struct kf__row *row, const void *field)
     }
     case KF__struct:
         return kf__struct_is_default(kf__struct_at(row->of), field);
-    case KF__struct_pointer:
-        return kf__pointer_get(field) == NULL;
+    case KF__struct_pointer: {
+        const void *message = kf__pointer_get(field);
+        return row->empty ? message && kf__struct_is_default(kf__struct_at(row->of), message)
+                          : message == NULL;
+    }
     case KF__uuid: {
         static const kf_uuid zero;
         return memcmp(field, &zero, sizeof zero) == 0;

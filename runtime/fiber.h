@@ -49,5 +49,7 @@ void kf__fiber_suspend(struct kf__fiber *fiber);
 struct kf__fiber *kf__fiber_current(void);
 /* Whether an address lies in the guard of a fiber's stack (for the overflow reporter). */
 bool kf__fiber_guard_hit(const struct kf__fiber *fiber, const void *address);
+/* Usable bytes of its stack, at least what was asked for; 0 at rest. */
+size_t kf__fiber_stack_bytes(const struct kf__fiber *fiber);
 
 #endif

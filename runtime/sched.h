@@ -20,8 +20,9 @@
 struct kf__sched;
 
 struct kf__sched_settings {
-    int32_t workers;     /* to begin with; 0: the caller's thread */
-    int32_t workers_max; /* elastic growth ends here */
+    int32_t workers;      /* to begin with; 0: the caller's thread */
+    int32_t workers_max;  /* elastic growth ends here */
+    kf_time surplus_ends; /* idle for so long, those beyond `workers` end; 0: 10 s */
     size_t stack_bytes;
     /* Out of workers: told once per episode, on the loop's thread. */
     void (*exhausted)(void *owner, int32_t workers);
@@ -31,9 +32,12 @@ struct kf__sched_settings {
 kf_err kf__sched_open(struct kf__loop *loop, const struct kf__sched_settings *settings,
                       struct kf__sched **sched);
 /*
- * Ends the workers once they are idle. KF_ERR_HANDLER_STUCK where one is
- * still inside an activation at `deadline`: then it and what it can reach
- * stay alive (the sched is leaked on purpose) until it ends.
+ * Ends the workers once they are idle. The caller is the loop's thread,
+ * outside of a turn: the loop is turned meanwhile, so that fibers that wait
+ * can end. KF_ERR_HANDLER_STUCK where an activation has not ended at
+ * `deadline`: then it and what it can reach stay alive (the sched is leaked
+ * on purpose); the sched doesn't touch the loop any more, and fibers that
+ * still call kf_sleep or kf_wait_fd get KF_ERR_CANCELLED at once.
  */
 kf_err kf__sched_close(struct kf__sched *sched, kf_time deadline);
 
@@ -51,19 +55,11 @@ struct kf__activation {
     atomic_uint *cancel; /* non-zero word: kf_cancelled() is true, waits end; may be NULL */
     const char *(*describe)(struct kf__activation *activation, char *text,
                             size_t size); /* for the overflow line; signal-safe */
-    /* ---- the sched's ---- */
-    struct kf__fiber fiber;
+    /* ---- the sched's; what it needs only while it runs is pooled ---- */
+    struct kf__run *_Atomic running; /* from its first entry to its end */
     struct kf__activation *next;
     kf_time ready_at;
-    _Atomic int state;
-    struct kf__timer timer;
-    struct kf__watch watch;
-    struct kf__task task;
-    kf_err wake_reason;
-    struct kf__activation *parent;
-    struct kf__activation *children;
-    struct kf__activation *sibling;
-    void *extra;
+    _Atomic uint32_t state;
 };
 
 void kf__activation_init(struct kf__activation *activation, struct kf__sched *sched,
@@ -71,8 +67,12 @@ void kf__activation_init(struct kf__activation *activation, struct kf__sched *sc
                          void (*ended)(struct kf__activation *));
 /* Queues it. Any thread. It must be at rest (never run, or ended). */
 void kf__sched_ready(struct kf__sched *sched, struct kf__activation *activation);
-/* Wakes what waits inside kf_sleep, kf_wait_fd or kf_join after its cancel word was set. Any
- * thread. */
+/*
+ * Wakes what waits inside kf_sleep or kf_wait_fd, in its children too, after
+ * its cancel word was set, by a sequentially consistent store. (kf_join goes on waiting: its child
+ * is asked to stop as well.) The activation must stay alive during the call; it may be at rest. Any
+ * thread.
+ */
 void kf__sched_cancel(struct kf__sched *sched, struct kf__activation *activation);
 /* Workers 0: runs what is ready, at most `most` activations; true when more is ready. */
 bool kf__sched_run_ready(struct kf__sched *sched, int most);
@@ -83,10 +83,14 @@ struct kf__activation *kf__activation_current(void);
  * relaxed load. */
 bool kf__sched_should_yield(const struct kf__sched *sched);
 int32_t kf__sched_workers(const struct kf__sched *sched); /* threads now */
-/* Suspends the running fiber until kf__sched_resume; for waits other than those of kafiber/fiber.h.
+/*
+ * Suspends the running fiber until kf__sched_resume, and returns its reason;
+ * for waits other than those of kafiber/fiber.h. Each suspend takes exactly
+ * one resume, which may come from any thread, and before the suspend: then it
+ * returns at once. Not woken by cancel.
  */
 kf_err kf__sched_suspend(struct kf__activation *activation);
-void kf__sched_resume(struct kf__activation *activation, kf_err reason); /* any thread */
+void kf__sched_resume(struct kf__activation *activation, kf_err reason);
 
 /* Reports a stack overflow in a fiber with one line on stderr, then lets the old action run. */
 kf_err kf__overflow_reporter_install(void);

@@ -46,6 +46,8 @@ KF_API const kf_schema *kf_schema_at(size_t index);
 
 KF_API const char *kf_schema_name(const kf_schema *schema);
 KF_API int16_t kf_schema_api_key(const kf_schema *schema); /* -1: not a request or response */
+/* Of a record of an internal topic or the metadata log, its type; -1: it is none. */
+KF_API int16_t kf_schema_record_type(const kf_schema *schema);
 KF_API int16_t kf_schema_min_version(const kf_schema *schema);
 KF_API int16_t kf_schema_max_version(const kf_schema *schema);
 KF_API bool kf_schema_is_flexible(const kf_schema *schema, int16_t version); /* KIP-482 */
@@ -122,11 +124,89 @@ KF_API kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const v
 KF_API kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message,
                         kf_writer *writer);
 
-/* JSON in the form of Kafka's own converters; see docs/codec.md for the two departures. */
+/*
+ * Compact JSON in the form of Kafka's own converters, with two departures:
+ * `records` hold the real bytes, and unknown tagged fields stand under
+ * `_unknownTaggedFields` as [{"tag": 7, "data": "base64"}] (docs/codec.md).
+ * Refuses what kf_encode refuses for a version that lacks a field.
+ */
 KF_API kf_err kf_to_json(const kf_schema *schema, int16_t version, const void *message,
                          kf_writer *text);
+/*
+ * Reads that form; everything that the message needs is copied into the
+ * arena. A mandatory field that is missing, a value of the wrong type or out
+ * of range is KF_ERR_BAD_JSON, and `error` (may be NULL) says where. Keys
+ * that the message doesn't know are skipped, as Kafka does.
+ */
 KF_API kf_err kf_from_json(const kf_schema *schema, int16_t version, const char *text, size_t size,
                            kf_arena *arena, void *message, kf_error *error);
+
+/*
+ * A message's fields by its descriptor, for those who don't know its type:
+ *
+ *     kf_field field;
+ *     for (kf_fields walk = kf_fields_of(schema); kf_fields_next(&walk, &field);)
+ *         use(field.name, (char *)message + field.offset);
+ *
+ * Fields come in the order of the rows, those of all versions. The walk and
+ * what it hands out are values; nothing needs to be freed.
+ */
+typedef enum kf_field_type {
+    KF_FIELD_BOOL,  /* bool */
+    KF_FIELD_INT8,  /* int8_t */
+    KF_FIELD_INT16, /* int16_t, and so on */
+    KF_FIELD_UINT16,
+    KF_FIELD_INT32,
+    KF_FIELD_UINT32,
+    KF_FIELD_INT64,
+    KF_FIELD_FLOAT64,        /* double */
+    KF_FIELD_UUID,           /* kf_uuid */
+    KF_FIELD_STRING,         /* kf_string */
+    KF_FIELD_BYTES,          /* kf_bytes */
+    KF_FIELD_RECORDS,        /* kf_bytes: record batches */
+    KF_FIELD_STRUCT,         /* the struct itself */
+    KF_FIELD_STRUCT_POINTER, /* a pointer to it, NULL for null */
+} kf_field_type;
+
+typedef struct kf_field {
+    const char *name; /* as in C: "topic_id"; static */
+    kf_field_type type;
+    bool array;             /* a {items, count} of the type */
+    int16_t since;          /* versions that have it, both included */
+    int16_t until;          /* INT16_MAX: no end */
+    int16_t nullable_since; /* versions where it may be null; -1: none */
+    int16_t nullable_until;
+    int32_t tag; /* -1: not tagged */
+    bool ignorable;
+    bool null_by_default;
+    int64_t number_by_default; /* for numbers; a bool's is 0 or 1 */
+    size_t offset;             /* in the C struct, bytes */
+    size_t element_size;       /* of one value in C, bytes: the step in an array's items */
+    const void *inside;        /* private: the struct's rows */
+} kf_field;
+
+typedef struct kf_fields {
+    const void *type; /* private */
+    const char *name;
+    uint16_t index;
+    size_t at;
+} kf_fields;
+
+KF_API kf_fields kf_fields_of(const kf_schema *schema);
+/* The fields of the struct that a field of a struct type holds; of no field for other types. */
+KF_API kf_fields kf_fields_inside(const kf_field *field);
+KF_API bool kf_fields_next(kf_fields *walk, kf_field *field);
+/* "topic_id" as Kafka spells it, "topicId"; returns its length as snprintf does. */
+KF_API size_t kf_field_json_name(const char *name, char *text, size_t size);
+
+struct kf_api_versions_response;
+
+/*
+ * The newest version of a request that both we and the broker speak;
+ * KF_ERR_API_NOT_SUPPORTED where there is none.
+ */
+KF_API kf_err kf_version_choose(const kf_schema *request,
+                                const struct kf_api_versions_response *broker, int16_t *version);
 
 KF_END_DECLS
 

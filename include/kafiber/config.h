@@ -5,6 +5,9 @@
  * of documentation, and what we do with it: honour it, ignore it with a
  * word, or refuse it and say what to use instead. docs/configuration.md is
  * printed from the same table.
+ *
+ * A value that was set by call is stronger than the environment's, that than
+ * a file's, that than the default; of two equally strong the later one stays.
  */
 #ifndef KAFIBER_CONFIG_H
 #define KAFIBER_CONFIG_H
@@ -33,8 +36,17 @@ KF_API kf_err kf_config_load(kf_config *config, const char *path, kf_error *erro
 KF_API kf_err kf_config_parse(kf_config *config, const char *text, size_t size, const char *name,
                               kf_error *error);
 
-/* The value as set or by default, as text; NULL for an unknown key. Secrets print as "[hidden]". */
+/* KAFIBER_BOOTSTRAP_SERVERS, where it is set: stronger than a file, weaker than kf_config_set. */
+KF_API kf_err kf_config_load_environment(kf_config *config, kf_error *error);
+
+/*
+ * The value as set or by default, as text ("" for none); NULL for an unknown
+ * key. Borrowed until the next set. Secrets print as "[hidden]".
+ */
 KF_API const char *kf_config_get(const kf_config *config, const char *key);
+
+/* All keys as docs/configuration.md shows them. KF_ERR_SYSTEM where the stream failed. */
+KF_API kf_err kf_config_print_markdown(FILE *stream);
 
 /* Where events go and from which level on; NULL: stderr. */
 KF_API void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *context);

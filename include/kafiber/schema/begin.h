@@ -5,7 +5,7 @@
  *
  *   API(NAME, key)                       an API's number
  *   MESSAGE(name, Name, kind, versions, flexible)
- *       kind       REQUEST(key), RESPONSE(key), HEADER or DATA
+ *       kind       REQUEST(key), RESPONSE(key), RECORD(type), HEADER or DATA
  *       versions   VERSIONS(first, last)
  *       flexible   FLEXIBLE(first): compact lengths and tagged fields from
  *                  there on (KIP-482); or NEVER_FLEXIBLE
@@ -19,6 +19,7 @@
  *
  * Attributes: SINCE(version), UNTIL(version), NULLABLE(since),
  * NULLABLE_UNTIL(version), TAGGED(tag), DEFAULT(number), DEFAULT_NULL,
+ * DEFAULT_EMPTY (a struct pointer's struct at its defaults),
  * DEFAULT_LARGEST (2^63 - 1), IGNORABLE (a value in a version that lacks the
  * field is dropped, not an error), NEVER_COMPACT (classic length even in
  * flexible versions).

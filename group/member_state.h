@@ -1,0 +1,116 @@
+/*
+ * member_state: the inside of a group member, shared by the member's files
+ * and by nobody else.
+ *
+ *   member.c           the states and what each event does in them
+ *   member_messages.c  the requests it sends
+ *   member_lead.c      what it does when it leads: subscriptions, assignor, watch
+ *   member_report.c    the words it says: log events, errors
+ */
+#ifndef KF_GROUP_MEMBER_STATE_H
+#define KF_GROUP_MEMBER_STATE_H
+
+#include "group/member.h"
+#include "group/partitions.h"
+#include <kafiber/messages.h>
+
+enum kf__member_state {
+    KF__MEMBER_UNJOINED,
+    KF__MEMBER_JOINING,
+    KF__MEMBER_SYNCING,
+    KF__MEMBER_STABLE,
+    KF__MEMBER_DRAINING,
+    KF__MEMBER_LEAVE_DRAINING, /* as DRAINING, but LeaveGroup follows */
+    KF__MEMBER_LEAVING,
+    KF__MEMBER_GONE, /* left, or an error that no retry cures */
+    KF__MEMBER_STATES,
+};
+
+/* What a leader keeps from its JoinGroup answer until the next. */
+struct kf__member_lead {
+    kf_arena arena; /* of everything below */
+    struct kf__assignor_member *members;
+    size_t member_count;
+    enum kf__assignor assignor;
+    struct kf__names topics; /* of all subscriptions, in the arena */
+    bool leads;
+    bool awaits_topics;         /* describe_topics was asked, the assignment is not made */
+    bool rack_aware;            /* somebody says where it stands: racks are watched too */
+    bool watching;              /* `shapes` is what the assignment was made from */
+    struct kf__watched *shapes; /* one for each of `topics` */
+    struct kf_sync_group_request_assignment *assignments;
+    size_t assignment_count;
+};
+
+/* A topic as it was when the assignment was made. */
+struct kf__watched {
+    int32_t partition_count; /* 0: not there */
+    uint64_t racks;          /* digest of every partition's racks */
+};
+
+struct kf__member {
+    const kf_allocator *alloc;
+    struct kf__member_settings settings; /* its strings are copies, in `text` */
+    char *text;
+    struct kf__member_effects effects;
+    bool cooperative;
+
+    enum kf__member_state state;
+    char *id; /* "" before the first join */
+    int32_t generation;
+    enum kf__assignor assignor; /* of the present generation */
+    struct kf__names topics;    /* wanted */
+    struct kf__member_lead lead;
+
+    struct kf__partition_list owned;    /* ours, without what is draining */
+    int32_t owned_generation;           /* in which `owned` was assigned */
+    struct kf__partition_list draining; /* being given up */
+    struct kf__partition_list last;     /* the last assignment, also when given up or lost */
+    int32_t last_generation;
+
+    bool pending[KF__MEMBER_REQUESTS]; /* under way */
+    bool coordinator_known;
+    bool coordinator_asked; /* coordinator_lost was called and not yet answered */
+    bool leaving;           /* kf__member_leave was called */
+    bool rejoin;            /* a new join is wanted as soon as the state allows */
+    bool in_revoked;        /* inside the revoked callback */
+    bool drained_inside;    /* kf__member_drained was called in there */
+    char reason[160];       /* why the next join happens */
+    unsigned attempts;      /* failures in a row, for the back-off */
+
+    kf_time retry_at;     /* join, sync, leave: not before */
+    kf_time heartbeat_at; /* the next one */
+    kf_time heartbeat_sent_at;
+    kf_time session_deadline; /* from then on the coordinator may have given us up */
+    kf_time drain_deadline;
+    kf_time leave_deadline;
+    kf_time told_tick; /* the last word to tick_at */
+};
+
+/* member_report.c */
+/* Keeps why the next join happens: the first reason stands until it is told. */
+void kf__member_because(struct kf__member *member, const char *format, ...) KF_PRINTF(2, 3);
+/* The one "rebalance" event of a generation; `before` and `now` are sorted. */
+void kf__member_report_rebalance(struct kf__member *member, const struct kf__partition_list *before,
+                                 const struct kf__partition_list *now);
+void kf__member_report(struct kf__member *member, kf_log_level level, const char *name, kf_err err,
+                       const char *format, ...) KF_PRINTF(5, 6);
+
+/* member_lead.c */
+void kf__member_lead_init(struct kf__member *member);
+void kf__member_lead_free(struct kf__member *member);
+/* Takes the members' subscriptions out of the answer; asks for their topics. */
+kf_err kf__member_lead_begin(struct kf__member *member,
+                             const struct kf_join_group_response *response);
+void kf__member_lead_end(struct kf__member *member);
+/* Makes the assignment from these topics and remembers them. */
+kf_err kf__member_lead_assign(struct kf__member *member, const struct kf__topic_shape *topics,
+                              size_t count);
+/* Remembers them without an assignment (KIP-814). */
+kf_err kf__member_lead_watch(struct kf__member *member, const struct kf__topic_shape *topics,
+                             size_t count);
+/* Whether they differ from those remembered; says how in the member's reason. */
+bool kf__member_lead_changed(struct kf__member *member, const struct kf__topic_shape *topics,
+                             size_t count);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * runtime_inside: what the files behind kafiber/runtime.h share.
+ *
+ *   runtime.c        opening, handlers, run, stop, close
+ *   runtime_loop.c   the I/O thread, or the caller's own loop
+ *   snapshot.c       counters, pause and resume: questions put to the loop
+ */
+#ifndef KF_RUNTIME_RUNTIME_INSIDE_H
+#define KF_RUNTIME_RUNTIME_INSIDE_H
+
+#include "runtime/consumer.h"
+#include <pthread.h>
+#include <sys/types.h>
+
+enum kf__runtime_state {
+    KF__RUNTIME_NEW,
+    KF__RUNTIME_RUNNING,
+    KF__RUNTIME_ENDED,
+};
+
+struct kf_runtime {
+    const kf_allocator *alloc;
+    kf_config *config;
+    struct kf__settings settings;
+    kf_error error; /* the first one; what was wrong before run counts too */
+    struct kf__route *routes;
+    kf_rebalance_fn on_rebalance;
+    void *rebalance_context;
+    pid_t pid; /* of the process that opened it */
+
+    struct kf__loop *loop;
+    struct kf__sched *sched;
+    struct kf__events *events;
+    struct kf__consumer consumer;
+    bool own_thread; /* false: the caller turns the loop */
+    pthread_t thread;
+    bool joined;
+    atomic_bool stop_asked;
+    atomic_bool consumer_ended; /* written by the loop's thread */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum kf__runtime_state state; /* guarded by lock */
+};
+
+static inline bool kf__runtime_is_foreign(const struct kf_runtime *runtime, pid_t pid)
+{
+    return runtime->pid != pid;
+}
+
+/* ---- runtime_loop.c ---- */
+kf_err kf__runtime_start_loop(struct kf_runtime *runtime, kf_error *error);
+/* One turn: the loop, what is ready on this thread, a stop that was asked for. */
+void kf__runtime_turn(struct kf_runtime *runtime, kf_time until);
+bool kf__runtime_has_ended(struct kf_runtime *runtime);
+
+#endif

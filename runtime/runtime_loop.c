@@ -1,0 +1,181 @@
+/* runtime_loop: who turns the loop: the I/O thread, or the caller. Never runs user code itself
+ * but in kf_loop_step, where the caller's thread is also the worker. */
+#include "runtime/runtime_inside.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    ACTIVATIONS_A_TURN = 64
+}; /* with worker.threads=0: then sockets and timers get a look */
+
+static void consumer_ended(void *owner)
+{
+    struct kf_runtime *runtime = owner;
+    atomic_store(&runtime->consumer_ended, true);
+}
+
+static void set_state(struct kf_runtime *runtime, enum kf__runtime_state state)
+{
+    pthread_mutex_lock(&runtime->lock);
+    runtime->state = state;
+    pthread_cond_broadcast(&runtime->changed);
+    pthread_mutex_unlock(&runtime->lock);
+}
+
+bool kf__runtime_has_ended(struct kf_runtime *runtime)
+{
+    return atomic_load(&runtime->consumer_ended);
+}
+
+void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
+{
+    bool more = false;
+    if (!runtime->own_thread)
+        more = kf__sched_run_ready(runtime->sched, ACTIVATIONS_A_TURN);
+    kf__loop_turn(runtime->loop, more ? 0 : until);
+    if (!runtime->own_thread)
+        kf__sched_run_ready(runtime->sched, ACTIVATIONS_A_TURN);
+    if (atomic_load(&runtime->stop_asked) && !runtime->consumer.stopping)
+        kf__consumer_stop(&runtime->consumer,
+                          kf__loop_now(runtime->loop) +
+                              runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
+}
+
+static void *io_thread(void *argument)
+{
+    struct kf_runtime *runtime = argument;
+    while (!kf__runtime_has_ended(runtime))
+        kf__runtime_turn(runtime, KF_FOREVER);
+    set_state(runtime, KF__RUNTIME_ENDED);
+    return NULL;
+}
+
+static kf_err start_thread(struct kf_runtime *runtime)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&runtime->thread, NULL, io_thread, runtime);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    runtime->joined = failed != 0;
+    return failed ? KF_ERR_SYSTEM : KF_OK;
+}
+
+static void exhausted(void *owner, int32_t workers)
+{
+    struct kf_runtime *runtime = owner;
+    kf__consumer_log(&runtime->consumer, KF_LOG_WARNING, "workers.exhausted", NULL, -1, KF_OK,
+                     "all %d worker threads are blocked in handlers: raise worker.threads.max, or "
+                     "use the waits of kafiber/fiber.h",
+                     (int)workers);
+}
+
+static enum kf__backend backend_of(enum kf__loop_choice choice)
+{
+    return choice == KF__LOOP_EPOLL  ? KF__BACKEND_EPOLL
+           : choice == KF__LOOP_POLL ? KF__BACKEND_POLL
+                                     : KF__BACKEND_AUTO;
+}
+
+static int32_t count_workers(const struct kf__settings *settings)
+{
+    if (settings->worker_threads >= 0)
+        return settings->worker_threads;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return cores > 0 && cores <= settings->worker_threads_max ? (int32_t)cores : 1;
+}
+
+static kf_err open_parts(struct kf_runtime *runtime)
+{
+    const struct kf__settings *settings = &runtime->settings;
+    int32_t workers = count_workers(settings);
+    runtime->own_thread = workers > 0;
+    kf_err err = kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend),
+                               &runtime->loop);
+    if (err)
+        return err;
+    struct kf__sched_settings sched = {
+        .workers = workers,
+        .workers_max = settings->worker_threads_max,
+        .stack_bytes = (size_t)settings->fiber_stack_bytes,
+        .exhausted = exhausted,
+        .owner = runtime,
+    };
+    err = kf__sched_open(runtime->loop, &sched, &runtime->sched);
+    if (err)
+        return err;
+    return kf__events_open(runtime->alloc, runtime->loop, runtime->sched, settings->log_level,
+                           settings->log, settings->log_context, &runtime->events);
+}
+
+static void log_notes(struct kf_runtime *runtime)
+{
+    struct kf__config_note note;
+    for (size_t i = 0; kf__config_note(runtime->config, i, &note); i++)
+        kf__consumer_log(&runtime->consumer, KF_LOG_WARNING, "config.ignored", NULL, -1, KF_OK,
+                         "%s is ignored: %s", note.key, note.reason);
+}
+
+kf_err kf__runtime_start_loop(struct kf_runtime *runtime, kf_error *error)
+{
+    kf_err err = open_parts(runtime);
+    if (err)
+        return kf_error_set(error, err, "the runtime could not be started: %s", kf_err_text(err));
+    struct kf__consumer_parts parts = {
+        .alloc = runtime->alloc,
+        .settings = &runtime->settings,
+        .routes = runtime->routes,
+        .loop = runtime->loop,
+        .sched = runtime->sched,
+        .events = runtime->events,
+        .on_rebalance = runtime->on_rebalance,
+        .rebalance_context = runtime->rebalance_context,
+        .on_end = consumer_ended,
+        .owner = runtime,
+    };
+    err = kf__consumer_open(&runtime->consumer, &parts, error);
+    if (err)
+        return err;
+    log_notes(runtime);
+    runtime->state = KF__RUNTIME_RUNNING;
+    if (!runtime->own_thread)
+        return KF_OK;
+    err = start_thread(runtime);
+    if (err) {
+        runtime->state = KF__RUNTIME_ENDED;
+        kf_error_set(error, err, "the I/O thread could not be started");
+    }
+    return err;
+}
+
+/* ---- the caller's own loop ---- */
+
+int kf_loop_fd(kf_runtime *runtime)
+{
+    return runtime && runtime->loop && !runtime->own_thread ? kf__loop_fd(runtime->loop) : -1;
+}
+
+kf_time kf_loop_deadline(kf_runtime *runtime)
+{
+    if (!runtime || !runtime->loop || runtime->own_thread)
+        return KF_FOREVER;
+    return kf__sched_has_ready(runtime->sched) ? 0 : kf__loop_deadline(runtime->loop);
+}
+
+kf_err kf_loop_step(kf_runtime *runtime, kf_time wait_until)
+{
+    if (!runtime || !runtime->loop || runtime->own_thread)
+        return KF_ERR_STATE;
+    if (kf__runtime_is_foreign(runtime, getpid()))
+        return KF_ERR_FORKED;
+    if (kf__runtime_has_ended(runtime))
+        return KF_ERR_CLOSED;
+    kf__runtime_turn(runtime, wait_until);
+    if (!kf__runtime_has_ended(runtime))
+        return KF_OK;
+    set_state(runtime, KF__RUNTIME_ENDED);
+    return KF_ERR_CLOSED;
+}
