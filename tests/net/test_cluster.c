@@ -694,3 +694,55 @@ Test(cluster, a_coordinator_search_ends_at_its_deadline_or_by_a_final_error)
     run(20 * KF_SECOND);
     cr_assert(eq(int, found.ends, 0));
 }
+
+/* ---- memory ---- */
+
+static int allocations_left;
+
+static void *fail_one(void *context, void *pointer, size_t size)
+{
+    (void)context;
+    if (size && allocations_left-- == 0)
+        return NULL;
+    return kf_default_allocator.resize(kf_default_allocator.context, pointer, size);
+}
+
+static const kf_allocator failing = {fail_one, NULL};
+
+static void live_with(int allocations)
+{
+    static struct test_call one;
+    struct kf__cluster_events events = {.metadata = on_metadata};
+    int32_t index;
+    allocations_left = allocations;
+    loop = NULL;
+    cluster = NULL;
+    if (kf__loop_open(&failing, &world, KF__BACKEND_AUTO, &loop) ||
+        kf__cluster_open(loop, &settings, &events, &cluster) ||
+        kf__cluster_add_topic(cluster, "orders", &index))
+        return;
+    kf__cluster_want_all_topics(cluster, true);
+    run(KF_SECOND);
+    send_to(&one, 2, KF__LANE_CONTROL, 20 * KF_SECOND);
+    find(KF__KEY_GROUP);
+    run(30 * KF_SECOND);
+    cr_assert(eq(int, one.ends, 1), "allocation %d", allocations);
+    cr_assert(eq(int, found.ends, 1), "allocation %d", allocations);
+    cr_assert(ge(int, told.refreshes, 1), "allocation %d", allocations);
+}
+
+/* Whichever allocation fails, nothing leaks, crashes or stands still for good. */
+Test(cluster, survives_the_failure_of_any_one_allocation)
+{
+    world = fake_world_with_sockets();
+    for (int i = 0; i < 150; i++) {
+        memset(&told, 0, sizeof told);
+        live_with(i);
+        kf__cluster_close(cluster);
+        kf__loop_close(loop);
+        fake_end();
+        prepare();
+    }
+    cluster = NULL;
+    loop = NULL;
+}
