@@ -119,7 +119,7 @@ static kf_time back_off(struct kf__member *member)
     uint64_t random = settings->random ? settings->random(settings->random_context) : 1U << 15;
     if (member->attempts < 1000)
         member->attempts++;
-    return step / 10 * 8 + step / 10 * 4 / 65536 * (kf_time)(random & 0xFFFF);
+    return step / 5 * 4 + step / 5 * 2 * (kf_time)(random & 0xFFFF) / 0x10000;
 }
 
 /*

@@ -139,6 +139,10 @@ int32_t kf__cluster_controller(const struct kf__cluster *cluster); /* -1: not kn
 void kf__cluster_learn_leader(struct kf__cluster *cluster, int32_t topic, int32_t partition,
                               int32_t leader, int32_t leader_epoch);
 
+/* A broker that such an answer names (its node_endpoints), before metadata does. */
+void kf__cluster_learn_node(struct kf__cluster *cluster, int32_t node, kf_string host, int32_t port,
+                            kf_string rack);
+
 /*
  * Finds the coordinator of a group (KF__KEY_GROUP) or transactional id
  * (FindCoordinator v0–v6), retrying until the deadline.

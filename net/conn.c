@@ -187,8 +187,8 @@ static void ask_versions(struct kf__conn *conn, kf_time now)
     if (conn->ask_version < 0)
         conn->ask_version = kf_schema_max_version(schema);
 
-    kf_err err = kf__conn_encode(conn, NULL, KF_API_API_VERSIONS, conn->ask_version, &request,
-                                 conn->deadline);
+    kf_err err =
+        kf__conn_encode(conn, NULL, KF_API_API_VERSIONS, conn->ask_version, &request, KF_FOREVER);
     if (err)
         kf__conn_fail(conn, now, err, "%s: ApiVersions could not be asked: %s", conn->peer,
                       kf_err_text(err));
@@ -330,7 +330,7 @@ static bool is_unused(const struct kf__conn *conn)
 
 kf_time kf__conn_deadline(const struct kf__conn *conn)
 {
-    kf_time next = conn->next_check;
+    kf_time next = is_unused(conn) ? KF_FOREVER : conn->next_check;
     if (in_setup(conn))
         next = earlier(next, conn->deadline);
     if (conn->state == KF__CONN_BACKOFF)

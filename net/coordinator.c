@@ -82,13 +82,10 @@ static kf_err learn(struct kf__cluster *cluster,
 {
     if (found->node_id < 0)
         return KF_ERR_COORDINATOR_NOT_AVAILABLE;
-    if (kf__cluster_has_node(cluster, found->node_id))
-        return KF_OK;
-    bool changed = false;
     kf_string no_rack = {NULL, 0};
-    kf_err err = kf__nodes_put(&cluster->nodes, cluster, found->node_id, found->host, found->port,
-                               no_rack, &changed);
-    return err == KF_ERR_INVALID_ARGUMENT ? KF_ERR_COORDINATOR_NOT_AVAILABLE : err;
+    kf__cluster_learn_node(cluster, found->node_id, found->host, found->port, no_rack);
+    bool there = kf__cluster_has_node(cluster, found->node_id);
+    return there ? KF_OK : KF_ERR_COORDINATOR_NOT_AVAILABLE;
 }
 
 static bool is_worth_retrying(kf_err err)

@@ -396,3 +396,11 @@ void kf__cluster_learn_leader(struct kf__cluster *cluster, int32_t index, int32_
     if (!kf__cluster_has_node(cluster, leader))
         kf__cluster_refresh(cluster);
 }
+
+void kf__cluster_learn_node(struct kf__cluster *cluster, int32_t node, kf_string host, int32_t port,
+                            kf_string rack)
+{
+    bool changed = false;
+    if (node >= 0 && !kf__cluster_has_node(cluster, node))
+        kf__nodes_put(&cluster->nodes, cluster, node, host, port, rack, &changed);
+}

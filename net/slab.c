@@ -206,9 +206,9 @@ static void recycle(struct kf__slab *slab)
 
 void kf__slab_release(struct kf__slab *slab)
 {
-    if (atomic_fetch_sub_explicit(&slab->references, 1, memory_order_release) != 1)
+    /* Not a release and a fence for the last one: the thread sanitizer does not know fences. */
+    if (atomic_fetch_sub_explicit(&slab->references, 1, memory_order_acq_rel) != 1)
         return;
-    atomic_thread_fence(memory_order_acquire);
     if (slab->released)
         slab->released(slab, slab->owner);
     recycle(slab);

@@ -54,24 +54,27 @@ static const uint8_t *read_length(const uint8_t *at, const uint8_t *end, size_t 
     return NULL;
 }
 
-/* Copies sixteen bytes at once where both sides have the room. */
+/* Copies sixteen bytes at a time where both sides have the room. */
 static void copy_literal(uint8_t *to, size_t room, const uint8_t *from, size_t left, size_t size)
 {
-    if (size <= 16 && room >= 16 && left >= 16)
-        memcpy(to, from, 16);
-    else
+    if (size > MAX_COPY || room < MAX_COPY || left < MAX_COPY) {
         memcpy(to, from, size);
+        return;
+    }
+    for (size_t done = 0; done < size; done += 16)
+        memcpy(to + done, from + done, 16);
 }
 
 /* From `back` bytes before `to`; source and target may overlap, which repeats a pattern. */
 static void copy_back(uint8_t *to, size_t room, size_t back, size_t size)
 {
     const uint8_t *from = to - back;
-    if (back >= 16 && size <= MAX_COPY && room >= MAX_COPY) {
+    if (back >= 16 && room >= MAX_COPY) { /* a copy is never longer than MAX_COPY */
         for (size_t done = 0; done < size; done += 16)
             memcpy(to + done, from + done, 16);
-    } else if (back >= size) {
-        memcpy(to, from, size);
+    } else if (back >= 8 && room >= MAX_COPY) {
+        for (size_t done = 0; done < size; done += 8)
+            memcpy(to + done, from + done, 8);
     } else {
         for (size_t i = 0; i < size; i++)
             to[i] = from[i];
@@ -101,13 +104,17 @@ static const uint8_t *take_copy(uint8_t tag, const uint8_t *at, const uint8_t *e
                                 const uint8_t *begin, uint8_t **to, const uint8_t *to_end)
 {
     unsigned bytes = (tag & 3) == COPY_4 ? 4 : (unsigned)(tag & 3);
+    size_t size = (size_t)(tag >> 2) + 1;
+    size_t back;
     if ((size_t)(end - at) < bytes)
         return NULL;
-    size_t back = get_little_endian(at, bytes);
-    size_t size = (size_t)(tag >> 2) + 1;
     if ((tag & 3) == COPY_1) {
-        back |= (size_t)(tag >> 5) << 8;
+        back = (size_t)(tag >> 5) << 8 | at[0];
         size = (size_t)(tag >> 2 & 7) + 4;
+    } else {
+        back = (size_t)at[0] | (size_t)at[1] << 8;
+        if ((tag & 3) == COPY_4)
+            back |= (size_t)at[2] << 16 | (size_t)at[3] << 24;
     }
     if (back == 0 || back > (size_t)(*to - begin) || size > (size_t)(to_end - *to))
         return NULL;

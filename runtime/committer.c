@@ -7,9 +7,9 @@
  *             ▲ busy: commit.interval.ms after the first change
  *             ▲ at most once, drained: at once
  */
-#include "kafiber/messages.h"
 #include "runtime/consumer.h"
 
+#include <kafiber/messages.h>
 #include <string.h>
 
 enum {

@@ -2,8 +2,9 @@
  * coordinator: the member's requests on the wire: finds the group's
  * coordinator, sends, and hands answers back to the pure state machine.
  */
-#include "kafiber/messages.h"
 #include "runtime/consumer.h"
+
+#include <kafiber/messages.h>
 
 static kf_time now_of(const struct kf__consumer *consumer) { return kf__loop_now(consumer->loop); }
 

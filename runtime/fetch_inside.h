@@ -36,6 +36,8 @@ struct kf__fetch_lane {
     bool incremental;        /* the request under way continues a session */
     int64_t reserved;        /* credit of the request under way, bytes */
     int32_t requested_bytes; /* its max_bytes */
+    int64_t target_bytes;    /* how much the next answer should bring at most */
+    kf_time sent_at;
 
     int attempts;
     struct kf__timer retry;
@@ -94,6 +96,8 @@ void kf__lane_count(struct kf__fetching *fetching);
 /* Its offset, epoch or eligibility differs from what the session has. */
 void kf__lane_note_change(struct kf__fetching *fetching);
 void kf__lane_reset_session(struct kf__fetch_lane *lane);
+/* An answer brought so many bytes: how much to ask for next. */
+void kf__lane_adapt(struct kf__fetch_lane *lane, size_t brought);
 /* Sends nothing for a while, and asks for fresh metadata. */
 void kf__lane_back_off(struct kf__fetch_lane *lane);
 /* Sends what may be sent from this node's lanes. */

@@ -13,13 +13,16 @@
  * the long poll returns it holds until the backlog's answer is there, and
  * takes the caught-up ones over.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
+
 enum {
-    SHORT_WAIT_MS = 20,                /* of a backlog whose partitions wait for the long poll */
-    LONG_POLL_BYTES = 4 * 1024 * 1024, /* caught-up partitions have little to bring */
-    LEAST_BYTES = 64 * 1024,           /* a Fetch that may bring less is not worth sending */
+    SHORT_WAIT_MS = 20,        /* of a backlog whose partitions wait for the long poll */
+    LEAST_BYTES = 64 * 1024,   /* a Fetch that may bring less is not worth sending */
+    BATCH_BYTES = 1024 * 1024, /* an answer that stays in the processor's cache */
+    LANES_AT_ONCE = 4,         /* that one lane's answer must leave credit for */
+    LONG_WAY_MS = 10,          /* an answer that took longer was worth asking more of */
 };
 
 static struct kf__fetch_node *node_of_lane(struct kf__fetch_lane *lane)
@@ -150,6 +153,28 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
 
 /* ---- sending ---- */
 
+/*
+ * Small answers are handled while they are in the cache; over a long way they
+ * would leave the line idle. So an answer that was filled and took long
+ * doubles the next one, a quick one halves it.
+ */
+void kf__lane_adapt(struct kf__fetch_lane *lane, size_t brought)
+{
+    const struct kf__fetch_settings *settings = &lane->fetcher->settings;
+    int64_t most = settings->max_bytes / LANES_AT_ONCE;
+    int64_t least = most < BATCH_BYTES ? most : BATCH_BYTES;
+    kf_time took = kf__loop_now(lane->fetcher->loop) - lane->sent_at;
+    bool filled = brought >= (size_t)lane->requested_bytes / 2;
+    if (filled && took > LONG_WAY_MS * KF_MILLISECOND)
+        lane->target_bytes *= 2;
+    else if (took < LONG_WAY_MS * KF_MILLISECOND / 2)
+        lane->target_bytes /= 2;
+    if (lane->target_bytes > most)
+        lane->target_bytes = most;
+    if (lane->target_bytes < least)
+        lane->target_bytes = least;
+}
+
 static void send_fetch(struct kf__fetch_lane *lane)
 {
     struct kf__fetcher *fetcher = lane->fetcher;
@@ -158,16 +183,15 @@ static void send_fetch(struct kf__fetch_lane *lane)
         return;
     if (settings->max_concurrent && fetcher->under_way >= settings->max_concurrent)
         return;
-    int64_t most = lane->kind == KF__LANE_LONG_POLL
-                       ? LONG_POLL_BYTES
-                       : (int64_t)lane->wanted * settings->max_partition_bytes;
-    if (most > settings->max_bytes)
-        most = settings->max_bytes;
+    int64_t most = (int64_t)lane->wanted * settings->max_partition_bytes;
+    if (most > lane->target_bytes)
+        most = lane->target_bytes;
     int64_t least = most < LEAST_BYTES ? most : LEAST_BYTES;
     lane->reserved = kf__credit_reserve(fetcher->credit, least, most);
     if (lane->reserved == 0)
         return;
     lane->requested_bytes = (int32_t)lane->reserved;
+    lane->sent_at = kf__loop_now(fetcher->loop);
     fetcher->under_way++;
     lane->call.deadline = kf__loop_now(fetcher->loop) + settings->request_timeout +
                           settings->max_wait_ms * KF_MILLISECOND;
@@ -223,7 +247,9 @@ void kf__node_pump(struct kf__fetch_node *node)
 void kf__lane_init(struct kf__fetch_lane *lane, struct kf__fetcher *fetcher, int32_t node,
                    enum kf__lane kind)
 {
-    *lane = (struct kf__fetch_lane){.fetcher = fetcher, .node = node, .kind = kind};
+    *lane = (struct kf__fetch_lane){
+        .fetcher = fetcher, .node = node, .kind = kind, .target_bytes = BATCH_BYTES};
+    kf__lane_adapt(lane, 0);
     kf__link_init(&lane->members);
     kf__link_init(&lane->changed);
     kf__timer_init(&lane->retry, fire_retry, lane);

@@ -6,9 +6,9 @@
  * (in_session, sent_offset, …); this file is the only one that writes it on
  * the way out.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
 #include <stdlib.h>
 #include <string.h>
 

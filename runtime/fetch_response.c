@@ -2,9 +2,9 @@
  * fetch_response: a Fetch response taken apart: what each partition's answer
  * means, and its batches one by one, by their headers only.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
 #include <stdlib.h>
 
 typedef struct kf_fetch_response_partition_data partition_data;
@@ -184,9 +184,14 @@ static void note_watermarks(struct kf__fetching *fetching, const partition_data 
         fetching->log_start = data->log_start_offset;
 }
 
-static bool has_caught_up(const struct kf__fetching *fetching, bool empty)
+/*
+ * Whether there was nothing more. An answer with nothing at all settles it: a
+ * broker may name an end that it doesn't serve yet. A partition that came out
+ * empty while others filled the answer only found no room in it.
+ */
+static bool has_caught_up(const struct kf__fetching *fetching, bool answer_is_empty)
 {
-    if (empty)
+    if (answer_is_empty)
         return true;
     bool committed = fetching->fetcher->settings.read_committed && fetching->last_stable >= 0;
     return fetching->offset >= (committed ? fetching->last_stable : fetching->high_watermark);
@@ -205,7 +210,7 @@ static bool follow_replica(struct kf__fetching *fetching, int32_t replica)
 }
 
 static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fetching,
-                           const partition_data *data, struct kf__slab *slab)
+                           const partition_data *data, struct kf__slab *slab, bool answer_is_empty)
 {
     bool stale = fetching->lane != lane || !fetching->in_session ||
                  fetching->state != KF__FETCHING_READY || fetching->sent_offset != fetching->offset;
@@ -227,7 +232,6 @@ static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fet
     if (follow_replica(fetching, data->preferred_read_replica))
         return;
 
-    int64_t before = fetching->offset;
     kf_err err = take_batches(fetching, slab, data);
     if (fetching->lane != lane)
         return;
@@ -238,7 +242,7 @@ static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fet
     fetching->attempts = 0;
     fetching->failure = KF_OK;
     kf__lane_uncount(fetching);
-    fetching->caught_up = has_caught_up(fetching, fetching->offset == before);
+    fetching->caught_up = has_caught_up(fetching, answer_is_empty);
     kf__lane_count(fetching);
     kf__lane_note_change(fetching);
     fetching->owner->settled(fetching);
@@ -262,11 +266,22 @@ static void settle_the_silent(struct kf__fetch_lane *lane, size_t brought)
     }
 }
 
-static size_t take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_response *response,
-                          const struct kf__answer *answer)
+/* Bytes of records in the whole answer. */
+static size_t count_bytes(const struct kf_fetch_response *response)
+{
+    size_t bytes = 0;
+    for (int32_t i = 0; i < response->responses.count; i++)
+        for (int32_t j = 0; j < response->responses.items[i].partitions.count; j++) {
+            const partition_data *data = &response->responses.items[i].partitions.items[j];
+            bytes += data->records.data ? data->records.size : 0;
+        }
+    return bytes;
+}
+
+static void take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_response *response,
+                        const struct kf__answer *answer, size_t brought)
 {
     struct kf__fetcher *fetcher = lane->fetcher;
-    size_t brought = 0;
     for (int32_t i = 0; i < response->responses.count; i++) {
         const struct kf_fetch_response_fetchable_topic_response *topic =
             &response->responses.items[i];
@@ -277,13 +292,10 @@ static size_t take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_res
         for (int32_t j = 0; j < topic->partitions.count; j++) {
             const partition_data *data = &topic->partitions.items[j];
             struct kf__fetching *fetching = kf__fetcher_find(fetcher, index, data->partition_index);
-            if (data->records.data)
-                brought += data->records.size;
             if (fetching)
-                take_partition(lane, fetching, data, answer->slab);
+                take_partition(lane, fetching, data, answer->slab, brought == 0);
         }
     }
-    return brought;
 }
 
 void kf__fetch_take(struct kf__fetch_lane *lane, const struct kf__answer *answer)
@@ -305,6 +317,8 @@ void kf__fetch_take(struct kf__fetch_lane *lane, const struct kf__answer *answer
     } else {
         lane->session_epoch = lane->session_epoch == INT32_MAX ? 1 : lane->session_epoch + 1;
     }
-    size_t brought = take_topics(lane, response, answer);
+    size_t brought = count_bytes(response);
+    take_topics(lane, response, answer, brought);
     settle_the_silent(lane, brought);
+    kf__lane_adapt(lane, brought);
 }

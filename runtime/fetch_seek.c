@@ -3,9 +3,9 @@
  * that are to begin at the earliest or latest offset or at a time. One
  * request a broker carries all that wait.
  */
-#include "kafiber/messages.h"
 #include "runtime/fetch_inside.h"
 
+#include <kafiber/messages.h>
 #include <string.h>
 
 enum {
@@ -60,6 +60,7 @@ static kf_err build(struct kf__call *call, int16_t version, kf_arena *arena, con
             .partition_index = fetching->partition,
             .current_leader_epoch = fetching->leader_epoch,
             .timestamp = timestamp_of(fetching),
+            .max_num_offsets = 1,
         };
         topics[used].name = (kf_string){info->name, strlen(info->name)};
         topics[used].partitions.items = &rows[used];

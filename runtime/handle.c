@@ -3,8 +3,8 @@
  * their records, calls the handler.
  *
  * The hot path. Per record: no lock, no allocation, no clock, no atomic
- * read-modify-write, no copy; two relaxed loads (stop, yield), one release
- * store (position), one relaxed store (processed). Per batch nearly anything.
+ * read-modify-write, no copy; two relaxed loads (stop, yield) and one release
+ * store (position). Per batch nearly anything.
  */
 #include "runtime/consumer.h"
 #include "runtime/partition.h"
@@ -58,10 +58,11 @@ static inline void set_position(struct kf__partition *partition, int64_t offset)
     atomic_store_explicit(&partition->position, offset, memory_order_release);
 }
 
-static inline void count(atomic_llong *counter)
+/* Counters have one writer: a plain load and store. */
+static inline void count(atomic_llong *counter, int64_t more)
 {
     long long value = atomic_load_explicit(counter, memory_order_relaxed);
-    atomic_store_explicit(counter, value + 1, memory_order_relaxed);
+    atomic_store_explicit(counter, value + more, memory_order_relaxed);
 }
 
 static inline bool must_pause(const struct kf__partition *partition, const struct kf__sched *sched,
@@ -99,18 +100,15 @@ static inline void set_record(kf_message *message, const struct kf__record *reco
 }
 
 /* A record that is tried again knows how often it was. */
-static inline void set_attempt(struct kf__partition *partition, kf_message *message)
+static void set_attempt(struct kf__partition *partition, kf_message *message)
 {
-    message->attempt = 0;
-    if (message->offset != partition->attempt_offset)
-        return;
     message->attempt = partition->attempt;
-    count(&partition->retried);
+    count(&partition->retried, 1);
 }
 
 static enum kf__end note_failure(struct kf__partition *partition, int64_t offset)
 {
-    count(&partition->failed);
+    count(&partition->failed, 1);
     partition->attempt = partition->attempt_offset == offset && partition->attempt < INT32_MAX
                              ? partition->attempt + 1
                              : 1;
@@ -131,6 +129,8 @@ static enum kf__end at_least_once(struct kf__partition *partition, struct kf_bat
     struct kf__records records = batch->records;
     enum kf__end end = KF__END_NONE;
     int64_t position = atomic_load_explicit(&partition->position, memory_order_relaxed);
+    const int64_t failed_before = partition->attempt_offset;
+    int64_t handled = 0;
     kf_message message;
     begin_message(partition, batch, &message);
 
@@ -138,23 +138,30 @@ static enum kf__end at_least_once(struct kf__partition *partition, struct kf_bat
         struct kf__record record;
         bool more;
         kf_err err = kf__records_next(&records, &record, &more);
-        if (err)
-            return broken(partition, err);
+        if (err) {
+            end = broken(partition, err);
+            break;
+        }
         if (!more) {
             set_position(partition, batch->header.last_offset + 1);
-            return KF__END_NONE;
+            break;
         }
         if (record.offset < position)
             continue;
         set_record(&message, &record);
-        set_attempt(partition, &message);
-        if (route->handler(&message, route->context) != KF_HANDLED)
-            return note_failure(partition, record.offset);
+        if (record.offset == failed_before)
+            set_attempt(partition, &message);
+        if (route->handler(&message, route->context) != KF_HANDLED) {
+            end = note_failure(partition, record.offset);
+            break;
+        }
+        message.attempt = 0;
+        handled++;
         position = record.offset + 1;
         set_position(partition, position);
-        count(&partition->processed);
     } while (!must_pause(partition, sched, &end));
     batch->records = records;
+    count(&partition->processed, handled);
     return end;
 }
 
@@ -203,7 +210,7 @@ static enum kf__end at_most_once(struct kf__partition *partition, struct kf_batc
         set_record(&message, &record);
         message.attempt = 0;
         if (route->handler(&message, route->context) == KF_HANDLED)
-            count(&partition->processed);
+            count(&partition->processed, 1);
         else
             kf__partition_note_failure(partition, record.offset);
         position = record.offset + 1;

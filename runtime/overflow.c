@@ -91,8 +91,21 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     errno = saved;
 }
 
+/* A fault that is blocked kills without any handler. */
+static void unblock_faults(void)
+{
+    sigset_t faults;
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGSEGV);
+    sigaddset(&faults, SIGBUS);
+    sigaddset(&faults, SIGFPE);
+    sigaddset(&faults, SIGILL);
+    pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+}
+
 void *kf__overflow_thread_begin(const kf_allocator *alloc)
 {
+    unblock_faults();
     stack_t present;
     if (sigaltstack(NULL, &present) != 0 || !(present.ss_flags & SS_DISABLE))
         return NULL;

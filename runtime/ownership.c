@@ -229,8 +229,6 @@ void kf__consumer_revoked(void *owner, const struct kf__partition_list *partitio
 {
     struct kf__consumer *consumer = owner;
     consumer->rebalances++;
-    consumer->draining = true;
-    consumer->telling = false;
     kf__timer_set(consumer->loop, &consumer->drain, deadline);
     for (size_t i = 0; i < partitions->count; i++) {
         const struct kf__topic_partition *row = &partitions->items[i];
@@ -239,6 +237,9 @@ void kf__consumer_revoked(void *owner, const struct kf__partition_list *partitio
         if (partition)
             kf__partition_drain(partition);
     }
+    /* Only now: a partition that is at rest must not end the revoke before the others began it. */
+    consumer->draining = true;
+    consumer->telling = false;
     kf__committer_pump(consumer);
     kf__consumer_check_drained(consumer);
 }

@@ -147,14 +147,20 @@ void kf__partition_committed(struct kf__partition *partition, kf_err err)
 
 /* ---- after an activation, a commit, a batch ---- */
 
+/* The record that failed has been handled: the next failure is another record's first. */
+static void forget_failure(struct kf__partition *partition, int64_t position)
+{
+    if (partition->failed_at < 0 || position <= partition->failed_at)
+        return;
+    partition->failed_at = -1;
+    partition->failures = 0;
+    partition->stuck_since_ms = -1;
+}
+
 static void note_progress(struct kf__partition *partition)
 {
     int64_t position = kf__partition_position(partition);
-    if (partition->failed_at >= 0 && position > partition->failed_at) {
-        partition->failed_at = -1;
-        partition->failures = 0;
-        partition->stuck_since_ms = -1;
-    }
+    forget_failure(partition, position);
     if (is_at_most_once(partition)) {
         ask_chunk(partition);
         return;
@@ -262,6 +268,7 @@ static void fire_retry(struct kf__timer *timer, void *owner)
 /* Waits, then runs again from its position; a long wait gives the batches back. */
 static void wait_and_retry(struct kf__partition *partition, bool drop)
 {
+    forget_failure(partition, kf__partition_position(partition));
     partition->failures++;
     partition->failed_at = kf__partition_position(partition);
     if (partition->stuck_since_ms < 0) {

@@ -5,9 +5,9 @@
  * Never guesses: what the coordinator leaves out or calls unstable (KIP-447)
  * is asked for again.
  */
-#include "kafiber/messages.h"
 #include "runtime/consumer.h"
 
+#include <kafiber/messages.h>
 #include <string.h>
 
 enum {

@@ -43,7 +43,8 @@ kf_runtime *kf_runtime_open(const char *path, kf_error *error)
         return NULL;
     }
     kf_runtime *runtime = NULL;
-    if (!path || kf_config_load(config, path, error) == KF_OK)
+    if ((!path || kf_config_load(config, path, error) == KF_OK) &&
+        kf_config_load_environment(config, error) == KF_OK)
         runtime = kf_runtime_new(config, error);
     kf_config_free(config);
     return runtime;

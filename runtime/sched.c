@@ -130,10 +130,10 @@ struct kf__activation *kf__sched_pop(struct kf__sched *sched, struct kf__worker 
     sched->first = activation->next;
     sched->ready--;
     atomic_store_explicit(&sched->ready_hint, sched->ready, memory_order_relaxed);
-    if (!sched->first) {
+    if (!sched->first)
         sched->last = NULL;
-        atomic_store_explicit(&sched->yield, false, memory_order_relaxed);
-    }
+    /* Whoever is taken now has its share before it; the next look sets the word again. */
+    atomic_store_explicit(&sched->yield, false, memory_order_relaxed);
     if (!atomic_load_explicit(&activation->running, memory_order_relaxed))
         sched->live++;
     return activation;
@@ -361,17 +361,23 @@ bool kf__sched_run_ready(struct kf__sched *sched, int most)
 
 /* ---- open and close ---- */
 
-static void free_sched(struct kf__sched *sched)
+static void free_memory(struct kf__sched *sched)
 {
-    kf__workers_destroy(sched);
+    kf__workers_free(sched);
     for (struct kf__run *run = sched->runs, *next; run; run = next) {
         next = run->next_all;
         kf_free(sched->alloc, run);
     }
-    pthread_mutex_destroy(&sched->lock);
-    pthread_mutex_destroy(&sched->family);
     kf__stack_pool_free(sched->pool);
     kf_free(sched->alloc, sched);
+}
+
+static void destroy(struct kf__sched *sched)
+{
+    kf__workers_destroy(sched);
+    pthread_mutex_destroy(&sched->lock);
+    pthread_mutex_destroy(&sched->family);
+    free_memory(sched);
 }
 
 kf_err kf__sched_open(struct kf__loop *loop, const struct kf__sched_settings *settings,
@@ -396,9 +402,9 @@ kf_err kf__sched_open(struct kf__loop *loop, const struct kf__sched_settings *se
     }
     pthread_mutex_init(&sched->lock, NULL);
     pthread_mutex_init(&sched->family, NULL);
-    kf__workers_init(sched);
-
-    err = kf__workers_start(sched, settings->workers);
+    err = kf__workers_init(sched);
+    if (!err)
+        err = kf__workers_start(sched, settings->workers);
     if (err) {
         kf__sched_close(sched, kf__sched_now(sched) + KF_SECOND);
         return err;
@@ -445,9 +451,10 @@ kf_err kf__sched_close(struct kf__sched *sched, kf_time deadline)
     if (!sched)
         return KF_OK;
     if (getpid() != sched->process) {
-        /* A child has none of the threads, and may stand on one of the stacks. */
+        /* A child has none of the threads, so that locks and conditions are as they were caught;
+         * and it may stand on one of the stacks. */
         if (!kf__fiber_current())
-            free_sched(sched);
+            free_memory(sched);
         return KF_OK;
     }
     while (!has_ended(sched)) {
@@ -462,6 +469,6 @@ kf_err kf__sched_close(struct kf__sched *sched, kf_time deadline)
         kf__loop_turn(sched->loop, until < deadline ? until : deadline);
     }
     drain_loop(sched);
-    free_sched(sched);
+    destroy(sched);
     return KF_OK;
 }

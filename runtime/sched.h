@@ -20,8 +20,9 @@
 struct kf__sched;
 
 struct kf__sched_settings {
-    int32_t workers;     /* to begin with; 0: the caller's thread */
-    int32_t workers_max; /* elastic growth ends here */
+    int32_t workers;      /* to begin with; 0: the caller's thread */
+    int32_t workers_max;  /* elastic growth ends here */
+    kf_time surplus_ends; /* idle for so long, those beyond `workers` end; 0: 10 s */
     size_t stack_bytes;
     /* Out of workers: told once per episode, on the loop's thread. */
     void (*exhausted)(void *owner, int32_t workers);

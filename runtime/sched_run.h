@@ -109,7 +109,7 @@ void kf__sched_enter(struct kf__worker *worker, struct kf__activation *activatio
 bool kf__sched_post(struct kf__sched *sched, struct kf__task *task);
 
 /* ---- sched_workers.c ---- */
-void kf__workers_init(struct kf__sched *sched);
+kf_err kf__workers_init(struct kf__sched *sched);
 kf_err kf__workers_start(struct kf__sched *sched, int32_t count);
 /* Something was queued: returns an idle worker to signal once the lock is released, or NULL. The
  * sched's lock is held. */
@@ -118,7 +118,8 @@ struct kf__worker *kf__workers_needed(struct kf__sched *sched);
 void kf__workers_look_soon(struct kf__sched *sched);
 /* All workers end as soon as they are not inside an activation. The sched's lock is held. */
 void kf__workers_stop(struct kf__sched *sched);
-void kf__workers_destroy(struct kf__sched *sched);
+void kf__workers_destroy(struct kf__sched *sched); /* what must not be done in a forked child */
+void kf__workers_free(struct kf__sched *sched);    /* their memory, in any process */
 
 /* ---- wait.c ---- */
 void kf__wait_init(struct kf__run *run);
@@ -131,7 +132,8 @@ void kf__children_end(struct kf__run *run);
 void kf__children_cancel(struct kf__run *run);
 
 /* ---- overflow.c ---- */
-/* Gives this thread a stack for signals; returns what to free later, NULL if it had one. */
+/* Gives this thread a stack for signals and unblocks those of faults; returns what to free later,
+ * NULL if it had one. */
 void *kf__overflow_thread_begin(const kf_allocator *alloc);
 void kf__overflow_thread_end(const kf_allocator *alloc, void *signal_stack);
 

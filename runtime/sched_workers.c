@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 static const kf_time look_every = 5 * KF_MILLISECOND;
-static const kf_time idle_surplus_ends = 10 * KF_SECOND;
+static const kf_time no_look = KF_FOREVER / 2; /* a century away, but in the heap */
+static const kf_time surplus_ends_after = 10 * KF_SECOND;
 
 enum {
     SPINS = 200,        /* a few microseconds, less than sleep and wake-up cost */
@@ -86,7 +87,7 @@ static bool is_surplus(const struct kf__sched *sched)
 static bool sleep_idle(struct kf__sched *sched, struct kf__worker *worker)
 {
     push_idle(sched, worker);
-    kf_time until = kf__sched_now(sched) + idle_surplus_ends;
+    kf_time until = kf__sched_now(sched) + sched->settings.surplus_ends;
     struct timespec end = {.tv_sec = (time_t)(until / KF_SECOND), .tv_nsec = until % KF_SECOND};
     int waited = 0;
     while (!worker->woken && waited != ETIMEDOUT) {
@@ -300,6 +301,13 @@ static void grow(struct kf__sched *sched, int32_t wanted, int32_t count)
     sched->told_exhausted = true;
 }
 
+/* Always in the loop's heap, so that setting it needs no memory: just when that is short, what
+ * starves must be tried again. */
+static kf_err set_look(struct kf__sched *sched, kf_time at)
+{
+    return kf__timer_set(sched->loop, &sched->look_timer, at);
+}
+
 static void look(struct kf__sched *sched)
 {
     kf_time now = kf__sched_now(sched);
@@ -323,12 +331,7 @@ static void look(struct kf__sched *sched)
 
     if (wanted > 0)
         grow(sched, wanted, count);
-    /* Its place in the heap was there before, so setting it again can't fail for memory. */
-    if (go_on && kf__timer_set(sched->loop, &sched->look_timer, now + look_every) != KF_OK) {
-        pthread_mutex_lock(&sched->lock);
-        sched->looking = false;
-        pthread_mutex_unlock(&sched->lock);
-    }
+    set_look(sched, go_on ? now + look_every : no_look);
 }
 
 static void look_by_task(struct kf__task *task)
@@ -361,20 +364,28 @@ void kf__workers_look_soon(struct kf__sched *sched)
 
 /* ---- open and close ---- */
 
-void kf__workers_init(struct kf__sched *sched)
+kf_err kf__workers_init(struct kf__sched *sched)
 {
     sched->caller = (struct kf__worker){.sched = sched};
     sched->look_task.run = look_by_task;
     kf__timer_init(&sched->look_timer, look_by_timer, sched);
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     sched->cores = cores > 0 ? (int32_t)cores : 1;
+    if (sched->settings.surplus_ends == 0)
+        sched->settings.surplus_ends = surplus_ends_after;
+    return set_look(sched, no_look);
 }
 
 void kf__workers_destroy(struct kf__sched *sched)
 {
+    for (struct kf__worker *worker = sched->workers; worker; worker = worker->next_all)
+        pthread_cond_destroy(&worker->wake);
+}
+
+void kf__workers_free(struct kf__sched *sched)
+{
     for (struct kf__worker *worker = sched->workers, *next; worker; worker = next) {
         next = worker->next_all;
-        pthread_cond_destroy(&worker->wake);
         kf_free(sched->alloc, worker);
     }
 }

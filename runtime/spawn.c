@@ -107,6 +107,10 @@ static kf_err spawn_thread(struct kf_fiber *child)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* a fault that is blocked kills without any handler */
+    sigdelset(&all, SIGBUS);
+    sigdelset(&all, SIGFPE);
+    sigdelset(&all, SIGILL);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&child->thread, NULL, run_thread, child);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

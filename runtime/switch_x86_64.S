@@ -48,8 +48,10 @@ kf__switch:
     movq    %rsp, (%rdi)
     movq    %rsi, %rsp
 
-    /* Loading control words is slow, and they rarely differ. */
-    cmpl    (%rsp), %eax
+    /* Loading control words is slow, and they rarely differ. MXCSR's low six bits are sticky flags,
+     * which a call need not keep. */
+    xorl    (%rsp), %eax
+    testl   $0xffc0, %eax
     je      1f
     ldmxcsr (%rsp)
 1:  cmpw    4(%rsp), %cx

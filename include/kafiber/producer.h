@@ -7,7 +7,8 @@
  * time, so that order is kept.
  *
  * Any thread may produce. Callbacks run one after the other on the
- * producer's I/O thread and must not block.
+ * producer's I/O thread and must not block: from within one kf_produce never
+ * waits, and kf_produce_wait, kf_flush and kf_producer_close are KF_ERR_STATE.
  */
 #ifndef KAFIBER_PRODUCER_H
 #define KAFIBER_PRODUCER_H
@@ -20,8 +21,13 @@ KF_BEGIN_DECLS
 
 typedef struct kf_producer kf_producer;
 
+/* The configuration is copied. Nothing is connected yet. */
 KF_API kf_producer *kf_producer_new(const kf_config *config, kf_error *error);
-/* Flushes until the deadline; what is left then fails with KF_ERR_CLOSED. */
+/*
+ * Flushes until the deadline; what is left then fails with KF_ERR_CLOSED, and
+ * the close returns KF_ERR_TIMED_OUT. No other thread may use the producer
+ * any more. NULL is allowed.
+ */
 KF_API kf_err kf_producer_close(kf_producer *producer, kf_time deadline);
 
 /* What is to be written. Bytes are copied before kf_produce returns. */
@@ -35,17 +41,30 @@ typedef struct kf_record {
     int64_t timestamp; /* milliseconds since 1970 UTC; 0: now */
 } kf_record;
 
-/* Exactly one a record. err KF_OK: stored at partition and offset. */
+/*
+ * Exactly one a record. err KF_OK: stored at partition and offset (with
+ * acks=0: sent, offset -1). Otherwise the last cause: TIMED_OUT,
+ * NOT_ENOUGH_REPLICAS, … after delivery.timeout.ms, or an error that no retry
+ * cures at once. After a lost connection or a time-out a record that failed
+ * may have been stored all the same.
+ */
 typedef void (*kf_delivered)(void *context, kf_err err, int32_t partition, int64_t offset);
 
 /*
  * Takes a record; `delivered` (may be NULL) is called once it is stored or
- * has failed. A full buffer blocks up to `deadline`: KF_ERR_BUFFER_FULL. A
- * record that can't be taken is reported by the return value only.
+ * has failed. Waits up to `deadline` for the topic's metadata (the topic's
+ * error, or KF_ERR_NO_BROKER) and for room in the buffer
+ * (KF_ERR_BUFFER_FULL); inside a fiber these waits hold its worker.
+ * KF_ERR_MESSAGE_TOO_LARGE: larger than max.request.size. A record that can't
+ * be taken is reported by the return value only.
  */
 KF_API kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered delivered,
                          void *context, kf_time deadline, kf_error *error);
-/* The same, waiting until it is stored. */
+/*
+ * The same, leaving at once and waiting until it is stored; inside a handler
+ * the wait suspends the fiber. KF_ERR_TIMED_OUT: the record may still be
+ * stored. `partition` and `offset` may be NULL.
+ */
 KF_API kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
                               int32_t *partition, int64_t *offset, kf_error *error);
 /* Sends at once and waits until all records taken so far have been told; KF_ERR_TIMED_OUT. */

@@ -427,7 +427,8 @@ public class Conformance {
     }
 
     /* What both accept, both must read alike; what only Kafka accepts is where it is lax. */
-    static int laxer, stricter;
+    static int laxer;
+    static final Map<String, Integer> stricter = new TreeMap<>();
     static int mutate(List<Case> cases) throws Exception {
         List<Case> mutants = new ArrayList<>();
         List<String> lines = new ArrayList<>();
@@ -457,7 +458,8 @@ public class Conformance {
             } catch (Exception | OutOfMemoryError e) {
                 wanted = null;
             }
-            if (wanted != null && error && whole) stricter++;
+            if (wanted != null && error && whole)
+                stricter.merge(answers.get(i).replaceAll(".*\\((.*)\\)$", "$1"), 1, Integer::sum);
             if (wanted == null && !error) {
                 laxer++;
                 fail("mutate: Kafka refuses", lines.get(i), "an error", answers.get(i));
@@ -488,13 +490,12 @@ public class Conformance {
             String path = prefix + lowered(field.get("name").asText());
             String type = (isArray(field) ? "[]" : "") + (isStruct(field) ? "struct" : element(field));
             rows.add(String.join("\t", path, type, nullable(field, version) ? "nullable" : "-",
-                tagged(field, version) ? field.get("tag").asText() : "-", defaultOf(field), ignorable(flag(field, "ignorable"))));
+                tagged(field, version) ? field.get("tag").asText() : "-", defaultOf(field), flag(field, "ignorable") && lacking(spec, versions(field)) ? "ignorable" : "-"));
             if (isStruct(field)) specRows(spec, spec.structs.get(element(field)), path + ".", version, rows);
         }
     }
-    /* Matters only in versions without the field; an older jar has its own mind about it. */
-    static boolean older;
-    static String ignorable(boolean flag) { return flag && !older ? "ignorable" : "-"; }
+    /* Ignorable means something only where a version lacks the field. */
+    static boolean lacking(Spec spec, Range range) { return range.first > spec.first || range.last < spec.last; }
     static Range shown(String text) {
         return text.equals("-") ? Range.NONE : Range.of(TextNode.valueOf(text), Range.NONE);
     }
@@ -515,7 +516,7 @@ public class Conformance {
             for (String[] c : ours.getOrDefault(spec.name, List.of())) {
                 String parent = c[1].contains(".") ? c[1].substring(0, c[1].lastIndexOf('.')) : "";
                 if (absent.contains(parent) || !shown(c[3]).has(version)) { absent.add(c[1]); continue; }
-                have.add(String.join("\t", c[1], c[2], shown(c[4]).has(version) ? "nullable" : "-", c[5], c[6], ignorable(c[7].equals("ignorable"))));
+                have.add(String.join("\t", c[1], c[2], shown(c[4]).has(version) ? "nullable" : "-", c[5], c[6], c[7].equals("ignorable") && lacking(spec, shown(c[3])) ? "ignorable" : "-"));
                 int flexible = c[8].equals("-") ? Integer.MAX_VALUE : shown(c[8]).first;
                 if ((version >= flexible) != (version >= spec.flexible)) fail("rows: flexible", spec.name + " v" + version, "" + spec.flexible, c[8]);
             }
@@ -551,7 +552,6 @@ public class Conformance {
             else if (args[i].equals("--known")) known = args[++i];
             else jars.add(args[i]);
         }
-        older = !skip.isEmpty();
         List<Spec> specs = load(jars);
         Map<String, Set<Integer>> wanted = new HashMap<>();
         List<String> met = new ArrayList<>();

@@ -97,8 +97,7 @@ bool next_case(FILE *file, kf_arena *arena, struct assignment_case *one)
         if (!word)
             continue;
         if (!strcmp(word, "case"))
-            kf__assignor_by_name(parse_string(arena, strtok_r(NULL, " \n", &rest)),
-                                 &one->assignor);
+            kf__assignor_by_name(parse_string(arena, strtok_r(NULL, " \n", &rest)), &one->assignor);
         else if (!strcmp(word, "topic"))
             read_topic(arena, &one->topics[one->topic_count++], &rest);
         else if (!strcmp(word, "member"))

@@ -73,6 +73,7 @@ member=${KAFIBER_MEMBER:-$build/tests/integration_member}
 start_member() {
     local name=$1 group=$2 topic=$3
     shift 3
+    : >>"$work/$name.journal"
     "$member" "$bootstrap" "$group" "$topic" "$work/$name.journal" "$@" 2>>"$work/$name.log" &
     pid=$!
 }

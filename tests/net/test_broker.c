@@ -46,7 +46,7 @@ static void open_cluster(void)
         cr_skip_test("KAFIBER_TEST_BOOTSTRAP is not set");
     snprintf(host, sizeof host, "%s", bootstrap);
     char *colon = strrchr(host, ':');
-    cr_assert(colon);
+    cr_assert(ne(ptr, colon, NULL));
     *colon = 0;
     struct kf__host seed = {host, (uint16_t)atoi(colon + 1)};
     struct kf__cluster_settings settings = {.bootstrap = &seed,

@@ -209,18 +209,24 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* The best of many short rounds: the machine has others to serve. */
 static void measure(int rounds)
 {
     struct kf__fiber fiber;
     bool stop = false;
+    double best = 1;
     CHECK(kf__fiber_start(&fiber, pool, 16384, switch_for_ever, &stop) == KF_OK);
-    double begin = seconds();
-    for (int i = 0; i < rounds; i++)
-        CHECK(!kf__fiber_enter(&fiber, pool));
-    double end = seconds();
+    for (int round = 0; round < rounds; round++) {
+        const int entries = 10000;
+        double begin = seconds();
+        for (int i = 0; i < entries; i++)
+            CHECK(!kf__fiber_enter(&fiber, pool));
+        double each = (seconds() - begin) / entries / 2;
+        best = each < best ? each : best;
+    }
     stop = true;
     CHECK(kf__fiber_enter(&fiber, pool));
-    printf("%.1f ns for each switch\n", (end - begin) * 1e9 / rounds / 2);
+    printf("%.1f ns for each switch\n", best * 1e9);
 }
 
 int main(int argc, char **argv)
@@ -235,7 +241,7 @@ int main(int argc, char **argv)
     fibers_move_between_threads();
     many_at_a_time(many);
     many_at_a_time(many);
-    measure(1000000);
+    measure(100);
     kf__stack_pool_free(pool);
     return 0;
 }

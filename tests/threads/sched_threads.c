@@ -215,7 +215,7 @@ static void resumes_race_suspends(int rounds)
 
 /* ---- the cost of a hand-off ---- */
 
-static atomic_int relays_left;
+static atomic_int relays_left, runners_left;
 
 static void run_nothing(struct kf__activation *activation) { (void)activation; }
 
@@ -223,23 +223,37 @@ static void relay(struct kf__activation *activation)
 {
     if (atomic_fetch_sub(&relays_left, 1) > 0)
         kf__sched_ready(sched, activation);
+    else
+        atomic_fetch_sub(&runners_left, 1);
 }
 
-static void measure(int rounds)
+static double relay_once(int count)
 {
-    open_all(1, 1);
-    pthread_t loop_thread;
-    pthread_create(&loop_thread, NULL, turn_loop, NULL);
     static struct kf__activation runners[4];
-    atomic_store(&relays_left, rounds);
+    atomic_store(&relays_left, count);
+    atomic_store(&runners_left, 4);
     kf_time begin = kf_now();
     for (int i = 0; i < 4; i++) {
         kf__activation_init(&runners[i], sched, run_nothing, relay);
         kf__sched_ready(sched, &runners[i]);
     }
-    while (atomic_load(&relays_left) > 0)
+    while (atomic_load(&runners_left) > 0)
         usleep(100);
-    printf("%.0f ns for each activation\n", (double)(kf_now() - begin) / rounds);
+    return (double)(kf_now() - begin) / count;
+}
+
+/* One worker, four activations that make themselves ready again; the best of some rounds. */
+static void measure(int rounds)
+{
+    open_all(1, 1);
+    pthread_t loop_thread;
+    pthread_create(&loop_thread, NULL, turn_loop, NULL);
+    double best = 1e9;
+    for (int i = 0; i < rounds; i++) {
+        double each = relay_once(5000);
+        best = each < best ? each : best;
+    }
+    printf("%.0f ns for each activation\n", best);
     close_all(loop_thread);
 }
 
@@ -248,6 +262,6 @@ int main(int argc, char **argv)
     int rounds = argc > 1 ? atoi(argv[1]) : 20;
     everything_at_once(rounds);
     resumes_race_suspends(rounds * 500);
-    measure(rounds * 5000);
+    measure(rounds);
     return 0;
 }

@@ -1,0 +1,159 @@
+/*
+ * broker: a Kafka of one or many nodes inside this process, for tests.
+ *
+ *   kf_broker *broker = kf_broker_start(NULL, &error);
+ *   kf_broker_create_topic(broker, "orders", 6, 1);
+ *   … any Kafka client at kf_broker_bootstrap(broker) …
+ *   kf_broker_stop(broker);
+ *
+ * It listens on loopback, keeps everything in memory and answers as Kafka 4.4
+ * does. No thread unless asked for: either `thread` is set in the options, or
+ * the caller turns it with kf_broker_step. Every function may be called from
+ * any thread.
+ *
+ * Link kafiber_broker beside kafiber.
+ */
+#ifndef KAFIBER_BROKER_H
+#define KAFIBER_BROKER_H
+
+#include <kafiber/alloc.h>
+#include <kafiber/error.h>
+#include <kafiber/message.h>
+#include <kafiber/types.h>
+
+KF_BEGIN_DECLS
+
+typedef struct kf_broker kf_broker;
+
+/* Zero is the default everywhere. */
+typedef struct kf_broker_options {
+    size_t size; /* sizeof(kf_broker_options) */
+    const kf_allocator *alloc;
+    const char *listen;         /* "HOST:PORT" of the first node, port 0 picks; "127.0.0.1:0" */
+    int32_t nodes;              /* 1; ids count from 1, ports follow the first one's */
+    bool thread;                /* turn it on a thread of its own */
+    bool no_auto_create;        /* auto.create.topics.enable=false */
+    int32_t default_partitions; /* of topics created by Metadata; 1 */
+    size_t max_bytes;           /* of all logs together; 1 GiB. Beyond: POLICY_VIOLATION */
+    int64_t group_initial_rebalance_delay_ms; /* 0 */
+    int64_t group_min_session_timeout_ms;     /* 6000, as Kafka's */
+    const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+} kf_broker_options;
+
+/* NULL with `error` filled where it can't start. Options may be NULL. */
+KF_API kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error);
+/* Closes all connections, ends the thread, frees everything. NULL is allowed. */
+KF_API void kf_broker_stop(kf_broker *broker);
+/* One turn without a thread: waits at most `timeout_ms` (-1: for ever) for something to do. */
+KF_API kf_err kf_broker_step(kf_broker *broker, int timeout_ms);
+/* Makes a waiting kf_broker_step return. Async-signal-safe. */
+KF_API void kf_broker_wake(kf_broker *broker);
+
+/* "127.0.0.1:40001,127.0.0.1:40002"; lives as long as the broker. */
+KF_API const char *kf_broker_bootstrap(const kf_broker *broker);
+KF_API const char *kf_broker_cluster_id(const kf_broker *broker);
+
+/* ---- topics and records ---- */
+
+/* replicas 0: one. TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, … as Kafka's. */
+KF_API kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t partitions,
+                                     int32_t replicas);
+KF_API kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic);
+KF_API kf_err kf_broker_create_partitions(kf_broker *broker, const char *topic, int32_t partitions);
+
+/* Appends one record. timestamp -1: now. *offset may be NULL. */
+KF_API kf_err kf_broker_produce(kf_broker *broker, const char *topic, int32_t partition,
+                                kf_bytes key, kf_bytes value, int64_t timestamp, int64_t *offset);
+
+/*
+ * The record at `offset` or the first one after it: the message and its views
+ * are valid until the next kf_broker_read. OFFSET_OUT_OF_RANGE at the end of
+ * the log.
+ */
+KF_API kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t partition,
+                             int64_t offset, kf_message *message);
+
+/* Log start and end of a partition; the end is the offset the next record gets. */
+KF_API kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition,
+                                int64_t *start, int64_t *end);
+/* Moves the log's start: DeleteRecords. */
+KF_API kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
+                                       int64_t before);
+
+/* ---- groups ---- */
+
+/* -1 where nothing is committed. */
+KF_API int64_t kf_broker_committed(kf_broker *broker, const char *group, const char *topic,
+                                   int32_t partition);
+/* Members of a group, and its state's name ("Stable", …; static). 0 for an unknown group. */
+KF_API int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state);
+
+/* ---- nodes and connections ---- */
+
+KF_API int32_t kf_broker_connections(kf_broker *broker);
+KF_API void kf_broker_close_connections(kf_broker *broker);
+/* Requests are taken in and answered only after kf_broker_resume. */
+KF_API void kf_broker_pause(kf_broker *broker);
+KF_API void kf_broker_resume(kf_broker *broker);
+
+/*
+ * A stopped node closes its port and connections; its partitions move to the
+ * next replica that runs (leader epoch + 1), or have no leader. A started one
+ * takes its port again.
+ */
+KF_API kf_err kf_broker_stop_node(kf_broker *broker, int32_t node);
+KF_API kf_err kf_broker_start_node(kf_broker *broker, int32_t node);
+/* Leader -1 and epoch -1 where there is none. */
+KF_API kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t partition,
+                               int32_t *leader, int32_t *epoch);
+/* Moves the leadership to a running node, epoch + 1; it becomes a replica where it was none. */
+KF_API kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t partition,
+                                    int32_t node);
+/* How many requests of an API have come in; KF_BROKER_ANY_API counts all. */
+KF_API int64_t kf_broker_requests(kf_broker *broker, int16_t api_key);
+
+/* ---- faults ---- */
+
+enum {
+    KF_BROKER_ANY_API = -1,
+};
+
+typedef enum kf_broker_fault_kind {
+    KF_BROKER_ANSWER_ERROR = 1, /* answer `error`: nothing else happens */
+    KF_BROKER_DROP,             /* close the connection in place of handling the request */
+    KF_BROKER_DROP_ANSWER,      /* handle the request, then close the connection unanswered */
+    KF_BROKER_SILENCE,          /* handle it, never answer, keep the connection */
+    KF_BROKER_DELAY,            /* answer `ms` later */
+    KF_BROKER_CUT,              /* send the answer's first `bytes`, then close */
+    KF_BROKER_GARBAGE,          /* `bytes` of noise in place of the answer, then close */
+    KF_BROKER_THROTTLE,         /* throttle_time_ms = `ms`, and the connection muted for it */
+    KF_BROKER_CORRUPT_CRC,      /* Fetch: one bit of the first batch is wrong */
+} kf_broker_fault_kind;
+
+/* Which requests, and what happens to them. Zero is the default where nothing else is said. */
+typedef struct kf_broker_fault {
+    size_t size; /* sizeof(kf_broker_fault) */
+    kf_broker_fault_kind kind;
+    int16_t api_key;   /* or KF_BROKER_ANY_API */
+    int32_t node;      /* 0: any */
+    const char *topic; /* ANSWER_ERROR: only this topic's part of the answer; NULL: all of it */
+    bool one_partition;
+    int32_t partition; /* with one_partition */
+    int64_t first;     /* the first matching request that is hit, from 1; 0: the first */
+    int64_t every;     /* then every n-th; 0: every one */
+    int64_t times;     /* how many are hit in all; 0: no end */
+    kf_err error;
+    int64_t ms;
+    size_t bytes;
+} kf_broker_fault;
+
+/* The fault's id, above 0; 0 when out of memory or `fault` makes no sense. */
+KF_API int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault);
+/* How often it has hit. */
+KF_API int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id);
+/* id 0: all of them. */
+KF_API void kf_broker_fault_clear(kf_broker *broker, int32_t id);
+
+KF_END_DECLS
+
+#endif

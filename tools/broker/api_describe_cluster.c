@@ -1,0 +1,45 @@
+/*
+ * DescribeCluster (60), versions 0–2: 1 endpoint type (brokers only here),
+ * 2 fenced brokers (there are none).
+ */
+#include "tools/broker/apis.h"
+#include "tools/broker/state.h"
+
+enum {
+    ENDPOINT_BROKERS = 1
+};
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_describe_cluster_request *request = exchange->request;
+    struct kf_describe_cluster_response *response = exchange->response;
+    const struct kf__topics *topics = &exchange->broker->topics;
+    const struct kf__server *server = &exchange->broker->server;
+    kf_err err = kf__forced_all(exchange);
+    response->cluster_id = kf__text(exchange->broker->cluster_id);
+    response->controller_id = kf__topics_controller(topics);
+    if (!err && exchange->version >= 1 && request->endpoint_type != ENDPOINT_BROKERS)
+        err = KF_ERR_MISMATCHED_ENDPOINT_TYPE;
+    if (err) {
+        response->error_code = kf__wire_error(err);
+        response->error_message = kf__text(kf_err_text(err));
+        return KF__ANSWERED;
+    }
+    if (!KF__FILL(exchange, "brokers", response->brokers, topics->node_count))
+        return KF__REFUSED;
+    int32_t running = 0;
+    for (int32_t node = 1; node <= topics->node_count; node++) {
+        if (!topics->runs[node])
+            continue;
+        struct kf_describe_cluster_response_describe_cluster_broker *broker =
+            &response->brokers.items[running++];
+        broker->broker_id = node;
+        broker->host = kf__text(server->host);
+        broker->port = server->nodes[node].port;
+    }
+    response->brokers.count = running;
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_describe_cluster = {
+    .key = KF_API_DESCRIBE_CLUSTER, .max_version = 2, .handle = handle};

@@ -1,0 +1,174 @@
+/*
+ * Metadata (3), versions 0–13.
+ *
+ * 0    an empty list of topics means all; from 1 on null does.
+ * 4    auto-creation is the client's choice.
+ * 7    leader epochs. 8 authorized operations (all unknown here: no ACLs yet).
+ * 10   topic ids; 12 topics asked for by id. 13 an error for the whole answer.
+ */
+#include "tools/broker/apis.h"
+#include "tools/broker/state.h"
+
+static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_response *response)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    const struct kf__server *server = &exchange->broker->server;
+    if (!KF__FILL(exchange, "brokers", response->brokers, topics->node_count))
+        return false;
+    int32_t running = 0;
+    for (int32_t node = 1; node <= topics->node_count; node++) {
+        if (!topics->runs[node])
+            continue;
+        struct kf_metadata_response_broker *broker = &response->brokers.items[running++];
+        broker->node_id = node;
+        broker->host = kf__text(server->host);
+        broker->port = server->nodes[node].port;
+    }
+    response->brokers.count = running;
+    return true;
+}
+
+/* Which of the replicas run, or don't. */
+static int32_t select_replicas(const struct kf__topics *topics,
+                               const struct kf__partition *partition, bool running, int32_t *into)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        if (topics->runs[partition->replicas[i]] == running)
+            into[count++] = partition->replicas[i];
+    return count;
+}
+
+static bool fill_partition(struct kf__exchange *exchange, const struct kf__topic *topic,
+                           int32_t index, struct kf_metadata_response_partition *answer)
+{
+    const struct kf__partition *partition = &topic->partitions[index];
+    const struct kf__topics *topics = &exchange->broker->topics;
+    int32_t *ids = kf__answer_ints(exchange, partition->replica_count * 3);
+    if (!ids)
+        return false;
+    kf_err err = partition->leader < 0 ? KF_ERR_LEADER_NOT_AVAILABLE : KF_OK;
+    answer->error_code = kf__wire_error(err);
+    answer->partition_index = index;
+    answer->leader_id = partition->leader;
+    answer->leader_epoch = partition->leader_epoch;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        ids[i] = partition->replicas[i];
+    answer->replica_nodes.items = ids;
+    answer->replica_nodes.count = partition->replica_count;
+    answer->isr_nodes.items = ids + partition->replica_count;
+    answer->isr_nodes.count = select_replicas(topics, partition, true, answer->isr_nodes.items);
+    answer->offline_replicas.items = ids + 2 * (size_t)partition->replica_count;
+    answer->offline_replicas.count =
+        select_replicas(topics, partition, false, answer->offline_replicas.items);
+    return true;
+}
+
+static bool fill_topic(struct kf__exchange *exchange, const struct kf__topic *topic,
+                       struct kf_metadata_response_topic *answer)
+{
+    kf_err forced = kf__forced(exchange, topic->name, -1);
+    answer->error_code = kf__wire_error(forced);
+    answer->name = kf__answer_text(exchange, topic->name);
+    answer->topic_id = topic->id;
+    if (forced)
+        return true;
+    if (!KF__FILL(exchange, "topics/partitions", answer->partitions, topic->partition_count))
+        return false;
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        if (!fill_partition(exchange, topic, i, &answer->partitions.items[i]))
+            return false;
+    return true;
+}
+
+static bool fill_all_topics(struct kf__exchange *exchange, struct kf_metadata_response *response)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    if (!KF__FILL(exchange, "topics", response->topics, (int32_t)topics->count))
+        return false;
+    for (size_t i = 0; i < topics->count; i++)
+        if (!fill_topic(exchange, topics->items[i], &response->topics.items[i]))
+            return false;
+    return true;
+}
+
+static bool is_zero(kf_uuid id)
+{
+    static const kf_uuid zero;
+    return memcmp(id.bytes, zero.bytes, sizeof zero.bytes) == 0;
+}
+
+static bool may_create(const struct kf__exchange *exchange)
+{
+    const struct kf_metadata_request *request = exchange->request;
+    bool asked = exchange->version < 4 || request->allow_auto_topic_creation;
+    return asked && !exchange->broker->options.no_auto_create;
+}
+
+/* By name, made where it is missing and may be. */
+static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struct kf__topic **topic)
+{
+    struct kf_broker *broker = exchange->broker;
+    *topic = kf__topics_find(&broker->topics, name);
+    if (*topic)
+        return KF_OK;
+    if (!kf__topic_name_is_valid(name))
+        return KF_ERR_INVALID_TOPIC_EXCEPTION;
+    if (!may_create(exchange))
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf_err err = kf__broker_create(broker, name, -1, -1);
+    *topic = kf__topics_find(&broker->topics, name);
+    return err;
+}
+
+static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_request_topic *asked,
+                       struct kf_metadata_response_topic *answer)
+{
+    struct kf__topic *topic = NULL;
+    kf_err err = KF_OK;
+    if (asked->name.data) {
+        err = topic_by_name(exchange, asked->name, &topic);
+    } else if (is_zero(asked->topic_id)) {
+        err = KF_ERR_INVALID_REQUEST;
+    } else {
+        topic = kf__topics_find_id(&exchange->broker->topics, asked->topic_id);
+        err = topic ? KF_OK : KF_ERR_UNKNOWN_TOPIC_ID;
+    }
+    if (topic && !err)
+        return fill_topic(exchange, topic, answer);
+    answer->error_code = kf__wire_error(err);
+    answer->name = asked->name;
+    answer->topic_id = asked->topic_id;
+    if (!answer->name.data && exchange->version < 12)
+        answer->name = kf__text("");
+    return true;
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_metadata_request *request = exchange->request;
+    struct kf_metadata_response *response = exchange->response;
+    const struct kf__topics *topics = &exchange->broker->topics;
+    if (!fill_brokers(exchange, response))
+        return KF__REFUSED;
+    response->cluster_id = kf__text(exchange->broker->cluster_id);
+    response->controller_id = kf__topics_controller(topics);
+
+    kf_err forced = kf__forced_all(exchange);
+    if (forced && exchange->version >= 13) {
+        response->error_code = kf__wire_error(forced);
+        return KF__ANSWERED;
+    }
+    bool all = request->topics.count < 0 || (exchange->version == 0 && request->topics.count == 0);
+    if (all)
+        return fill_all_topics(exchange, response) ? KF__ANSWERED : KF__REFUSED;
+    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+        return KF__REFUSED;
+    for (int32_t i = 0; i < request->topics.count; i++)
+        if (!fill_asked(exchange, &request->topics.items[i], &response->topics.items[i]))
+            return KF__REFUSED;
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_metadata = {
+    .key = KF_API_METADATA, .max_version = 13, .handle = handle};

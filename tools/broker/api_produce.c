@@ -1,0 +1,178 @@
+/*
+ * Produce (0), versions 3–13; advertised from 0, as Kafka does (KAFKA-18659:
+ * older librdkafka compresses only then).
+ *
+ * 3   record batches (magic 2) and transactional ids; exactly one batch per
+ *     partition. 5 log start offset. 7 zstd. 8 errors of single records.
+ * 9   flexible. 10 the current leader in tagged fields (KIP-951).
+ * 13  topic ids.
+ */
+#include "tools/broker/apis.h"
+#include "tools/broker/state.h"
+
+enum {
+    FIRST_VERSION_WITH_ZSTD = 7,
+    MAX_FUTURE_MS = 3600000, /* message.timestamp.after.max.ms: Kafka's default */
+};
+
+typedef struct kf_produce_response_partition_produce_response partition_answer;
+
+/* What can be said about the bytes alone. */
+static kf_err check_records(kf_bytes records, int16_t version, struct kf__batch *batch)
+{
+    if (!records.data || records.size == 0)
+        return KF_ERR_INVALID_RECORD;
+    kf_err err = kf__batch_peek(records.data, records.size, batch);
+    if (err == KF_ERR_BAD_MAGIC)
+        return KF_ERR_INVALID_RECORD;
+    if (err)
+        return KF_ERR_CORRUPT_MESSAGE;
+    if (batch->magic != 2 || batch->size != records.size)
+        return KF_ERR_INVALID_RECORD;
+    if (batch->codec == KF_CODEC_ZSTD && version < FIRST_VERSION_WITH_ZSTD)
+        return KF_ERR_UNSUPPORTED_COMPRESSION_TYPE;
+    if (batch->size > KF__MAX_BATCH_BYTES)
+        return KF_ERR_MESSAGE_TOO_LARGE;
+    if (kf__batch_check(batch))
+        return KF_ERR_CORRUPT_MESSAGE;
+    if (batch->control || batch->record_count <= 0 ||
+        batch->last_offset - batch->base_offset != batch->record_count - 1)
+        return KF_ERR_INVALID_RECORD;
+    if (batch->max_timestamp > kf__broker_wall_ms() + MAX_FUTURE_MS)
+        return KF_ERR_INVALID_TIMESTAMP;
+    return KF_OK;
+}
+
+static kf_err append(struct kf_broker *broker, struct kf__partition *partition,
+                     const struct kf__batch *batch, int64_t *base_offset)
+{
+    bool idempotent = batch->producer_id >= 0;
+    if (idempotent) {
+        kf_err err = kf__producers_check(&partition->producers, batch, base_offset);
+        if (err == KF_ERR_DUPLICATE_SEQUENCE_NUMBER)
+            return KF_OK; /* it is in the log already: tell where */
+        if (!err)
+            err = kf__producers_reserve(&partition->producers, broker->alloc);
+        if (err)
+            return err;
+    }
+    size_t cap = broker->options.max_bytes;
+    kf_err err = kf__topics_append(&broker->topics, partition, batch, cap, base_offset);
+    if (err)
+        return err;
+    if (idempotent)
+        kf__producers_note(&partition->producers, batch, *base_offset);
+    broker->changes++;
+    return KF_OK;
+}
+
+static const char *explain(kf_err err)
+{
+    switch (err) {
+    case KF_ERR_POLICY_VIOLATION:
+        return "The broker's memory cap for all logs is reached.";
+    case KF_ERR_INVALID_RECORD:
+        return "A partition's records must be exactly one valid batch of magic 2.";
+    default:
+        return NULL;
+    }
+}
+
+static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool by_id,
+                  const struct kf_produce_request_partition_produce_data *data,
+                  partition_answer *answer)
+{
+    struct kf__partition *partition = NULL;
+    const struct kf_produce_request *request = exchange->request;
+    kf_err err = kf__led_partition(exchange, topic, data->index, -1, &partition);
+    if (!topic && by_id)
+        err = KF_ERR_UNKNOWN_TOPIC_ID;
+    if (request->acks < -1 || request->acks > 1)
+        err = KF_ERR_INVALID_REQUIRED_ACKS;
+    struct kf__batch batch;
+    if (!err)
+        err = check_records(data->records, exchange->version, &batch);
+    int64_t base_offset = -1;
+    if (!err)
+        err = append(exchange->broker, partition, &batch, &base_offset);
+
+    answer->index = data->index;
+    answer->error_code = kf__wire_error(err);
+    answer->base_offset = err ? -1 : base_offset;
+    answer->log_start_offset = err ? -1 : partition->log.start_offset;
+    answer->error_message = kf__text(explain(err));
+    if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && partition && exchange->version >= 10) {
+        answer->current_leader.leader_id = partition->leader;
+        answer->current_leader.leader_epoch = partition->leader_epoch;
+    }
+}
+
+/* KIP-951: where the leaders live that `current_leader` names. */
+static bool fill_endpoints(struct kf__exchange *exchange, struct kf_produce_response *response)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    bool named[KF__MAX_NODES + 1] = {false};
+    int32_t count = 0;
+    for (int32_t t = 0; t < response->responses.count; t++)
+        for (int32_t p = 0; p < response->responses.items[t].partition_responses.count; p++) {
+            int32_t leader =
+                response->responses.items[t].partition_responses.items[p].current_leader.leader_id;
+            if (leader > 0 && !named[leader]) {
+                named[leader] = true;
+                count++;
+            }
+        }
+    if (count == 0)
+        return true;
+    if (!KF__FILL(exchange, "node_endpoints", response->node_endpoints, count))
+        return false;
+    int32_t at = 0;
+    for (int32_t node = 1; node <= topics->node_count; node++) {
+        if (!named[node])
+            continue;
+        struct kf_produce_response_node_endpoint *endpoint = &response->node_endpoints.items[at++];
+        endpoint->node_id = node;
+        endpoint->host = kf__text(exchange->broker->server.host);
+        endpoint->port = exchange->broker->server.nodes[node].port;
+    }
+    return true;
+}
+
+static bool any_failed(const struct kf_produce_response *response)
+{
+    for (int32_t t = 0; t < response->responses.count; t++)
+        for (int32_t p = 0; p < response->responses.items[t].partition_responses.count; p++)
+            if (response->responses.items[t].partition_responses.items[p].error_code != 0)
+                return true;
+    return false;
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_produce_request *request = exchange->request;
+    struct kf_produce_response *response = exchange->response;
+    bool by_id = exchange->version >= 13;
+    if (!KF__FILL(exchange, "responses", response->responses, request->topic_data.count))
+        return KF__REFUSED;
+    for (int32_t t = 0; t < request->topic_data.count; t++) {
+        const struct kf_produce_request_topic_produce_data *data = &request->topic_data.items[t];
+        struct kf_produce_response_topic_produce_response *answer = &response->responses.items[t];
+        struct kf__topic *topic =
+            by_id ? kf__topics_find_id(&exchange->broker->topics, data->topic_id)
+                  : kf__topics_find(&exchange->broker->topics, data->name);
+        answer->name = data->name;
+        answer->topic_id = data->topic_id;
+        if (!KF__FILL(exchange, "responses/partition_responses", answer->partition_responses,
+                      data->partition_data.count))
+            return KF__REFUSED;
+        for (int32_t p = 0; p < data->partition_data.count; p++)
+            store(exchange, topic, by_id, &data->partition_data.items[p],
+                  &answer->partition_responses.items[p]);
+    }
+    if (request->acks == 0) /* the only way to tell of a failure is to hang up, as Kafka does */
+        return any_failed(response) ? KF__REFUSED : KF__UNANSWERED;
+    return fill_endpoints(exchange, response) ? KF__ANSWERED : KF__REFUSED;
+}
+
+const struct kf__api kf__api_produce = {
+    .key = KF_API_PRODUCE, .min_version = 3, .max_version = 13, .handle = handle};

@@ -1,0 +1,36 @@
+/*
+ * apis: the rows of the registry, each defined in the file of its name.
+ */
+#ifndef KF_BROKER_APIS_H
+#define KF_BROKER_APIS_H
+
+#include "tools/broker/exchange.h"
+
+extern const struct kf__api kf__api_produce;
+extern const struct kf__api kf__api_fetch;
+extern const struct kf__api kf__api_list_offsets;
+extern const struct kf__api kf__api_metadata;
+extern const struct kf__api kf__api_offset_commit;
+extern const struct kf__api kf__api_offset_fetch;
+extern const struct kf__api kf__api_find_coordinator;
+extern const struct kf__api kf__api_join_group;
+extern const struct kf__api kf__api_heartbeat;
+extern const struct kf__api kf__api_leave_group;
+extern const struct kf__api kf__api_sync_group;
+extern const struct kf__api kf__api_describe_groups;
+extern const struct kf__api kf__api_list_groups;
+extern const struct kf__api kf__api_api_versions;
+extern const struct kf__api kf__api_create_topics;
+extern const struct kf__api kf__api_delete_topics;
+extern const struct kf__api kf__api_delete_records;
+extern const struct kf__api kf__api_init_producer_id;
+extern const struct kf__api kf__api_offset_for_leader_epoch;
+extern const struct kf__api kf__api_describe_configs;
+extern const struct kf__api kf__api_create_partitions;
+extern const struct kf__api kf__api_delete_groups;
+extern const struct kf__api kf__api_describe_cluster;
+
+/* KF_BROKER_CORRUPT_CRC: one bit of the answer's first batch is wrong; the log stays whole. */
+void kf__fetch_corrupt(struct kf__exchange *exchange);
+
+#endif

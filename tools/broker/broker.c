@@ -1,0 +1,544 @@
+/*
+ * broker: the C interface (broker.h): starts, turns and stops the broker, and
+ * gives tests what they ask for without the network. Everything here takes
+ * the broker's lock.
+ */
+#include <kafiber/broker.h>
+
+#include "tools/broker/group_answers.h"
+#include "tools/broker/state.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    DEFAULT_MAX_BYTES = 1 << 30
+};
+
+kf_time kf__broker_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (kf_time)now.tv_sec * KF_SECOND + now.tv_nsec;
+}
+
+int64_t kf__broker_wall_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void lock(kf_broker *broker) { pthread_mutex_lock(&broker->lock); }
+
+static void unlock(kf_broker *broker) { pthread_mutex_unlock(&broker->lock); }
+
+/* After a change from outside: whoever waits looks again. */
+static void unlock_and_wake(kf_broker *broker)
+{
+    broker->changes++;
+    kf__server_wake(&broker->server);
+    unlock(broker);
+}
+
+/* ---- start and stop ---- */
+
+static void take_options(kf_broker *broker, const kf_broker_options *options)
+{
+    if (options) {
+        size_t size =
+            options->size < sizeof broker->options ? options->size : sizeof broker->options;
+        memcpy(&broker->options, options, size);
+    }
+    kf_broker_options *o = &broker->options;
+    if (!o->listen)
+        o->listen = "127.0.0.1:0";
+    if (o->nodes == 0)
+        o->nodes = 1;
+    if (o->default_partitions <= 0)
+        o->default_partitions = 1;
+    if (o->max_bytes == 0)
+        o->max_bytes = DEFAULT_MAX_BYTES;
+    if (o->group_min_session_timeout_ms <= 0)
+        o->group_min_session_timeout_ms = 6000;
+}
+
+static uint64_t seed_of(const kf_broker *broker)
+{
+    uint64_t seed = (uint64_t)kf__broker_wall_ms() * 1000003 + (uint64_t)getpid();
+    return seed ^ (uint64_t)kf__broker_now() ^ (uint64_t)(uintptr_t)broker;
+}
+
+/* 22 letters of base64url, as Kafka's. */
+static void make_cluster_id(kf_broker *broker, uint64_t seed)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (int i = 0; i < KF__CLUSTER_ID_BYTES - 1; i++) {
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        broker->cluster_id[i] = letters[seed >> 58];
+    }
+    broker->cluster_id[0] = 'k'; /* a leading '-' would confuse command lines */
+    broker->cluster_id[KF__CLUSTER_ID_BYTES - 1] = 0;
+}
+
+static kf_err make_bootstrap(kf_broker *broker)
+{
+    size_t size = 80 * (size_t)broker->options.nodes, used = 0;
+    const struct kf__server *server = &broker->server;
+    bool v6 = strchr(server->host, ':') != NULL;
+    broker->bootstrap = kf_alloc(broker->alloc, size);
+    if (!broker->bootstrap)
+        return KF_ERR_NO_MEMORY;
+    for (int32_t node = 1; node <= broker->options.nodes; node++) {
+        int length =
+            snprintf(broker->bootstrap + used, size - used, "%s%s%s%s:%u", node > 1 ? "," : "",
+                     v6 ? "[" : "", server->host, v6 ? "]" : "", server->nodes[node].port);
+        used += (size_t)length;
+    }
+    return KF_OK;
+}
+
+static void open_parts(kf_broker *broker)
+{
+    uint64_t seed = seed_of(broker);
+    struct kf__group_sink sink = {
+        .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
+    kf__topics_init(&broker->topics, broker->alloc, broker->options.nodes, seed);
+    kf__coordinator_init(&broker->coordinator, broker->alloc, sink);
+    broker->coordinator.seed = seed ^ UINT64_C(0x517CC1B727220A95);
+    broker->coordinator.initial_delay =
+        broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
+    broker->coordinator.min_session_timeout =
+        broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
+    kf__committed_init(&broker->committed, broker->alloc);
+    kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
+    kf__faults_init(&broker->faults, broker->alloc);
+    kf__codecs_init(&broker->codecs, broker->alloc);
+    kf__buffer_init(&broker->scratch, broker->alloc);
+    broker->next_producer_id = 1000;
+    make_cluster_id(broker, seed);
+}
+
+static void close_parts(kf_broker *broker)
+{
+    kf__server_close(broker);
+    kf__topics_free(&broker->topics);
+    kf__coordinator_free(&broker->coordinator);
+    kf__committed_free(&broker->committed);
+    kf__fetch_sessions_free(&broker->sessions);
+    kf__faults_free(&broker->faults);
+    kf__codecs_free(&broker->codecs);
+    kf__buffer_free(&broker->scratch);
+    if (broker->journal)
+        fclose(broker->journal);
+    kf_free(broker->alloc, broker->bootstrap);
+    pthread_mutex_destroy(&broker->lock);
+    kf_free(broker->alloc, broker);
+}
+
+static void *run(void *argument)
+{
+    kf_broker *broker = argument;
+    lock(broker);
+    while (!broker->stopping && kf__server_turn(broker, -1) == KF_OK)
+        ;
+    unlock(broker);
+    return NULL;
+}
+
+/* Signals are for the program's own threads. */
+static kf_err start_thread(kf_broker *broker)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    broker->has_thread = pthread_create(&broker->thread, NULL, run, broker) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return broker->has_thread ? KF_OK : KF_ERR_SYSTEM;
+}
+
+static kf_err open_broker(kf_broker *broker, kf_error *error)
+{
+    const kf_broker_options *options = &broker->options;
+    if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
+                            KF__MAX_NODES, (int)options->nodes);
+    kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
+    if (!err && make_bootstrap(broker))
+        err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
+    if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
+        err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
+                           strerror(errno));
+    if (!err && options->thread && start_thread(broker))
+        err = kf_error_set(error, KF_ERR_SYSTEM, "cannot start a thread");
+    return err;
+}
+
+kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
+{
+    const kf_allocator *alloc =
+        options && options->size > 0 && options->alloc ? options->alloc : &kf_default_allocator;
+    kf_broker *broker = kf_alloc_zero(alloc, sizeof *broker);
+    if (!broker) {
+        kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
+        return NULL;
+    }
+    broker->alloc = alloc;
+    broker->server.alloc = alloc;
+    broker->server.wake[0] = broker->server.wake[1] = -1;
+    for (int32_t node = 0; node <= KF__MAX_NODES; node++)
+        broker->server.nodes[node].fd = -1;
+    pthread_mutex_init(&broker->lock, NULL);
+    take_options(broker, options);
+    open_parts(broker);
+    if (open_broker(broker, error)) {
+        close_parts(broker);
+        return NULL;
+    }
+    return broker;
+}
+
+void kf_broker_stop(kf_broker *broker)
+{
+    if (!broker)
+        return;
+    lock(broker);
+    broker->stopping = true;
+    unlock_and_wake(broker);
+    if (broker->has_thread)
+        pthread_join(broker->thread, NULL);
+    close_parts(broker);
+}
+
+kf_err kf_broker_step(kf_broker *broker, int timeout_ms)
+{
+    lock(broker);
+    kf_err err = broker->has_thread ? KF_ERR_STATE : kf__server_turn(broker, timeout_ms);
+    unlock(broker);
+    return err;
+}
+
+void kf_broker_wake(kf_broker *broker) { kf__server_wake(&broker->server); }
+
+const char *kf_broker_bootstrap(const kf_broker *broker) { return broker->bootstrap; }
+
+const char *kf_broker_cluster_id(const kf_broker *broker) { return broker->cluster_id; }
+
+/* ---- topics and records ---- */
+
+kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
+                         int32_t replicas)
+{
+    kf_err err = kf__topics_create(
+        &broker->topics, name, partitions == -1 ? broker->options.default_partitions : partitions,
+        replicas <= 0 ? 1 : replicas, NULL);
+    broker->changes++;
+    return err;
+}
+
+void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
+{
+    kf__server_own_output(broker);
+    kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__topics_delete(&broker->topics, topic);
+    broker->changes++;
+}
+
+kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t partitions,
+                              int32_t replicas)
+{
+    lock(broker);
+    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas);
+    unlock_and_wake(broker);
+    return err;
+}
+
+kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic)
+{
+    lock(broker);
+    struct kf__topic *found = kf__topics_find(&broker->topics, kf__text(topic));
+    if (found)
+        kf__broker_delete(broker, found);
+    unlock_and_wake(broker);
+    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+kf_err kf_broker_create_partitions(kf_broker *broker, const char *topic, int32_t partitions)
+{
+    lock(broker);
+    struct kf__topic *found = kf__topics_find(&broker->topics, kf__text(topic));
+    kf_err err = found ? kf__topics_extend(&broker->topics, found, partitions)
+                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    unlock_and_wake(broker);
+    return err;
+}
+
+static struct kf__partition *find_partition(const kf_broker *broker, const char *topic,
+                                            int32_t partition)
+{
+    return kf__topic_partition(kf__topics_find(&broker->topics, kf__text(topic)), partition);
+}
+
+static kf_err append_record(kf_broker *broker, struct kf__partition *partition, kf_bytes key,
+                            kf_bytes value, int64_t timestamp, int64_t *offset)
+{
+    struct kf__batch_builder builder;
+    struct kf__buffer *out = &broker->scratch;
+    struct kf__batch_options options = {.producer_id = -1,
+                                        .producer_epoch = -1,
+                                        .base_sequence = -1,
+                                        .leader_epoch = partition->leader_epoch};
+    struct kf__batch batch;
+    out->used = 0;
+    kf__batch_builder_init(&builder, broker->alloc, 0);
+    kf_err err = kf__batch_builder_add(&builder, timestamp, key, value, NULL, 0);
+    if (!err)
+        err = kf__batch_builder_finish(&builder, &options, &broker->codecs, out);
+    kf__batch_builder_free(&builder);
+    if (!err)
+        err = kf__batch_peek(out->bytes, out->used, &batch);
+    if (!err)
+        err = kf__topics_append(&broker->topics, partition, &batch, broker->options.max_bytes,
+                                offset);
+    return err;
+}
+
+kf_err kf_broker_produce(kf_broker *broker, const char *topic, int32_t partition, kf_bytes key,
+                         kf_bytes value, int64_t timestamp, int64_t *offset)
+{
+    int64_t where = -1;
+    lock(broker);
+    struct kf__partition *found = find_partition(broker, topic, partition);
+    if (timestamp == -1)
+        timestamp = kf__broker_wall_ms();
+    kf_err err = found ? append_record(broker, found, key, value, timestamp, &where)
+                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    unlock_and_wake(broker);
+    if (offset)
+        *offset = where;
+    return err;
+}
+
+kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,
+                         int64_t offset, struct kf__record *record, struct kf__batch *batch)
+{
+    if (offset < log->start_offset || offset >= log->end_offset)
+        return KF_ERR_OFFSET_OUT_OF_RANGE;
+    for (size_t at = kf__plog_find(log, offset); at < log->batch_count; at++) {
+        struct kf__records records;
+        bool more = true;
+        broker->scratch.used = 0;
+        kf_err err = kf__batch_peek(log->batches[at].bytes, log->batches[at].size, batch);
+        if (!err)
+            err = kf__batch_open(batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
+                                 &records);
+        while (!err && more) {
+            err = kf__records_next(&records, record, &more);
+            if (!err && more && record->offset >= offset)
+                return KF_OK;
+        }
+        if (err)
+            return err;
+    }
+    return KF_ERR_OFFSET_OUT_OF_RANGE;
+}
+
+kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t partition, int64_t offset,
+                      kf_message *message)
+{
+    struct kf__record record;
+    struct kf__batch batch;
+    lock(broker);
+    struct kf__topic *found = kf__topics_find(&broker->topics, kf__text(topic));
+    struct kf__partition *from = kf__topic_partition(found, partition);
+    kf_err err = from ? kf__broker_record(broker, &from->log, offset, &record, &batch)
+                      : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!err)
+        *message = (kf_message){
+            .topic = found->name.data,
+            .partition = partition,
+            .leader_epoch = batch.leader_epoch,
+            .offset = record.offset,
+            .timestamp = record.timestamp,
+            .timestamp_type = batch.timestamp_type,
+            .key = record.key,
+            .value = record.value,
+            .header_count = record.header_count,
+            .headers = record.headers,
+        };
+    unlock(broker);
+    return err;
+}
+
+kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition, int64_t *start,
+                         int64_t *end)
+{
+    lock(broker);
+    const struct kf__partition *found = find_partition(broker, topic, partition);
+    *start = found ? found->log.start_offset : -1;
+    *end = found ? found->log.end_offset : -1;
+    unlock(broker);
+    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
+                                int64_t before)
+{
+    lock(broker);
+    struct kf__partition *found = find_partition(broker, topic, partition);
+    if (found) {
+        kf__server_own_output(broker);
+        kf__topics_delete_records(&broker->topics, found, before);
+    }
+    unlock_and_wake(broker);
+    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+/* ---- groups ---- */
+
+int64_t kf_broker_committed(kf_broker *broker, const char *group, const char *topic,
+                            int32_t partition)
+{
+    lock(broker);
+    const struct kf__committed_offset *found =
+        kf__committed_find(&broker->committed, kf__text(group), kf__text(topic), partition);
+    int64_t offset = found ? found->offset : -1;
+    unlock(broker);
+    return offset;
+}
+
+int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state)
+{
+    lock(broker);
+    const struct kf__classic_group *found =
+        kf__coordinator_find(&broker->coordinator, kf__text(group));
+    int32_t members = found ? found->member_count : 0;
+    if (state)
+        *state = found ? kf__group_state_name(found->state) : "Dead";
+    unlock(broker);
+    return members;
+}
+
+/* ---- nodes and connections ---- */
+
+int32_t kf_broker_connections(kf_broker *broker)
+{
+    lock(broker);
+    int32_t count = broker->server.connection_count;
+    unlock(broker);
+    return count;
+}
+
+void kf_broker_close_connections(kf_broker *broker)
+{
+    lock(broker);
+    kf__server_close_all(broker);
+    unlock_and_wake(broker);
+}
+
+static void set_paused(kf_broker *broker, bool paused)
+{
+    lock(broker);
+    broker->paused = paused;
+    unlock_and_wake(broker);
+}
+
+void kf_broker_pause(kf_broker *broker) { set_paused(broker, true); }
+
+void kf_broker_resume(kf_broker *broker) { set_paused(broker, false); }
+
+kf_err kf_broker_stop_node(kf_broker *broker, int32_t node)
+{
+    kf_err err = KF_OK;
+    lock(broker);
+    if (node < 1 || node > broker->topics.node_count)
+        err = KF_ERR_INVALID_ARGUMENT;
+    else if (!broker->topics.runs[node])
+        err = KF_ERR_STATE;
+    if (!err) {
+        kf__server_stop_node(broker, node);
+        kf__topics_set_running(&broker->topics, node, false);
+    }
+    unlock_and_wake(broker);
+    return err;
+}
+
+kf_err kf_broker_start_node(kf_broker *broker, int32_t node)
+{
+    kf_err err = KF_OK;
+    lock(broker);
+    if (node < 1 || node > broker->topics.node_count)
+        err = KF_ERR_INVALID_ARGUMENT;
+    else if (broker->topics.runs[node])
+        err = KF_ERR_STATE;
+    if (!err)
+        err = kf__server_listen(broker, node, broker->server.nodes[node].port);
+    if (!err)
+        kf__topics_set_running(&broker->topics, node, true);
+    unlock_and_wake(broker);
+    return err;
+}
+
+kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t partition, int32_t *leader,
+                        int32_t *epoch)
+{
+    lock(broker);
+    const struct kf__partition *found = find_partition(broker, topic, partition);
+    *leader = found ? found->leader : -1;
+    *epoch = found ? found->leader_epoch : -1;
+    unlock(broker);
+    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t partition, int32_t node)
+{
+    lock(broker);
+    struct kf__partition *found = find_partition(broker, topic, partition);
+    kf_err err = found ? kf__topics_move_leader(&broker->topics, found, node)
+                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    unlock_and_wake(broker);
+    return err;
+}
+
+int64_t kf_broker_requests(kf_broker *broker, int16_t api_key)
+{
+    lock(broker);
+    int64_t count = 0;
+    if (api_key == KF_BROKER_ANY_API)
+        count = broker->request_count;
+    else if (api_key >= 0 && api_key <= KF__MAX_API_KEY)
+        count = broker->requests[api_key];
+    unlock(broker);
+    return count;
+}
+
+/* ---- faults ---- */
+
+int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault)
+{
+    kf_broker_fault whole = {0};
+    size_t size = fault->size < sizeof whole ? fault->size : sizeof whole;
+    memcpy(&whole, fault, size);
+    lock(broker);
+    int32_t id = kf__faults_add(&broker->faults, &whole);
+    unlock(broker);
+    return id;
+}
+
+int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id)
+{
+    lock(broker);
+    int64_t hits = kf__faults_hits(&broker->faults, id);
+    unlock(broker);
+    return hits;
+}
+
+void kf_broker_fault_clear(kf_broker *broker, int32_t id)
+{
+    lock(broker);
+    kf__faults_clear(&broker->faults, id);
+    unlock(broker);
+}

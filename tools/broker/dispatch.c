@@ -1,0 +1,294 @@
+/*
+ * dispatch: from bytes to an exchange, to its API's handler, and back to
+ * bytes. It carries out what the faults say. No sockets.
+ */
+#include "proto/frame.h"
+#include "tools/broker/apis.h"
+#include "tools/broker/journal.h"
+#include "tools/broker/state.h"
+
+static void end_exchange(struct kf__connection *connection)
+{
+    kf_arena_free(&connection->exchange.arena);
+    connection->exchange = (struct kf__exchange){0};
+    connection->in_start += connection->frame_size;
+    connection->frame_size = 0;
+    connection->more_waits = false;
+    if (connection->in_start == connection->in_used)
+        connection->in_start = connection->in_used = 0;
+}
+
+void kf__dispatch_sent(struct kf_broker *broker, struct kf__connection *connection)
+{
+    (void)broker;
+    kf_writer_reset(&connection->out);
+    connection->sent = 0;
+    connection->writing = false;
+    connection->answer_at = 0;
+    if (connection->close_after)
+        connection->closing = true;
+    end_exchange(connection);
+}
+
+void kf__dispatch_abandon(struct kf_broker *broker, struct kf__connection *connection)
+{
+    if (connection->frame_size == 0)
+        return;
+    kf__coordinator_forget(&broker->coordinator, &connection->exchange);
+    kf_arena_free(&connection->exchange.arena);
+}
+
+/* ---- answering ---- */
+
+static void set_throttle(struct kf__exchange *exchange)
+{
+    kf_field field;
+    kf_fields walk = kf_fields_of(kf_schema_response(exchange->api->key));
+    while (kf_fields_next(&walk, &field)) {
+        if (strcmp(field.name, "throttle_time_ms") != 0 || field.type != KF_FIELD_INT32)
+            continue;
+        int32_t ms = (int32_t)exchange->verdict.throttle_ms;
+        memcpy((uint8_t *)exchange->response + field.offset, &ms, sizeof ms);
+    }
+}
+
+static void make_noise(kf_writer *out, size_t size)
+{
+    kf_writer_reset(out);
+    uint32_t x = 2463534242u;
+    for (size_t i = 0; i < size; i++) {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        uint8_t byte = (uint8_t)x;
+        kf_writer_put(out, &byte, 1);
+    }
+}
+
+/* What the faults do to an answer that is ready. */
+static void spoil(struct kf__connection *connection, const struct kf__verdict *verdict)
+{
+    kf_writer *out = &connection->out;
+    if (verdict->garbage)
+        make_noise(out, verdict->bytes);
+    if (verdict->cut && kf_writer_flatten(out) == KF_OK && verdict->bytes < out->used) {
+        out->used = verdict->bytes;
+        out->total = verdict->bytes;
+    }
+    connection->close_after |= verdict->garbage || verdict->cut;
+}
+
+static void send_answer(struct kf_broker *broker, struct kf__connection *connection)
+{
+    struct kf__exchange *exchange = &connection->exchange;
+    struct kf__verdict verdict = exchange->verdict;
+    int16_t version = exchange->version;
+    if (exchange->api->key == KF_API_API_VERSIONS && version > exchange->api->max_version)
+        version = 0; /* KIP-511 */
+    if (verdict.throttle_ms > 0) {
+        set_throttle(exchange);
+        connection->muted_until = exchange->now + verdict.throttle_ms * KF_MILLISECOND;
+    }
+    if (verdict.corrupt && exchange->api->key == KF_API_FETCH)
+        kf__fetch_corrupt(exchange);
+    kf__journal_write(broker, exchange);
+    if (verdict.drop_answer) {
+        connection->closing = true;
+        return;
+    }
+    if (verdict.silence) {
+        connection->silent = true;
+        return;
+    }
+    kf_writer *out = &connection->out;
+    kf_writer_reset(out);
+    out->splice = true;
+    kf_err err = kf__encode_response(out, kf_schema_response(exchange->api->key), version,
+                                     exchange->correlation_id, exchange->response);
+    if (!err)
+        err = out->err;
+    if (err) { /* an answer that its own schema refuses: a fault of ours, or no memory */
+        fprintf(stderr, "kafiber broker: cannot encode %s v%d: %s\n",
+                kf_schema_name(kf_schema_response(exchange->api->key)), version, kf_err_text(err));
+        connection->closing = true;
+        return;
+    }
+    spoil(connection, &verdict);
+    connection->writing = true;
+    if (verdict.delay_ms > 0)
+        connection->answer_at = exchange->now + verdict.delay_ms * KF_MILLISECOND;
+    else
+        kf__server_write(broker, connection);
+}
+
+/* ---- taking requests ---- */
+
+static bool has_version(const struct kf__api *api, int16_t version)
+{
+    return version >= api->min_version && version <= api->max_version;
+}
+
+/* Prepares the exchange; false: this peer doesn't get an answer. */
+static bool open_exchange(struct kf_broker *broker, struct kf__connection *connection,
+                          const uint8_t *frame, size_t size, kf_time now)
+{
+    struct kf__exchange *exchange = &connection->exchange;
+    struct kf_request_header header;
+    size_t used = 0;
+    if (kf__decode_request_header(frame, size, &header, &used))
+        return false;
+    const struct kf__api *api = kf__api_find(header.request_api_key);
+    if (!api)
+        return false;
+    bool too_new = api->key == KF_API_API_VERSIONS && header.request_api_version > api->max_version;
+    if (!has_version(api, header.request_api_version) && !too_new)
+        return false;
+
+    *exchange = (struct kf__exchange){
+        .broker = broker,
+        .api = api,
+        .node = connection->node,
+        .version = header.request_api_version,
+        .correlation_id = header.correlation_id,
+        .connection_id = connection->id,
+        .client_id = header.client_id,
+        .client_host = kf__text(connection->peer),
+        .started = now,
+        .now = now,
+    };
+    kf_arena_init(&exchange->arena, broker->alloc, KF__MAX_DECODED_BYTES);
+    const kf_schema *schema = kf_schema_request(api->key);
+    const kf_schema *answer = kf_schema_response(api->key);
+    void *request = kf_arena_alloc(&exchange->arena, kf_schema_struct_size(schema));
+    exchange->request = request;
+    exchange->response = kf_arena_alloc(&exchange->arena, kf_schema_struct_size(answer));
+    if (!request || !exchange->response)
+        return false;
+    kf_reset(answer, exchange->response);
+    if (too_new) {
+        kf_reset(schema, request);
+        return true;
+    }
+    size_t body = 0; /* Kafka doesn't mind bytes after the message */
+    return kf_decode_prefix(schema, exchange->version, frame + used, size - used, &exchange->arena,
+                            request, &body) == KF_OK;
+}
+
+static void count(struct kf_broker *broker, int16_t key)
+{
+    broker->requests[key]++;
+    broker->request_count++;
+}
+
+static void take_frame(struct kf_broker *broker, struct kf__connection *connection,
+                       const uint8_t *frame, size_t size, kf_time now)
+{
+    struct kf__exchange *exchange = &connection->exchange;
+    connection->frame_size = size + KF__FRAME_SIZE_BYTES;
+    if (!open_exchange(broker, connection, frame, size, now)) {
+        connection->closing = true;
+        return;
+    }
+    count(broker, exchange->api->key);
+    exchange->verdict = kf__faults_judge(&broker->faults, exchange->api->key, connection->node);
+    if (exchange->verdict.drop) {
+        connection->closing = true;
+        return;
+    }
+    switch (exchange->api->handle(exchange)) {
+    case KF__ANSWERED:
+        send_answer(broker, connection);
+        break;
+    case KF__PARKED:
+        exchange->parked = true;
+        exchange->verdict.error = NULL; /* it may be cleared meanwhile */
+        exchange->seen_changes = broker->changes;
+        break;
+    case KF__UNANSWERED:
+        kf__journal_write(broker, exchange);
+        end_exchange(connection);
+        break;
+    case KF__REFUSED:
+        connection->closing = true;
+        break;
+    }
+}
+
+static uint32_t read_size(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
+{
+    while (!connection->closing && connection->frame_size == 0 && !broker->paused &&
+           connection->muted_until <= now) {
+        size_t held = connection->in_used - connection->in_start;
+        if (held < KF__FRAME_SIZE_BYTES)
+            return;
+        const uint8_t *at = connection->in + connection->in_start;
+        uint32_t size = read_size(at);
+        if (size > KF__MAX_REQUEST_BYTES) { /* negative ones included */
+            connection->closing = true;
+            return;
+        }
+        if (held - KF__FRAME_SIZE_BYTES < size)
+            return;
+        take_frame(broker, connection, at + KF__FRAME_SIZE_BYTES, size, now);
+    }
+}
+
+/* ---- parked ones ---- */
+
+static bool is_due(const struct kf_broker *broker, struct kf__exchange *exchange)
+{
+    if (exchange->ready)
+        return true;
+    if (!exchange->retry)
+        return false;
+    bool last = exchange->deadline <= exchange->now;
+    if (!last && exchange->seen_changes == broker->changes)
+        return false;
+    exchange->seen_changes = broker->changes;
+    return exchange->retry(exchange, last);
+}
+
+void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
+{
+    for (size_t i = 0; i < broker->server.slot_count; i++) {
+        struct kf__connection *connection = broker->server.connections[i];
+        if (!connection || connection->closing || !connection->exchange.parked)
+            continue;
+        struct kf__exchange *exchange = &connection->exchange;
+        exchange->now = now;
+        if (!is_due(broker, exchange))
+            continue;
+        exchange->parked = false;
+        send_answer(broker, connection);
+        kf__dispatch(broker, connection, now);
+    }
+}
+
+kf_time kf__dispatch_deadline(const struct kf_broker *broker)
+{
+    kf_time deadline = KF_FOREVER;
+    for (size_t i = 0; i < broker->server.slot_count; i++) {
+        const struct kf__connection *connection = broker->server.connections[i];
+        if (!connection)
+            continue;
+        const struct kf__exchange *exchange = &connection->exchange;
+        if (exchange->parked && exchange->ready)
+            return 0;
+        if (exchange->parked && exchange->retry) {
+            if (exchange->seen_changes != broker->changes)
+                return 0;
+            if (exchange->deadline < deadline)
+                deadline = exchange->deadline;
+        }
+        if (connection->answer_at > 0 && connection->answer_at < deadline)
+            deadline = connection->answer_at;
+        if (connection->muted_until > 0 && connection->muted_until < deadline)
+            deadline = connection->muted_until;
+    }
+    return deadline;
+}

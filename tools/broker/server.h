@@ -1,0 +1,82 @@
+/*
+ * server: the nodes' ports and the connections on them, turned by poll(2).
+ * It moves bytes; what they mean is dispatch.c's matter. Called by broker.c.
+ */
+#ifndef KF_BROKER_SERVER_H
+#define KF_BROKER_SERVER_H
+
+#include "tools/broker/exchange.h"
+#include <poll.h>
+
+struct kf__connection {
+    uint64_t id;
+    int fd;
+    int32_t node;
+    char peer[64];
+
+    uint8_t *in; /* received; the frame under way begins at in_start */
+    size_t in_start;
+    size_t in_used;
+    size_t in_capacity;
+    size_t frame_size; /* of the request under way, with its size field; 0: none */
+    struct kf__exchange exchange;
+
+    kf_writer out;
+    size_t sent;
+    bool writing;
+    bool close_after;    /* the answer */
+    bool silent;         /* the answer never comes */
+    bool more_waits;     /* bytes have come that nobody reads yet */
+    kf_time answer_at;   /* a delayed answer; 0: none */
+    kf_time muted_until; /* throttled; 0: not */
+    bool closing;
+};
+
+struct kf__node {
+    int fd; /* -1: stopped */
+    uint16_t port;
+};
+
+struct kf__server {
+    const kf_allocator *alloc;
+    char host[64];
+    struct kf__node nodes[KF__MAX_NODES + 1];
+    struct kf__connection **connections; /* slots; NULL: free */
+    size_t slot_count;
+    int32_t connection_count;
+    uint64_t last_id;
+    int wake[2];
+    struct pollfd *fds;
+    uint64_t *fd_ids; /* beside fds: the connection's id, or 0 */
+    size_t fd_capacity;
+};
+
+kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nodes,
+                       kf_error *error);
+void kf__server_close(struct kf_broker *broker);
+kf_err kf__server_listen(struct kf_broker *broker, int32_t node, uint16_t port);
+/* Closes the node's port and connections. */
+void kf__server_stop_node(struct kf_broker *broker, int32_t node);
+void kf__server_close_all(struct kf_broker *broker);
+/* Answers under way stop borrowing from logs: before records are deleted. */
+void kf__server_own_output(struct kf_broker *broker);
+void kf__server_wake(const struct kf__server *server);
+/* One turn; takes and gives back the broker's lock. */
+kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms);
+
+/* ---- dispatch.c: bytes to exchanges and back ---- */
+
+/* Whole frames in the connection's buffer become exchanges, until one stays. */
+void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, kf_time now);
+/* Exchanges that can be answered now are. */
+void kf__dispatch_parked(struct kf_broker *broker, kf_time now);
+/* When a parked exchange is due; KF_FOREVER: none is. */
+kf_time kf__dispatch_deadline(const struct kf_broker *broker);
+/* The answer has left: the request's frame is done with. */
+void kf__dispatch_sent(struct kf_broker *broker, struct kf__connection *connection);
+/* Gives back what the connection's exchange holds. */
+void kf__dispatch_abandon(struct kf_broker *broker, struct kf__connection *connection);
+/* server.c: writes what it can. */
+void kf__server_write(struct kf_broker *broker, struct kf__connection *connection);
+
+#endif

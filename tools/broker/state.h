@@ -1,0 +1,65 @@
+/*
+ * state: the broker itself: what its parts are, and what holds them together.
+ * Each part has a header of its own and knows nothing of this one; the API
+ * files, dispatch.c, server.c and broker.c do.
+ */
+#ifndef KF_BROKER_STATE_H
+#define KF_BROKER_STATE_H
+
+#include "tools/broker/committed.h"
+#include "tools/broker/fetch_sessions.h"
+#include "tools/broker/group_coordinator.h"
+#include "tools/broker/server.h"
+#include <pthread.h>
+
+enum {
+    KF__MAX_API_KEY = 127,
+    KF__MAX_BATCH_BYTES = 1048588,     /* max.message.bytes: Kafka's default */
+    KF__FETCH_MAX_BYTES = 55 << 20,    /* fetch.max.bytes of the broker: Kafka's default */
+    KF__MAX_REQUEST_BYTES = 100 << 20, /* socket.request.max.bytes: Kafka's default */
+    KF__MAX_DECODED_BYTES = 256 << 20, /* of one request's structs */
+    KF__MAX_METADATA_BYTES = 4096,     /* offset.metadata.max.bytes */
+    KF__CLUSTER_ID_BYTES = 23,
+};
+
+struct kf_broker {
+    const kf_allocator *alloc;
+    kf_broker_options options;
+    char cluster_id[KF__CLUSTER_ID_BYTES];
+    char *bootstrap;
+
+    struct kf__topics topics;
+    struct kf__coordinator coordinator;
+    struct kf__committed committed;
+    struct kf__fetch_sessions sessions;
+    struct kf__faults faults;
+    struct kf__codecs codecs;
+    struct kf__buffer scratch; /* a decompressed batch, for those who look into one */
+    int64_t next_producer_id;
+    uint64_t changes; /* counts what may let a waiting Fetch answer */
+    int64_t requests[KF__MAX_API_KEY + 1];
+    int64_t request_count;
+    bool paused;
+
+    struct kf__server server;
+    FILE *journal;
+
+    pthread_mutex_t lock; /* all of the above */
+    pthread_t thread;
+    bool has_thread;
+    bool stopping;
+};
+
+kf_time kf__broker_now(void);
+int64_t kf__broker_wall_ms(void);
+
+/* The record at `offset` or the first after it, decompressed into broker->scratch. */
+kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,
+                         int64_t offset, struct kf__record *record, struct kf__batch *batch);
+
+/* Creation, with the checks and defaults that Metadata, CreateTopics and the C call share. */
+kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
+                         int32_t replicas);
+void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic);
+
+#endif

@@ -1,0 +1,321 @@
+#include "tools/broker/topics.h"
+
+#include "tools/broker/text.h"
+
+void kf__topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
+                     uint64_t seed)
+{
+    *topics = (struct kf__topics){.alloc = alloc, .node_count = nodes, .seed = seed};
+    for (int32_t node = 1; node <= nodes; node++)
+        topics->runs[node] = true;
+}
+
+static void partition_free(const struct kf__topics *topics, struct kf__partition *partition)
+{
+    kf__plog_free(&partition->log);
+    kf__producers_free(&partition->producers, topics->alloc);
+    kf_free(topics->alloc, partition->replicas);
+}
+
+static void topic_free(const struct kf__topics *topics, struct kf__topic *topic)
+{
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        partition_free(topics, &topic->partitions[i]);
+    kf_free(topics->alloc, topic->partitions);
+    kf__text_free(topics->alloc, &topic->name);
+    kf_free(topics->alloc, topic);
+}
+
+void kf__topics_free(struct kf__topics *topics)
+{
+    for (size_t i = 0; i < topics->count; i++)
+        topic_free(topics, topics->items[i]);
+    kf_free(topics->alloc, topics->items);
+    topics->items = NULL;
+    topics->count = topics->capacity = 0;
+}
+
+static int compare_names(kf_string a, kf_string b)
+{
+    size_t shared = a.size < b.size ? a.size : b.size;
+    int order = shared > 0 ? memcmp(a.data, b.data, shared) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* Where the name is, or would be. */
+static size_t place_of(const struct kf__topics *topics, kf_string name)
+{
+    size_t low = 0, high = topics->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare_names(topics->items[middle]->name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+struct kf__topic *kf__topics_find(const struct kf__topics *topics, kf_string name)
+{
+    if (!name.data)
+        return NULL;
+    size_t at = place_of(topics, name);
+    if (at == topics->count || compare_names(topics->items[at]->name, name) != 0)
+        return NULL;
+    return topics->items[at];
+}
+
+struct kf__topic *kf__topics_find_id(const struct kf__topics *topics, kf_uuid id)
+{
+    for (size_t i = 0; i < topics->count; i++)
+        if (memcmp(topics->items[i]->id.bytes, id.bytes, sizeof id.bytes) == 0)
+            return topics->items[i];
+    return NULL;
+}
+
+struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t partition)
+{
+    if (!topic || partition < 0 || partition >= topic->partition_count)
+        return NULL;
+    return &topic->partitions[partition];
+}
+
+bool kf__topic_name_is_valid(kf_string name)
+{
+    if (!name.data || name.size == 0 || name.size > KF__MAX_TOPIC_NAME)
+        return false;
+    if ((name.size == 1 && name.data[0] == '.') ||
+        (name.size == 2 && name.data[0] == '.' && name.data[1] == '.'))
+        return false;
+    for (size_t i = 0; i < name.size; i++) {
+        char c = name.data[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && c != '.' && c != '_' && c != '-')
+            return false;
+    }
+    return true;
+}
+
+kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t partitions,
+                        int32_t replicas)
+{
+    if (!kf__topic_name_is_valid(name))
+        return KF_ERR_INVALID_TOPIC_EXCEPTION;
+    if (kf__topics_find(topics, name))
+        return KF_ERR_TOPIC_ALREADY_EXISTS;
+    if (partitions <= 0 || partitions > KF__MAX_PARTITIONS)
+        return KF_ERR_INVALID_PARTITIONS;
+    if (replicas <= 0 || replicas > topics->node_count)
+        return KF_ERR_INVALID_REPLICATION_FACTOR;
+    return KF_OK;
+}
+
+static bool is_running(const struct kf__topics *topics, int32_t node)
+{
+    return node >= 1 && node <= topics->node_count && topics->runs[node];
+}
+
+/* The first of the replicas that runs. */
+static int32_t first_running(const struct kf__topics *topics, const struct kf__partition *partition)
+{
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        if (is_running(topics, partition->replicas[i]))
+            return partition->replicas[i];
+    return -1;
+}
+
+static kf_err partition_init(const struct kf__topics *topics, struct kf__partition *partition,
+                             int32_t first_node, int32_t replicas)
+{
+    *partition = (struct kf__partition){.replica_count = replicas};
+    kf__plog_init(&partition->log, topics->alloc);
+    partition->replicas = kf_alloc_array(topics->alloc, (size_t)replicas, sizeof(int32_t));
+    if (!partition->replicas)
+        return KF_ERR_NO_MEMORY;
+    for (int32_t i = 0; i < replicas; i++)
+        partition->replicas[i] = 1 + (first_node + i) % topics->node_count;
+    partition->leader = first_running(topics, partition);
+    return KF_OK;
+}
+
+kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int32_t partitions)
+{
+    if (partitions <= topic->partition_count || partitions > KF__MAX_PARTITIONS)
+        return KF_ERR_INVALID_PARTITIONS;
+    int32_t replicas = topic->partition_count > 0 ? topic->partitions[0].replica_count : 1;
+    struct kf__partition *grown = kf_realloc(topics->alloc, topic->partitions,
+                                             (size_t)partitions * sizeof *topic->partitions);
+    if (!grown)
+        return KF_ERR_NO_MEMORY;
+    topic->partitions = grown;
+    int32_t first = topic->partition_count > 0 ? grown[0].replicas[0] - 1 : 0;
+    for (int32_t i = topic->partition_count; i < partitions; i++) {
+        kf_err err = partition_init(topics, &grown[i], first + i, replicas);
+        if (err)
+            return err;
+        topic->partition_count = i + 1;
+    }
+    return KF_OK;
+}
+
+/* Random enough to differ between topics and runs; never the zero uuid. */
+static kf_uuid next_id(struct kf__topics *topics)
+{
+    kf_uuid id;
+    uint64_t x = topics->seed + ++topics->ids * UINT64_C(0x9E3779B97F4A7C15);
+    for (size_t i = 0; i < sizeof id.bytes; i++) {
+        x ^= x >> 30;
+        x *= UINT64_C(0xBF58476D1CE4E5B9);
+        x ^= x >> 27;
+        id.bytes[i] = (uint8_t)(x >> 40);
+    }
+    id.bytes[6] = (uint8_t)((id.bytes[6] & 0x0F) | 0x40); /* RFC 4122: version 4, variant 1 */
+    id.bytes[8] = (uint8_t)((id.bytes[8] & 0x3F) | 0x80);
+    return id;
+}
+
+static kf_err fill_topic(struct kf__topics *topics, struct kf__topic *topic, kf_string name,
+                         int32_t partitions, int32_t replicas)
+{
+    kf_err err = kf__text_copy(topics->alloc, name, &topic->name);
+    if (err)
+        return err;
+    topic->partitions =
+        kf_alloc_array(topics->alloc, (size_t)partitions, sizeof(struct kf__partition));
+    if (!topic->partitions)
+        return KF_ERR_NO_MEMORY;
+    for (int32_t i = 0; i < partitions; i++) {
+        err = partition_init(topics, &topic->partitions[i], topics->next_leader + i, replicas);
+        if (err)
+            return err;
+        topic->partition_count = i + 1;
+    }
+    topics->next_leader = (topics->next_leader + partitions) % topics->node_count;
+    topic->id = next_id(topics);
+    return KF_OK;
+}
+
+kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
+                         int32_t replicas, struct kf__topic **topic)
+{
+    kf_err err = kf__topics_check(topics, name, partitions, replicas);
+    if (err)
+        return err;
+    if (topics->count == topics->capacity) {
+        size_t capacity = topics->capacity ? topics->capacity * 2 : 16;
+        struct kf__topic **items =
+            kf_realloc(topics->alloc, topics->items, capacity * sizeof(struct kf__topic *));
+        if (!items)
+            return KF_ERR_NO_MEMORY;
+        topics->items = items;
+        topics->capacity = capacity;
+    }
+    struct kf__topic *created = kf_alloc_zero(topics->alloc, sizeof *created);
+    if (!created)
+        return KF_ERR_NO_MEMORY;
+    err = fill_topic(topics, created, name, partitions, replicas);
+    if (err) {
+        topic_free(topics, created);
+        return err;
+    }
+    size_t at = place_of(topics, name);
+    memmove(topics->items + at + 1, topics->items + at,
+            (topics->count - at) * sizeof *topics->items);
+    topics->items[at] = created;
+    topics->count++;
+    if (topic)
+        *topic = created;
+    return KF_OK;
+}
+
+void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
+{
+    size_t at = place_of(topics, topic->name);
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        topics->bytes -= topic->partitions[i].log.bytes;
+    topics->count--;
+    memmove(topics->items + at, topics->items + at + 1,
+            (topics->count - at) * sizeof *topics->items);
+    topic_free(topics, topic);
+}
+
+kf_err kf__topics_append(struct kf__topics *topics, struct kf__partition *partition,
+                         const struct kf__batch *batch, size_t max_bytes, int64_t *base_offset)
+{
+    if (batch->size > max_bytes || topics->bytes > max_bytes - batch->size)
+        return KF_ERR_POLICY_VIOLATION;
+    kf_err err = kf__plog_append(&partition->log, batch, partition->leader_epoch, base_offset);
+    if (!err)
+        topics->bytes += batch->size;
+    return err;
+}
+
+void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *partition,
+                               int64_t before)
+{
+    topics->bytes -= partition->log.bytes;
+    kf__plog_delete_before(&partition->log, before);
+    topics->bytes += partition->log.bytes;
+}
+
+void kf__topics_set_running(struct kf__topics *topics, int32_t node, bool runs)
+{
+    topics->runs[node] = runs;
+    for (size_t i = 0; i < topics->count; i++) {
+        struct kf__topic *topic = topics->items[i];
+        for (int32_t p = 0; p < topic->partition_count; p++) {
+            struct kf__partition *partition = &topic->partitions[p];
+            bool affected = runs ? partition->leader == -1 : partition->leader == node;
+            int32_t leader = affected ? first_running(topics, partition) : partition->leader;
+            if (leader != partition->leader) {
+                partition->leader = leader;
+                partition->leader_epoch++;
+            }
+        }
+    }
+}
+
+kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *partition,
+                              int32_t node)
+{
+    if (!is_running(topics, node))
+        return KF_ERR_BROKER_NOT_AVAILABLE;
+    bool replica = false;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        replica |= partition->replicas[i] == node;
+    if (!replica) {
+        int32_t *replicas = kf_realloc(topics->alloc, partition->replicas,
+                                       ((size_t)partition->replica_count + 1) * sizeof *replicas);
+        if (!replicas)
+            return KF_ERR_NO_MEMORY;
+        partition->replicas = replicas;
+        replicas[partition->replica_count++] = node;
+    }
+    partition->leader = node;
+    partition->leader_epoch++;
+    return KF_OK;
+}
+
+int32_t kf__topics_controller(const struct kf__topics *topics)
+{
+    for (int32_t node = 1; node <= topics->node_count; node++)
+        if (topics->runs[node])
+            return node;
+    return -1;
+}
+
+/* FNV-1a over the name; among the running nodes. */
+int32_t kf__topics_coordinator(const struct kf__topics *topics, kf_string group)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < group.size; i++)
+        hash = (hash ^ (uint8_t)group.data[i]) * 16777619u;
+    int32_t preferred = 1 + (int32_t)(hash % (uint32_t)topics->node_count);
+    for (int32_t i = 0; i < topics->node_count; i++) {
+        int32_t node = 1 + (preferred - 1 + i) % topics->node_count;
+        if (topics->runs[node])
+            return node;
+    }
+    return -1;
+}

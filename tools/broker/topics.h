@@ -1,0 +1,87 @@
+/*
+ * topics: the cluster's topics, their partitions, who leads them and in which
+ * epoch; which nodes run. All nodes of the process share one log per
+ * partition: replication is a matter of names here. Pure. Called by the API
+ * files and broker.c.
+ */
+#ifndef KF_BROKER_TOPICS_H
+#define KF_BROKER_TOPICS_H
+
+#include "tools/broker/log.h"
+#include "tools/broker/producers.h"
+#include <kafiber/types.h>
+
+enum {
+    KF__MAX_NODES = 64,
+    KF__MAX_PARTITIONS = 100000, /* of one topic: a typing error should not take all memory */
+    KF__MAX_TOPIC_NAME = 249,    /* Kafka's */
+};
+
+struct kf__partition {
+    struct kf__partition_log log;
+    struct kf__producers producers;
+    int32_t leader; /* -1: none of the replicas runs */
+    int32_t leader_epoch;
+    int32_t replica_count;
+    int32_t *replicas; /* preferred leader first */
+};
+
+struct kf__topic {
+    kf_string name;
+    kf_uuid id;
+    int32_t partition_count;
+    struct kf__partition *partitions;
+};
+
+struct kf__topics {
+    const kf_allocator *alloc;
+    struct kf__topic **items; /* by name */
+    size_t count;
+    size_t capacity;
+    int32_t node_count; /* ids 1 … node_count */
+    bool runs[KF__MAX_NODES + 1];
+    size_t bytes; /* of all logs */
+    uint64_t ids; /* how many topic ids were given out */
+    uint64_t seed;
+    int32_t next_leader; /* where the next topic's first partition goes */
+};
+
+void kf__topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
+                     uint64_t seed);
+void kf__topics_free(struct kf__topics *topics);
+
+struct kf__topic *kf__topics_find(const struct kf__topics *topics, kf_string name);
+struct kf__topic *kf__topics_find_id(const struct kf__topics *topics, kf_uuid id);
+struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t partition);
+
+/* Kafka's rules for names: 1–249 of [a-zA-Z0-9._-], not "." or "..". */
+bool kf__topic_name_is_valid(kf_string name);
+
+/* TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR.
+ */
+kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t partitions,
+                        int32_t replicas);
+/* `topic` may be NULL. */
+kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
+                         int32_t replicas, struct kf__topic **topic);
+kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int32_t partitions);
+/* Its logs are gone afterwards: nobody may borrow from them. */
+void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic);
+
+/* Appends in the leader's epoch. POLICY_VIOLATION where all logs would pass `max_bytes`. */
+kf_err kf__topics_append(struct kf__topics *topics, struct kf__partition *partition,
+                         const struct kf__batch *batch, size_t max_bytes, int64_t *base_offset);
+/* Nobody may borrow from what is deleted. */
+void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *partition,
+                               int64_t before);
+
+/* Moves leaders off (stopped) or onto (started, where there was none) the node. */
+void kf__topics_set_running(struct kf__topics *topics, int32_t node, bool runs);
+kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *partition,
+                              int32_t node);
+/* The lowest node that runs; -1: none. */
+int32_t kf__topics_controller(const struct kf__topics *topics);
+/* Which running node coordinates a group: as stable as the set of nodes; -1: none. */
+int32_t kf__topics_coordinator(const struct kf__topics *topics, kf_string group);
+
+#endif
