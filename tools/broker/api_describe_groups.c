@@ -10,13 +10,18 @@
 
 typedef struct kf_describe_groups_response_described_group group_answer;
 
-static void tell_unknown(const struct kf__exchange *exchange, group_answer *answer)
+static void tell_unknown(struct kf__exchange *exchange, group_answer *answer)
 {
+    char message[300];
+    int length = snprintf(message, sizeof message, "Group %.*s not found.",
+                          (int)(answer->group_id.size < 256 ? answer->group_id.size : 256),
+                          answer->group_id.data);
     answer->group_state = kf__text("Dead");
     if (exchange->version < 6)
         return;
     answer->error_code = KF_ERR_GROUP_ID_NOT_FOUND;
-    answer->error_message = kf__text("The group is not known to this coordinator.");
+    answer->error_message =
+        kf__answer_text(exchange, (kf_string){.data = message, .size = (size_t)length});
 }
 
 static bool tell_group(struct kf__exchange *exchange, const struct kf__classic_group *group,

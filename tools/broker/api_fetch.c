@@ -398,6 +398,25 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     return KF__PARKED;
 }
 
+void kf__fetch_corrupt(struct kf__exchange *exchange)
+{
+    struct kf_fetch_response *response = exchange->response;
+    for (int32_t t = 0; t < response->responses.count; t++)
+        for (int32_t p = 0; p < response->responses.items[t].partitions.count; p++) {
+            kf_bytes *records = &response->responses.items[t].partitions.items[p].records;
+            struct kf__batch batch;
+            if (kf__batch_peek(records->data, records->size, &batch))
+                continue;
+            uint8_t *copy = kf_arena_alloc(&exchange->arena, records->size);
+            if (!copy)
+                return;
+            memcpy(copy, records->data, records->size);
+            copy[batch.size - 1] ^= 1;
+            records->data = copy;
+            return;
+        }
+}
+
 const struct kf__api kf__api_fetch = {.key = KF_API_FETCH,
                                       .min_version = 4,
                                       .max_version = 18,

@@ -30,4 +30,7 @@ extern const struct kf__api kf__api_create_partitions;
 extern const struct kf__api kf__api_delete_groups;
 extern const struct kf__api kf__api_describe_cluster;
 
+/* KF_BROKER_CORRUPT_CRC: one bit of the answer's first batch is wrong; the log stays whole. */
+void kf__fetch_corrupt(struct kf__exchange *exchange);
+
 #endif

@@ -3,6 +3,7 @@
  * bytes. It carries out what the faults say. No sockets.
  */
 #include "proto/frame.h"
+#include "tools/broker/apis.h"
 #include "tools/broker/journal.h"
 #include "tools/broker/state.h"
 
@@ -51,23 +52,6 @@ static void set_throttle(struct kf__exchange *exchange)
     }
 }
 
-/* Where the first borrowed batch begins once all is one piece; 0: there is none. */
-static size_t first_batch_at(const kf_writer *out)
-{
-    for (size_t i = 0; i < out->segment_count; i++)
-        if (out->segments[i].bytes.size >= KF__BATCH_HEADER_BYTES)
-            return out->segments[i].at;
-    return 0;
-}
-
-static void corrupt(kf_writer *out)
-{
-    size_t at = first_batch_at(out);
-    if (at == 0 || kf_writer_flatten(out))
-        return;
-    out->bytes[at + KF__BATCH_HEADER_BYTES - 1] ^= 1; /* the record count: under the checksum */
-}
-
 static void make_noise(kf_writer *out, size_t size)
 {
     kf_writer_reset(out);
@@ -85,8 +69,6 @@ static void make_noise(kf_writer *out, size_t size)
 static void spoil(struct kf__connection *connection, const struct kf__verdict *verdict)
 {
     kf_writer *out = &connection->out;
-    if (verdict->corrupt)
-        corrupt(out);
     if (verdict->garbage)
         make_noise(out, verdict->bytes);
     if (verdict->cut && kf_writer_flatten(out) == KF_OK && verdict->bytes < out->used) {
@@ -107,6 +89,8 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
         set_throttle(exchange);
         connection->muted_until = exchange->now + verdict.throttle_ms * KF_MILLISECOND;
     }
+    if (verdict.corrupt && exchange->api->key == KF_API_FETCH)
+        kf__fetch_corrupt(exchange);
     kf__journal_write(broker, exchange);
     if (verdict.drop_answer) {
         connection->closing = true;

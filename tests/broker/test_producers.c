@@ -1,0 +1,58 @@
+#include "tools/broker/producers.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+static struct kf__producers producers;
+
+static void close_producers(void) { kf__producers_free(&producers, &kf_default_allocator); }
+
+TestSuite(broker_producers, .fini = close_producers);
+
+static kf_err send(int16_t epoch, int32_t sequence, int32_t count, int64_t offset)
+{
+    struct kf__batch batch = {.producer_id = 7,
+                              .producer_epoch = epoch,
+                              .base_sequence = sequence,
+                              .record_count = count};
+    int64_t duplicate = -1;
+    kf_err err = kf__producers_check(&producers, &batch, &duplicate);
+    if (err == KF_ERR_DUPLICATE_SEQUENCE_NUMBER)
+        cr_assert(eq(i64, duplicate, offset));
+    if (!err) {
+        cr_assert(eq(int, kf__producers_reserve(&producers, &kf_default_allocator), KF_OK));
+        kf__producers_note(&producers, &batch, offset);
+    }
+    return err;
+}
+
+Test(broker_producers, accepts_sequences_without_a_gap)
+{
+    cr_assert(eq(int, send(0, 0, 5, 100), KF_OK));
+    cr_assert(eq(int, send(0, 5, 1, 105), KF_OK));
+    cr_assert(eq(int, send(0, 7, 1, 106), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(0, 6, 1, 106), KF_OK));
+}
+
+Test(broker_producers, knows_the_last_five_batches_again)
+{
+    for (int i = 0; i < 6; i++)
+        cr_assert(eq(int, send(0, i, 1, 100 + i), KF_OK));
+    for (int i = 1; i < 6; i++)
+        cr_assert(eq(int, send(0, i, 1, 100 + i), KF_ERR_DUPLICATE_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(0, 0, 1, 100), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+}
+
+Test(broker_producers, begins_a_new_epoch_at_sequence_0)
+{
+    cr_assert(eq(int, send(0, 0, 5, 100), KF_OK));
+    cr_assert(eq(int, send(1, 5, 1, 105), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(1, 0, 1, 105), KF_OK));
+    cr_assert(eq(int, send(0, 5, 1, 106), KF_ERR_INVALID_PRODUCER_EPOCH));
+}
+
+Test(broker_producers, counts_from_0_again_after_the_largest_sequence)
+{
+    cr_assert(eq(int, send(0, INT32_MAX - 1, 2, 100), KF_OK));
+    cr_assert(eq(int, send(0, 0, 1, 102), KF_OK));
+}
