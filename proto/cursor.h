@@ -59,10 +59,15 @@ static inline uint16_t kf__take_u16(struct kf__cursor *in)
     return (uint16_t)value;
 }
 
+static inline uint32_t kf__be32(const uint8_t *b)
+{
+    return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+}
+
 static inline uint32_t kf__take_u32(struct kf__cursor *in)
 {
     const uint8_t *b = kf__take(in, 4);
-    return b ? (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3] : 0;
+    return b ? kf__be32(b) : 0;
 }
 
 static inline uint64_t kf__take_u64(struct kf__cursor *in)

@@ -20,7 +20,8 @@ enum {
     LEAST_TAG = 2, /* bytes: a tag and its size */
 };
 
-static void read_struct(struct decoder *d, const struct kf__struct *type, void *message);
+static void read_struct(struct decoder *d, const struct kf__plan *plan, void *message);
+static void read_one(struct decoder *d, const struct kf__struct *type, void *message);
 
 static void *allocate(struct decoder *d, size_t size)
 {
@@ -90,7 +91,7 @@ static void *read_pointer(struct decoder *d, const struct kf__row *row)
     const struct kf__struct *type = kf__struct_at(row->of);
     void *message = d->in.err ? NULL : allocate(d, type->size);
     if (message)
-        read_struct(d, type, message);
+        read_one(d, type, message);
     return message;
 }
 
@@ -136,7 +137,7 @@ static void read_value(struct decoder *d, const struct kf__row *row, void *value
         *(kf_bytes *)value = read_bytes(d, row);
         break;
     case KF__struct:
-        read_struct(d, kf__struct_at(row->of), value);
+        read_one(d, kf__struct_at(row->of), value);
         break;
     case KF__struct_pointer: {
         void *message = read_pointer(d, row);
@@ -155,6 +156,40 @@ static size_t least_element(const struct decoder *d, const struct kf__row *row)
     else if (row->type == KF__str)
         least = d->flexible ? 1 : 2;
     return least ? least : 1;
+}
+
+/* Copies the first element, at its defaults, to all others, then reads each. */
+static void read_structs(struct decoder *d, const struct kf__struct *type, char *items,
+                         size_t count)
+{
+    struct kf__plan plan;
+    kf__plan_make(&plan, type, d->version);
+    if (plan.absent || plan.tagged) {
+        kf__reset_struct(type, items);
+        for (size_t i = 1; i < count; i++)
+            memcpy(items + i * type->size, items, type->size);
+    }
+    for (size_t i = 0; i < count && !d->in.err; i++)
+        read_struct(d, &plan, items + i * type->size);
+}
+
+static void read_int32s(struct decoder *d, int32_t *items, size_t count)
+{
+    const uint8_t *b = kf__take(&d->in, count * sizeof *items);
+    for (size_t i = 0; b && i < count; i++, b += sizeof *items)
+        items[i] = (int32_t)kf__be32(b);
+}
+
+static void read_items(struct decoder *d, const struct kf__row *row, char *items, size_t count)
+{
+    size_t step = kf__element_size(row);
+    if (row->type == KF__struct)
+        read_structs(d, kf__struct_at(row->of), items, count);
+    else if (row->type == KF__int32)
+        read_int32s(d, (int32_t *)(void *)items, count);
+    else
+        for (size_t i = 0; i < count && !d->in.err; i++)
+            read_value(d, row, items + i * step);
 }
 
 static void read_array(struct decoder *d, const struct kf__row *row, void *field)
@@ -181,8 +216,7 @@ static void read_array(struct decoder *d, const struct kf__row *row, void *field
     char *items = allocate(d, (size_t)count * step);
     if (!items)
         return;
-    for (int64_t i = 0; i < count && !d->in.err; i++)
-        read_value(d, row, items + (size_t)i * step);
+    read_items(d, row, items, (size_t)count);
     kf__array_set(field, items, (int32_t)count);
 }
 
@@ -263,20 +297,67 @@ static void read_tags(struct decoder *d, const struct kf__struct *type, void *me
     }
 }
 
-static void read_struct(struct decoder *d, const struct kf__struct *type, void *message)
+/* A value of fixed size; returns what stands behind it. */
+static const uint8_t *get_fixed(const uint8_t *b, uint8_t wire, bool boolean, void *field)
 {
-    const struct kf__row *row = kf__rows_of(type);
-    size_t at = 0;
-    for (const struct kf__row *end = row + type->count; row < end; row++) {
-        void *field = (char *)message + kf__place(row, &at);
-        if (row->tag || !kf__in_version(row, d->version))
-            kf__reset_field(row, field);
-        else
-            read_field(d, row, field);
+    uint64_t wide;
+    uint32_t word;
+    uint16_t half;
+    bool truth;
+    switch (wire) {
+    case 1:
+        truth = b[0] != 0;
+        memcpy(field, boolean ? (const void *)&truth : b, 1);
+        break;
+    case 2:
+        half = (uint16_t)((unsigned)b[0] << 8 | b[1]);
+        memcpy(field, &half, 2);
+        break;
+    case 4:
+        word = kf__be32(b);
+        memcpy(field, &word, 4);
+        break;
+    case 8:
+        wide = (uint64_t)kf__be32(b) << 32 | kf__be32(b + 4);
+        memcpy(field, &wide, 8);
+        break;
+    default:
+        memcpy(field, b, sizeof(kf_uuid));
     }
-    *kf__unknown_tags(type, message) = (struct kf_tags){NULL, 0};
+    return b + wire;
+}
+
+/* Fields that the bytes don't give are at their defaults already. */
+static void read_struct(struct decoder *d, const struct kf__plan *plan, void *message)
+{
+    const uint8_t *run = NULL;
+    const struct kf__step *step = plan->steps;
+    for (const struct kf__step *end = step + plan->count; step < end; step++) {
+        void *field = (char *)message + step->place;
+        if (step->wire) {
+            if (step->run)
+                run = kf__take(&d->in, step->run);
+            if (!run)
+                return;
+            run = get_fixed(run, step->wire, step->row->type == KF__boolean, field);
+        } else if (step->kind == KF__STEP_VALUE) {
+            read_field(d, step->row, field);
+        }
+    }
     if (d->flexible)
-        read_tags(d, type, message);
+        read_tags(d, plan->type, message);
+}
+
+static void read_one(struct decoder *d, const struct kf__struct *type, void *message)
+{
+    struct kf__plan plan;
+    kf__plan_make(&plan, type, d->version);
+    const struct kf__step *step = plan.steps;
+    for (const struct kf__step *end = step + plan.count; step < end; step++)
+        if (step->kind != KF__STEP_VALUE)
+            kf__reset_field(step->row, (char *)message + step->place);
+    *kf__unknown_tags(type, message) = (struct kf_tags){NULL, 0};
+    read_struct(d, &plan, message);
 }
 
 kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const void *bytes, size_t size,
@@ -290,7 +371,7 @@ kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const void *by
         .version = version,
         .flexible = kf_schema_is_flexible(schema, version),
     };
-    read_struct(&d, kf__struct_at(schema->root), message);
+    read_one(&d, kf__struct_at(schema->root), message);
     if (d.in.err) {
         /* What was read so far may be half a message: nobody shall find it. */
         kf_reset(schema, message);

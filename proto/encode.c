@@ -15,7 +15,8 @@ enum {
     LONGEST_STRING = 0x7FFF
 };
 
-static void write_struct(struct encoder *e, const struct kf__struct *type, const void *message);
+static void write_struct(struct encoder *e, const struct kf__plan *plan, const void *message);
+static void write_one(struct encoder *e, const struct kf__struct *type, const void *message);
 
 static bool refuse_null(struct encoder *e, const struct kf__row *row, bool element)
 {
@@ -44,6 +45,10 @@ static void write_string(struct encoder *e, const struct kf__row *row, const kf_
 
 static void write_length(struct encoder *e, const struct kf__row *row, int64_t length)
 {
+    if (e->flexible && length >= 0 && length < 0x7F) { /* nearly always */
+        kf__put_u8(e->out, (uint8_t)(length + 1));
+        return;
+    }
     if (length > INT32_MAX || length < -1) {
         kf__writer_fail(e->out, KF_ERR_BAD_COUNT);
         return;
@@ -77,7 +82,7 @@ static void write_pointer(struct encoder *e, const struct kf__row *row, const vo
         return;
     kf__put_u8(e->out, message ? 1 : row->tag ? 0 : UINT8_MAX);
     if (message)
-        write_struct(e, kf__struct_at(row->of), message);
+        write_one(e, kf__struct_at(row->of), message);
 }
 
 static void write_double(struct encoder *e, double value)
@@ -121,7 +126,7 @@ static void write_value(struct encoder *e, const struct kf__row *row, const void
         write_bytes(e, row, value);
         break;
     case KF__struct:
-        write_struct(e, kf__struct_at(row->of), value);
+        write_one(e, kf__struct_at(row->of), value);
         break;
     case KF__struct_pointer:
         write_pointer(e, row, kf__pointer_get(value));
@@ -129,17 +134,48 @@ static void write_value(struct encoder *e, const struct kf__row *row, const void
     }
 }
 
-static void write_field(struct encoder *e, const struct kf__row *row, const void *field)
+static void write_structs(struct encoder *e, const struct kf__struct *type, struct kf__array array)
 {
-    if (!row->array) {
-        write_value(e, row, field);
+    struct kf__plan plan;
+    const char *item = array.items;
+    kf__plan_make(&plan, type, e->version);
+    for (int32_t i = 0; i < array.count && !e->out->err; i++, item += type->size)
+        write_struct(e, &plan, item);
+}
+
+static void write_int32s(struct encoder *e, struct kf__array array)
+{
+    const uint32_t *item = array.items;
+    uint8_t *room = kf__room(e->out, (size_t)array.count * sizeof *item);
+    for (int32_t i = 0; room && i < array.count; i++)
+        kf__set_u32(room + (size_t)i * sizeof *item, item[i]);
+}
+
+static void write_array(struct encoder *e, const struct kf__row *row, const void *field)
+{
+    struct kf__array array = kf__array_get(field);
+    write_length(e, row, array.count);
+    if (array.count <= 0)
+        return;
+    if (row->type == KF__struct) {
+        write_structs(e, kf__struct_at(row->of), array);
         return;
     }
-    struct kf__array array = kf__array_get(field);
+    if (row->type == KF__int32) {
+        write_int32s(e, array);
+        return;
+    }
     size_t step = kf__element_size(row);
-    write_length(e, row, array.count);
     for (int32_t i = 0; i < array.count && !e->out->err; i++)
         write_value(e, row, (const char *)array.items + (size_t)i * step);
+}
+
+static void write_field(struct encoder *e, const struct kf__row *row, const void *field)
+{
+    if (row->array)
+        write_array(e, row, field);
+    else
+        write_value(e, row, field);
 }
 
 static size_t varuint_size(size_t value)
@@ -230,25 +266,70 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
     }
 }
 
-static void write_struct(struct encoder *e, const struct kf__struct *type, const void *message)
+/* A value of fixed size; returns what stands behind it. */
+static uint8_t *set_fixed(uint8_t *room, uint8_t wire, const void *field)
 {
-    const struct kf__row *row = kf__rows_of(type);
-    size_t at = 0;
+    uint64_t wide;
+    uint32_t word;
+    uint16_t half;
+    switch (wire) {
+    case 1:
+        memcpy(room, field, 1);
+        break;
+    case 2:
+        memcpy(&half, field, 2);
+        room[0] = (uint8_t)(half >> 8);
+        room[1] = (uint8_t)half;
+        break;
+    case 4:
+        memcpy(&word, field, 4);
+        kf__set_u32(room, word);
+        break;
+    case 8:
+        memcpy(&wide, field, 8);
+        kf__set_u32(room, (uint32_t)(wide >> 32));
+        kf__set_u32(room + 4, (uint32_t)wide);
+        break;
+    default:
+        memcpy(room, field, sizeof(kf_uuid));
+    }
+    return room + wire;
+}
+
+static void write_struct(struct encoder *e, const struct kf__plan *plan, const void *message)
+{
     uint32_t tagged = 0;
-    for (const struct kf__row *end = row + type->count; row < end; row++) {
-        const void *field = (const char *)message + kf__place(row, &at);
-        bool present = kf__in_version(row, e->version);
-        if (present && !row->tag)
-            write_field(e, row, field);
-        else if (present)
-            tagged += !kf__is_default(row, field);
-        else if (!row->ignorable && !kf__is_default(row, field))
+    uint8_t *room = NULL;
+    const struct kf__step *step = plan->steps;
+    for (const struct kf__step *end = step + plan->count; step < end; step++) {
+        const void *field = (const char *)message + step->place;
+        if (step->wire) {
+            if (step->run)
+                room = kf__room(e->out, step->run);
+            if (!room)
+                return; /* the writer has failed */
+            room = set_fixed(room, step->wire, field);
+        } else if (step->kind == KF__STEP_VALUE)
+            write_field(e, step->row, field);
+        else if (step->kind == KF__STEP_TAGGED)
+            tagged += !kf__is_default(step->row, field);
+        else if (!step->row->ignorable && !kf__is_default(step->row, field))
             kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
     }
-    if (e->flexible)
-        write_tags(e, type, message, tagged);
-    else if (kf__unknown_tags(type, message)->count)
+    bool unknown = kf__unknown_tags(plan->type, message)->count != 0;
+    if (e->flexible && !tagged && !unknown)
+        kf__put_u8(e->out, 0);
+    else if (e->flexible)
+        write_tags(e, plan->type, message, tagged);
+    else if (unknown)
         kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+}
+
+static void write_one(struct encoder *e, const struct kf__struct *type, const void *message)
+{
+    struct kf__plan plan;
+    kf__plan_make(&plan, type, e->version);
+    write_struct(e, &plan, message);
 }
 
 kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, kf_writer *writer)
@@ -258,6 +339,6 @@ kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, 
         return writer->err;
     }
     struct encoder e = {writer, version, kf_schema_is_flexible(schema, version)};
-    write_struct(&e, kf__struct_at(schema->root), message);
+    write_one(&e, kf__struct_at(schema->root), message);
     return writer->err;
 }

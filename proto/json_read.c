@@ -350,9 +350,7 @@ static unsigned find_row(const struct kf__struct *type, kf_string key, size_t *p
     return type->count;
 }
 
-enum {
-    MOST_ROWS = 64
-}; /* of one struct: as many as `seen` has bits */
+_Static_assert(KF__MOST_ROWS <= 64, "`seen` has a bit for each row of a struct");
 
 static void check_mandatory(struct reader *r, const struct kf__struct *type, uint64_t seen)
 {
@@ -381,7 +379,7 @@ static void read_struct(struct reader *r, const struct kf__struct *type, void *m
             if (r->in.err)
                 return;
             unsigned index = find_row(type, key, &place, &name);
-            if (index < type->count && index < MOST_ROWS) {
+            if (index < type->count) {
                 seen |= (uint64_t)1 << index;
                 r->field = name;
                 read_field(r, kf__rows_of(type) + index, (char *)message + place);

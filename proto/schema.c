@@ -146,6 +146,10 @@ static const struct kf__struct structs[STRUCT_COUNT] = {
         .name = #Name, .root = STRUCT_##snake, message_kind, versions, flexible_from};
 #include <kafiber/schema/all.def>
 
+#define STRUCT(name)                                                                               \
+    _Static_assert(sizeof row_pool.name / sizeof(struct kf__row) <= KF__MOST_ROWS, #name);
+#include <kafiber/schema/all.def>
+
 static const kf_schema *const registry[] = {
 #define MESSAGE(snake, Name, message_kind, versions, flexible_from) &kf_schema_of_##snake,
 #include <kafiber/schema/all.def>
@@ -213,6 +217,49 @@ bool kf_schema_is_flexible(const kf_schema *schema, int16_t version)
 }
 
 size_t kf_schema_struct_size(const kf_schema *schema) { return structs[schema->root].size; }
+
+/* Values of fixed size that stand together need room, or are there, only together. */
+static void find_runs(struct kf__plan *plan)
+{
+    struct kf__step *first = NULL;
+    for (unsigned i = 0; i < plan->count; i++) {
+        struct kf__step *step = &plan->steps[i];
+        bool fixed =
+            step->kind == KF__STEP_VALUE && !step->row->array && step->row->type <= KF__uuid;
+        step->run = 0;
+        step->wire = fixed ? kf__shapes[step->row->type].wire : 0;
+        if (fixed && !first)
+            first = step;
+        if (fixed)
+            first->run = (uint16_t)(first->run + step->wire);
+        else if (step->kind == KF__STEP_VALUE)
+            first = NULL;
+    }
+}
+
+void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version)
+{
+    const struct kf__row *row = kf__rows_of(type);
+    size_t at = 0;
+    plan->type = type;
+    plan->count = (uint8_t)type->count;
+    plan->tagged = plan->absent = 0;
+    for (unsigned i = 0; i < type->count; i++, row++) {
+        struct kf__step *step = &plan->steps[i];
+        step->row = row;
+        step->place = (uint16_t)kf__place(row, &at);
+        if (!kf__in_version(row, version)) {
+            step->kind = KF__STEP_ABSENT;
+            plan->absent++;
+        } else if (row->tag) {
+            step->kind = KF__STEP_TAGGED;
+            plan->tagged++;
+        } else {
+            step->kind = KF__STEP_VALUE;
+        }
+    }
+    find_runs(plan);
+}
 
 size_t kf__min_wire_size(const struct kf__struct *type, int16_t version, bool flexible)
 {

@@ -167,6 +167,39 @@ static inline bool kf__nullable(const struct kf__row *row, int16_t version)
  */
 extern const max_align_t kf__empty_struct[];
 
+enum {
+    KF__MOST_ROWS = 32
+}; /* of one struct; the longest has 17 */
+
+/*
+ * What a struct's rows come to at one version, worked out once and used for
+ * each element of an array.
+ */
+enum kf__step_kind {
+    KF__STEP_VALUE,  /* the version has it */
+    KF__STEP_TAGGED, /* so, as a tagged field */
+    KF__STEP_ABSENT, /* the version lacks it */
+};
+
+struct kf__step {
+    const struct kf__row *row;
+    uint16_t place; /* in the C struct */
+    uint8_t kind;
+    uint8_t wire; /* bytes of a value that always has as many; 0: of another */
+    uint16_t run; /* bytes of all such values from here to the next other one; 0: not the first */
+};
+
+struct kf__plan {
+    const struct kf__struct *type;
+    uint8_t count; /* of steps, one for each row, in their order */
+    uint8_t tagged;
+    uint8_t absent;
+    struct kf__step steps[KF__MOST_ROWS];
+};
+
+/* Makes the plan of one struct at one version. */
+void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version);
+
 /* One field to its row's default. */
 void kf__reset_field(const struct kf__row *row, void *field);
 void kf__reset_struct(const struct kf__struct *type, void *message);

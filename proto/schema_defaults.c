@@ -122,8 +122,22 @@ bool kf__is_default(const struct kf__row *row, const void *field)
     }
     default: {
         uint64_t number = 0; /* aligned room for any of them */
+        uint64_t value = 0;
         set_number(row, &number);
-        return memcmp(field, &number, kf__shapes[row->type].size) == 0;
+        switch (kf__shapes[row->type].size) { /* sizes that the compiler knows */
+        case 1:
+            memcpy(&value, field, 1);
+            break;
+        case 2:
+            memcpy(&value, field, 2);
+            break;
+        case 4:
+            memcpy(&value, field, 4);
+            break;
+        default:
+            memcpy(&value, field, 8);
+        }
+        return value == number;
     }
     }
 }

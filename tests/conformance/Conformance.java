@@ -427,7 +427,8 @@ public class Conformance {
     }
 
     /* What both accept, both must read alike; what only Kafka accepts is where it is lax. */
-    static int laxer, stricter;
+    static int laxer;
+    static final Map<String, Integer> stricter = new TreeMap<>();
     static int mutate(List<Case> cases) throws Exception {
         List<Case> mutants = new ArrayList<>();
         List<String> lines = new ArrayList<>();
@@ -457,7 +458,8 @@ public class Conformance {
             } catch (Exception | OutOfMemoryError e) {
                 wanted = null;
             }
-            if (wanted != null && error && whole) stricter++;
+            if (wanted != null && error && whole)
+                stricter.merge(answers.get(i).replaceAll(".*\\((.*)\\)$", "$1"), 1, Integer::sum);
             if (wanted == null && !error) {
                 laxer++;
                 fail("mutate: Kafka refuses", lines.get(i), "an error", answers.get(i));
