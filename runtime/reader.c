@@ -611,8 +611,10 @@ static kf_err list_offset(kf_reader *reader, const char *topic, int32_t partitio
         return err;
     struct kf_list_offsets_request request;
     kf_reset(&kf_schema_of_list_offsets_request, &request);
-    struct kf_list_offsets_request_list_offsets_partition row = {
-        .partition_index = partition, .current_leader_epoch = -1, .timestamp = when};
+    struct kf_list_offsets_request_list_offsets_partition row = {.partition_index = partition,
+                                                                 .current_leader_epoch = -1,
+                                                                 .timestamp = when,
+                                                                 .max_num_offsets = 1};
     struct kf_list_offsets_request_list_offsets_topic of = {.name = {topic, strlen(topic)},
                                                             .partitions = {&row, 1}};
     request.replica_id = -1;

@@ -29,9 +29,12 @@ static const struct kf__option options[] = {
 };
 
 static const struct kf__column columns[] = {
-    {"KEY", "key", KF__CELL_NUMBER},          {"API", "api", KF__CELL_TEXT},
-    {"BROKER-MIN", "brokerMin", KF__CELL_NUMBER}, {"BROKER-MAX", "brokerMax", KF__CELL_NUMBER},
-    {"OURS-MIN", "oursMin", KF__CELL_NUMBER}, {"OURS-MAX", "oursMax", KF__CELL_NUMBER},
+    {"KEY", "key", KF__CELL_NUMBER},
+    {"API", "api", KF__CELL_TEXT},
+    {"BROKER-MIN", "brokerMin", KF__CELL_NUMBER},
+    {"BROKER-MAX", "brokerMax", KF__CELL_NUMBER},
+    {"OURS-MIN", "oursMin", KF__CELL_NUMBER},
+    {"OURS-MAX", "oursMax", KF__CELL_NUMBER},
     {"USED", "used", KF__CELL_NUMBER},
 };
 
@@ -79,7 +82,8 @@ theirs_of(const struct kf_api_versions_response *answer, int16_t key)
     return NULL;
 }
 
-static int print_versions(const struct wishes *wishes, const struct kf_api_versions_response *answer)
+static int print_versions(const struct wishes *wishes,
+                          const struct kf_api_versions_response *answer)
 {
     struct kf__table table = {.columns = columns, .width = sizeof columns / sizeof *columns};
     int32_t last = -1;

@@ -1,4 +1,5 @@
-/* call: `kf call API`: any Kafka API; the request as JSON from stdin or argument, the answer out. */
+/* call: `kf call API`: any Kafka API; the request as JSON from stdin or argument, the answer out.
+ */
 #include "tools/kf/options.h"
 #include "tools/kf/verbs.h"
 
@@ -125,8 +126,9 @@ static int find_version(struct call *call, kf_error *error)
     if (call->version >= least && call->version >= kf_schema_min_version(schema))
         return KF__GO_ON;
     kf_error_set(error, KF_ERR_API_NOT_SUPPORTED,
-                 "the broker speaks %s in versions %d to %d, we in %d to %d", kf_schema_name(schema),
-                 least, most, kf_schema_min_version(schema), kf_schema_max_version(schema));
+                 "the broker speaks %s in versions %d to %d, we in %d to %d",
+                 kf_schema_name(schema), least, most, kf_schema_min_version(schema),
+                 kf_schema_max_version(schema));
     return kf__report(&call->command, error);
 }
 

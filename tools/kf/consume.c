@@ -154,18 +154,33 @@ static void finish_part(struct reading *reading, struct part *part)
     kf_reader_unassign(reading->reader, part->topic, part->number);
 }
 
-/* The ends first, so that -e means the end as it was at the start. */
+/* -e means the end as it was at the start; an offset beyond it would be "there" at once. */
+static int look_at_bounds(struct reading *reading, struct part *part)
+{
+    const struct kf__command *command = &reading->consume->command;
+    kf_error error = KF_ERROR_INIT;
+    int64_t begin;
+    if (kf_reader_bounds(reading->reader, part->topic, part->number, kf__command_deadline(command),
+                         &begin, &part->end, &error))
+        return kf__report(command, &error);
+    if (reading->seek != KF_SEEK_OFFSET || (reading->value >= begin && reading->value <= part->end))
+        return KF__GO_ON;
+    kf_error_set(&error, KF_ERR_OFFSET_OUT_OF_RANGE,
+                 "topic %s partition %d has no offset %lld: its first is %lld, its end %lld",
+                 part->topic, (int)part->number, (long long)reading->value, (long long)begin,
+                 (long long)part->end);
+    return kf__report(command, &error);
+}
+
 static int begin_parts(struct reading *reading)
 {
     const struct kf__command *command = &reading->consume->command;
     kf_error error = KF_ERROR_INIT;
     for (size_t i = 0; i < reading->count; i++) {
         struct part *part = &reading->parts[i];
-        int64_t begin;
-        if (reading->consume->until_end &&
-            kf_reader_bounds(reading->reader, part->topic, part->number,
-                             kf__command_deadline(command), &begin, &part->end, &error))
-            return kf__report(command, &error);
+        int code = reading->consume->until_end ? look_at_bounds(reading, part) : KF__GO_ON;
+        if (code != KF__GO_ON)
+            return code;
         if (kf_reader_assign(reading->reader, part->topic, part->number, reading->seek,
                              reading->value, &error))
             return kf__report(command, &error);

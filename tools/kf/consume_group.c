@@ -240,8 +240,7 @@ static int configure(struct member *member)
     else if (strcmp(semantics, "at-most-once") == 0)
         member->semantics = KF_AT_MOST_ONCE;
     else
-        return kf__usage_error(command,
-                               "--semantics is at-least-once or at-most-once, not \"%s\"",
+        return kf__usage_error(command, "--semantics is at-least-once or at-most-once, not \"%s\"",
                                semantics);
     if (strcmp(from, "start") != 0 && strcmp(from, "end") != 0)
         return kf__usage_error(command, "with -g, -o is start or end, not \"%s\"", from);

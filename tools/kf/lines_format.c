@@ -20,7 +20,7 @@ enum how {
 };
 
 struct kf__format_step {
-    char what;     /* the letter; 0: text; '}': the end of a header's part */
+    char what; /* the letter; 0: text; '}': the end of a header's part */
     enum how how;
     size_t behind; /* 'h': the step behind its end */
     char *text;    /* owned; one or more bytes, maybe NUL */
@@ -63,10 +63,9 @@ static struct kf__format_step *add(struct parser *parser, char what)
 static void add_char(struct parser *parser, char c)
 {
     struct kf__format *format = parser->format;
-    struct kf__format_step *step =
-        format->count && format->steps[format->count - 1].what == 0
-            ? &format->steps[format->count - 1]
-            : add(parser, 0);
+    struct kf__format_step *step = format->count && format->steps[format->count - 1].what == 0
+                                       ? &format->steps[format->count - 1]
+                                       : add(parser, 0);
     char *text = step ? realloc(step->text, step->size + 1) : NULL;
     if (!text) {
         fail(parser, "no memory");
@@ -227,8 +226,8 @@ static void put_bytes(kf_writer *out, enum how how, const void *data, size_t siz
 static void run_step(kf_writer *out, const struct kf__format_step *step, const kf_message *message,
                      const kf_header *header)
 {
-    kf_bytes key = header ? (kf_bytes){(const uint8_t *)header->name.data, header->name.size}
-                          : message->key;
+    kf_bytes key =
+        header ? (kf_bytes){(const uint8_t *)header->name.data, header->name.size} : message->key;
     kf_bytes value = header ? header->value : message->value;
     switch (step->what) {
     case 0:

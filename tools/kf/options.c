@@ -1,4 +1,5 @@
-/* options: see options.h. GNU's habits: options and arguments may mix, -- ends options, -n5 = -n 5. */
+/* options: see options.h. GNU's habits: options and arguments may mix, -- ends options, -n5 = -n 5.
+ */
 #include "tools/kf/options.h"
 
 #include <ctype.h>
@@ -302,8 +303,8 @@ static int set_servers(const struct kf__command *command, const struct kf__texts
         strcat(all, i ? "," : "");
         strcat(all, servers->items[i]);
     }
-    kf_err err = servers->count ? kf_config_set(command->config, "bootstrap.servers", all, error)
-                                : KF_OK;
+    kf_err err =
+        servers->count ? kf_config_set(command->config, "bootstrap.servers", all, error) : KF_OK;
     free(all);
     return err ? kf__report(command, error) : KF__GO_ON;
 }

@@ -144,9 +144,9 @@ static const struct kf__column list_columns[] = {
     {"REPLICAS", "replicas", KF__CELL_NUMBER},
 };
 static const struct kf__column describe_columns[] = {
-    {"TOPIC", "topic", KF__CELL_TEXT},          {"PARTITION", "partition", KF__CELL_NUMBER},
-    {"LEADER", "leader", KF__CELL_NUMBER},      {"REPLICAS", "replicas", KF__CELL_NUMBERS},
-    {"ISR", "isr", KF__CELL_NUMBERS},           {"OFFLINE", "offline", KF__CELL_NUMBERS},
+    {"TOPIC", "topic", KF__CELL_TEXT},     {"PARTITION", "partition", KF__CELL_NUMBER},
+    {"LEADER", "leader", KF__CELL_NUMBER}, {"REPLICAS", "replicas", KF__CELL_NUMBERS},
+    {"ISR", "isr", KF__CELL_NUMBERS},      {"OFFLINE", "offline", KF__CELL_NUMBERS},
 };
 
 static int print_topics(const struct topic *topic, bool describe)
@@ -177,7 +177,8 @@ static int print_topics(const struct topic *topic, bool describe)
             (describe ? add_partitions : add_name)(&table, rows[i]);
         }
     }
-    if (!kf__table_print(&table, topic->command.json))
+    bool heading = code == KF__EXIT_DONE || table.count;
+    if (heading && !kf__table_print(&table, topic->command.json))
         code = KF__EXIT_PARTLY;
     kf__table_free(&table);
     free(rows);
@@ -375,8 +376,8 @@ int kf__verb_topic(int argc, char **argv)
             action = &actions[i];
     if (action)
         topic.command.verb = action->verb;
-    int code = kf__command_read(&topic.command, action ? argc - 1 : argc,
-                                action ? argv + 1 : argv, &topic);
+    int code = kf__command_read(&topic.command, action ? argc - 1 : argc, action ? argv + 1 : argv,
+                                &topic);
     if (code == KF__GO_ON)
         code = action ? act(&topic, action)
                       : kf__usage_error(&topic.command, "list, create, describe or delete?");
