@@ -59,8 +59,9 @@ static void claim(struct sticky *sticky, size_t member, size_t partition)
         return;
     if (other != KF__NOBODY && members[other].generation > members[member].generation)
         return;
-    sticky->contested[partition] =
-        other != KF__NOBODY && members[other].generation == members[member].generation;
+    /* It stays contested whoever else claims it: Java's classes see it so. */
+    if (other != KF__NOBODY && members[other].generation == members[member].generation)
+        sticky->contested[partition] = true;
     sticky->claimant[partition] = (int32_t)member;
 }
 

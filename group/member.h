@@ -44,7 +44,11 @@ struct kf__member_effects {
     void (*cancel)(void *owner, enum kf__member_request request);
     /* Call kf__member_tick at this time; replaces an earlier wish. KF_FOREVER: no tick. */
     void (*tick_at)(void *owner, kf_time at);
-    /* The coordinator is not (or no longer) the right one: look it up again. */
+    /*
+     * There is no coordinator, or it is not (no longer) the right one: look it
+     * up until it is found, then call kf__member_coordinator_found. Called
+     * once for each loss, and by the first kf__member_subscribe.
+     */
     void (*coordinator_lost)(void *owner, kf_err why);
     /*
      * This member leads the generation and must assign these topics (names
@@ -53,16 +57,23 @@ struct kf__member_effects {
     void (*describe_topics)(void *owner, const kf_string *topics, size_t count);
     /*
      * Newly owned; start them. `all`: everything owned now. Partitions kept
-     * over a cooperative rebalance are in `all` only.
+     * over a cooperative rebalance are in `all` only; comes with every new
+     * assignment, also where nothing was added. Comes before the `revoked` of
+     * the same assignment.
      */
     void (*assigned)(void *owner, const struct kf__partition_list *added,
                      const struct kf__partition_list *all);
     /*
      * Stop handling these, finish what runs, commit it, then call
-     * kf__member_drained. `deadline`: when the join can wait no longer.
+     * kf__member_drained (from within is allowed). `deadline`: when the join
+     * can wait no longer. One revoke is open at a time.
      */
     void (*revoked)(void *owner, const struct kf__partition_list *partitions, kf_time deadline);
-    /* These belong to somebody else already: stop, commit nothing. No answer expected. */
+    /*
+     * These belong to somebody else already: stop, commit nothing. No answer
+     * expected, also not to an open revoke, whose partitions are lost too.
+     * May come twice in a row: for what was in use, and for what was draining.
+     */
     void (*lost)(void *owner, const struct kf__partition_list *partitions, kf_err why);
     /* Left (or gave up leaving when the deadline passed). */
     void (*left)(void *owner, kf_err err);

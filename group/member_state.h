@@ -2,7 +2,9 @@
  * member_state: the inside of a group member, shared by the member's files
  * and by nobody else.
  *
- *   member.c           the states and what each event does in them
+ *   member.c           the states, the moves between them, wishes and time
+ *   member_answers.c   what the coordinator's answers mean
+ *   member_life.c      new and free
  *   member_messages.c  the requests it sends
  *   member_lead.c      what it does when it leads: subscriptions, assignor, watch
  *   member_report.c    the words it says: log events, errors
@@ -86,6 +88,35 @@ struct kf__member {
     kf_time leave_deadline;
     kf_time told_tick; /* the last word to tick_at */
 };
+
+/* member.c: the moves. Whoever makes one calls kf__member_proceed at the end. */
+/* Does what is due in the present state, and says when the next thing will be. */
+void kf__member_proceed(struct kf__member *member, kf_time now);
+void kf__member_join(struct kf__member *member);
+void kf__member_join_later(struct kf__member *member, kf_time now);
+/* Hands `draining` to the driver; the join waits. */
+void kf__member_give_up(struct kf__member *member, kf_time now);
+/* Everything is somebody else's; `with_id`: the member id counts no more either. */
+void kf__member_lose(struct kf__member *member, kf_err why, bool with_id, kf_time now);
+void kf__member_fail(struct kf__member *member, kf_err err);
+void kf__member_gone(struct kf__member *member, kf_err err);
+void kf__member_lose_coordinator(struct kf__member *member, kf_err why);
+/* The time to wait before the next try; longer each time. */
+kf_time kf__member_back_off(struct kf__member *member);
+/* Whether it is in a state in which the coordinator may give it up. */
+bool kf__member_is_watched(const struct kf__member *member);
+
+static inline kf_time kf__member_after(kf_time now, kf_time delay)
+{
+    return delay > KF_FOREVER - now ? KF_FOREVER : now + delay;
+}
+
+/* member_answers.c */
+void kf__member_request_failed(struct kf__member *member, enum kf__member_request request,
+                               kf_err err, kf_time now);
+
+/* member_life.c */
+kf_err kf__member_set_id(struct kf__member *member, kf_string id);
 
 /* member_report.c */
 /* Keeps why the next join happens: the first reason stands until it is told. */

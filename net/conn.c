@@ -95,6 +95,7 @@ static void forget_bytes(struct kf__conn *conn)
     kf_writer_reset(&conn->output);
     conn->output_sent = 0;
     conn->encoded = conn->sent = 0;
+    conn->spoilt = false;
     conn->throttled_until = 0;
 }
 
@@ -406,6 +407,9 @@ void kf__conn_free(struct kf__conn *conn, kf_err err)
 
 void kf__conn_pump(struct kf__conn *conn, kf_time now)
 {
+    if (conn->spoilt)
+        kf__conn_fail(conn, now, KF_ERR_NO_MEMORY, "%s: no memory for a request under way",
+                      conn->peer);
     if (conn->state == KF__CONN_IDLE && !kf__calls_empty(&conn->waiting) && !conn->closing)
         step(conn, WANTED, now);
     if (conn->state == KF__CONN_READY)

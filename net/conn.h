@@ -100,6 +100,7 @@ struct kf__conn {
     int64_t encoded, sent; /* bytes since this connection was made */
     uint32_t silent;       /* requests without answer whose call has not ended */
     kf_arena arena;
+    bool spoilt;  /* bytes of the output are lost: it must be closed */
     bool closing; /* no new set-up is begun */
 };
 

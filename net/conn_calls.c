@@ -222,6 +222,22 @@ void kf__conn_complete(struct kf__conn *conn, kf_time now, const struct kf__flig
 
 /* ---- ends ---- */
 
+/*
+ * A call that ends before its request is written takes away the records that
+ * the output borrows: copy them first. Without memory for that the bytes are
+ * lost, and with them the connection.
+ */
+static void keep_borrowed_bytes(struct kf__conn *conn, const struct kf__flight_entry *entry)
+{
+    if (entry->ends_at <= conn->sent || !conn->output.segment_count)
+        return;
+    if (kf_writer_flatten(&conn->output)) {
+        kf_writer_reset(&conn->output);
+        conn->output_sent = 0;
+        conn->spoilt = true;
+    }
+}
+
 void kf__call_cancel(struct kf__call *call)
 {
     if (call->state == KF__CALL_WAITING) {
@@ -229,6 +245,7 @@ void kf__call_cancel(struct kf__call *call)
     } else if (call->state == KF__CALL_IN_FLIGHT) {
         struct kf__flight_entry *entry = kf__flight_find(&call->conn->flight, call->correlation_id);
         assert(entry && entry->call == call);
+        keep_borrowed_bytes(call->conn, entry);
         entry->call = NULL;
         call->state = KF__CALL_IDLE;
         call->conn = NULL;
@@ -294,6 +311,7 @@ static bool expire_flight(struct kf__conn *conn, kf_time now)
             conn->next_check = earlier(conn->next_check, call->deadline);
             continue;
         }
+        keep_borrowed_bytes(conn, entry);
         entry->call = NULL;
         kf__call_end(call, KF_ERR_TIMED_OUT, NULL);
     }

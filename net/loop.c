@@ -139,9 +139,9 @@ kf_err kf__loop_open(const kf_allocator *alloc, const struct kf__world *world,
     loop->process = getpid();
     atomic_init(&loop->rest, ASLEEP);
     loop->deferred_end = &loop->deferred;
-    kf__timers_init(&loop->timers, alloc);
-
-    kf_err err = table->open(alloc, &loop->backend_state);
+    kf_err err = kf__timers_init(&loop->timers, alloc);
+    if (!err)
+        err = table->open(alloc, &loop->backend_state);
     if (!err)
         err = open_wake_pipe(loop);
     if (!err)

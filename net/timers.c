@@ -3,11 +3,6 @@
 
 #include <assert.h>
 
-void kf__timers_init(struct kf__timers *timers, const kf_allocator *alloc)
-{
-    *timers = (struct kf__timers){.alloc = alloc};
-}
-
 void kf__timers_free(struct kf__timers *timers)
 {
     kf_free(timers->alloc, timers->heap);
@@ -58,6 +53,12 @@ static kf_err reserve_one(struct kf__timers *timers)
     timers->heap = heap;
     timers->capacity = capacity;
     return KF_OK;
+}
+
+kf_err kf__timers_init(struct kf__timers *timers, const kf_allocator *alloc)
+{
+    *timers = (struct kf__timers){.alloc = alloc};
+    return reserve_one(timers);
 }
 
 kf_err kf__timers_set(struct kf__timers *timers, struct kf__timer *timer, kf_time at)

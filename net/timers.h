@@ -16,7 +16,8 @@ struct kf__timers {
     size_t capacity;
 };
 
-void kf__timers_init(struct kf__timers *timers, const kf_allocator *alloc);
+/* With room for the first few, so that setting those can't fail. */
+kf_err kf__timers_init(struct kf__timers *timers, const kf_allocator *alloc);
 void kf__timers_free(struct kf__timers *timers); /* those still set are forgotten, not touched */
 
 kf_err kf__timers_set(struct kf__timers *timers, struct kf__timer *timer, kf_time at);

@@ -39,19 +39,19 @@ enum kf__type {
 /* A member that a row doesn't give is 0; so what may be 0 itself is stored plus one. */
 struct kf__row {
     uint8_t type;
-    bool array;
-    uint16_t of; /* the struct's index, for the struct types */
+    bool array : 1;
+    bool ignorable : 1;
+    bool never_compact : 1;
+    bool null : 1;    /* by default */
+    bool empty : 1;   /* by default: not null, for a struct pointer */
+    bool largest : 1; /* by default: the largest number of the type */
+    uint16_t of;      /* the struct's index, for the struct types */
     int8_t since;
     int8_t ends;          /* first version without it; 0: never */
     int8_t nullable;      /* first version that allows null, plus one; 0: none does */
     int8_t nullable_ends; /* first version that doesn't again; 0: never */
     uint8_t tag;          /* plus one; 0: not tagged */
-    bool ignorable;
-    bool never_compact;
-    bool null;        /* by default */
-    bool empty;       /* by default: not null, for a struct pointer */
-    bool largest;     /* by default: the largest number of the type */
-    int32_t fallback; /* the default of numbers otherwise */
+    int32_t fallback;     /* the default of numbers otherwise */
 };
 
 struct kf__struct {

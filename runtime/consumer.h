@@ -88,6 +88,7 @@ struct kf__consumer {
     struct kf__timer drain; /* the bound of a revoke or of the stop */
     bool draining;          /* the member waits for kf__member_drained */
     bool telling;           /* the user is being told of revoked ones; then the member goes on */
+    uint64_t revoke;        /* counts them: what comes back from an earlier one is void */
     int tellings;           /* callbacks queued for the user */
 
     bool stopping;

@@ -15,6 +15,7 @@ struct telling {
     struct kf__task done;
     struct kf__consumer *consumer;
     kf_rebalance_event event;
+    uint64_t revoke; /* KF_REVOKED: which one */
 };
 
 static void start_told(struct kf__consumer *consumer)
@@ -35,11 +36,12 @@ static void told(struct kf__task *task)
     struct telling *telling = KF__OWNER(task, struct telling, done);
     struct kf__consumer *consumer = telling->consumer;
     kf_rebalance_event event = telling->event;
+    bool is_present = telling->revoke == consumer->revoke;
     kf_free(consumer->alloc, telling);
     consumer->tellings--;
     if (event == KF_ASSIGNED)
         start_told(consumer);
-    else if (event == KF_REVOKED)
+    else if (event == KF_REVOKED && is_present)
         finish_revoke(consumer);
     kf__consumer_check_end(consumer);
 }
@@ -62,7 +64,7 @@ static bool tell(struct kf__consumer *consumer, kf_rebalance_event event,
     }
     kf_err err = KF_ERR_NO_MEMORY;
     if (telling && rows) {
-        *telling = (struct telling){{.run = told}, consumer, event};
+        *telling = (struct telling){{.run = told}, consumer, event, consumer->revoke};
         err = kf__events_rebalance(consumer->events, consumer->on_rebalance,
                                    consumer->rebalance_context, event, rows, count, &telling->done);
     }
@@ -240,6 +242,7 @@ void kf__consumer_revoked(void *owner, const struct kf__partition_list *partitio
     /* Only now: a partition that is at rest must not end the revoke before the others began it. */
     consumer->draining = true;
     consumer->telling = false;
+    consumer->revoke++;
     kf__committer_pump(consumer);
     kf__consumer_check_drained(consumer);
 }

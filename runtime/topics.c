@@ -158,11 +158,21 @@ static kf_err answer_leader(struct kf__consumer *consumer, kf_arena *arena)
     return kf__member_topics(consumer->member, shapes, count, kf__loop_now(consumer->loop));
 }
 
-static bool all_known(struct kf__consumer *consumer)
+/*
+ * Whether metadata says for sure how many partitions a topic has, or that it
+ * does not exist. A passing error is no reason to take a topic from the group.
+ */
+static bool is_settled(const struct kf__topic_info *info)
+{
+    return info->known && (!info->error || !kf_err_retriable(info->error) ||
+                           info->error == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+static bool all_settled(struct kf__consumer *consumer)
 {
     struct kf__topics *topics = &consumer->topics;
     for (size_t i = 0; i < topics->described_count; i++)
-        if (!kf__cluster_topic(consumer->cluster, topics->described[i])->known)
+        if (!is_settled(kf__cluster_topic(consumer->cluster, topics->described[i])))
             return false;
     return true;
 }
@@ -170,7 +180,7 @@ static bool all_known(struct kf__consumer *consumer)
 static void tell_leader(struct kf__consumer *consumer, bool changed)
 {
     struct kf__topics *topics = &consumer->topics;
-    if (!topics->described || (topics->answered && !changed) || !all_known(consumer))
+    if (!topics->described || (topics->answered && !changed) || !all_settled(consumer))
         return;
     topics->answered = true;
     kf_arena arena;

@@ -21,6 +21,28 @@
 #include <kafiber/codec.h>
 #include <kafiber/types.h>
 
+/* The rows' macros have short names: what the includer means by them comes back below. */
+#pragma push_macro("API")
+#undef API
+#pragma push_macro("MESSAGE")
+#undef MESSAGE
+#pragma push_macro("STRUCT")
+#undef STRUCT
+#pragma push_macro("END")
+#undef END
+#pragma push_macro("FIELD")
+#undef FIELD
+#pragma push_macro("ARRAY")
+#undef ARRAY
+#pragma push_macro("STRUCT_FIELD")
+#undef STRUCT_FIELD
+#pragma push_macro("STRUCT_POINTER")
+#undef STRUCT_POINTER
+#pragma push_macro("STRUCT_ARRAY")
+#undef STRUCT_ARRAY
+#pragma push_macro("NO_FIELDS")
+#undef NO_FIELDS
+
 KF_BEGIN_DECLS
 
 /* API keys: KF_API_PRODUCE = 0, KF_API_FETCH = 1, … */
@@ -75,5 +97,16 @@ enum kf_api {
 #include <kafiber/schema/all.def>
 
 KF_END_DECLS
+
+#pragma pop_macro("API")
+#pragma pop_macro("MESSAGE")
+#pragma pop_macro("STRUCT")
+#pragma pop_macro("END")
+#pragma pop_macro("FIELD")
+#pragma pop_macro("ARRAY")
+#pragma pop_macro("STRUCT_FIELD")
+#pragma pop_macro("STRUCT_POINTER")
+#pragma pop_macro("STRUCT_ARRAY")
+#pragma pop_macro("NO_FIELDS")
 
 #endif

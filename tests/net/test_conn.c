@@ -830,6 +830,51 @@ Test(conn, a_request_without_answer_is_done_once_its_last_byte_is_written)
     cr_assert(eq(uint, conn.flight.count, 0));
 }
 
+static uint8_t *borrowed;
+static struct kf_produce_request_topic_produce_data topic_data;
+static struct kf_produce_request_partition_produce_data partition_data;
+
+static kf_err build_records(struct kf__call *call, int16_t version, kf_arena *arena,
+                            const void **message)
+{
+    build_produce(call, version, arena, message);
+    partition_data.records = (kf_bytes){borrowed, 20000};
+    topic_data.name = (kf_string){"t", 1};
+    topic_data.partition_data.items = &partition_data;
+    topic_data.partition_data.count = 1;
+    produce.topic_data.items = &topic_data;
+    produce.topic_data.count = 1;
+    return KF_OK;
+}
+
+/* Records are sent from where they are; a call that ends early takes them away. */
+Test(conn, a_cancelled_call_leaves_its_request_whole)
+{
+    static struct test_call one, two;
+    send_call(&two);
+    become_ready();
+    take_output();
+    int32_t id = asked_id();
+    borrowed = kf_alloc(&kf_default_allocator, 20000);
+    memset(borrowed, 'r', 20000);
+    one.call = (struct kf__call){.api_key = KF_API_PRODUCE,
+                                 .deadline = now + KF_SECOND,
+                                 .build = build_records,
+                                 .done = done,
+                                 .owner = &one};
+    kf__conn_send(&conn, &one.call);
+    kf__conn_pump(&conn, now);
+    kf__conn_sent(&conn, now, 10);
+    kf__call_cancel(&one.call);
+    kf_free(&kf_default_allocator, borrowed);
+    size_t size = take_output();
+    cr_assert(eq(int, wire[size - 1], 'r'));
+    cr_assert(eq(int, wire[size - 20000], 'r'));
+    answer_heartbeat(id, 0);
+    cr_assert(eq(int, two.ends, 1));
+    cr_assert(eq(int, conn.state, KF__CONN_READY));
+}
+
 Test(conn, freeing_it_ends_every_call)
 {
     static struct test_call one, two;

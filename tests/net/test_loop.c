@@ -13,7 +13,7 @@
 static const enum kf__backend backends[] = {KF__BACKEND_AUTO, KF__BACKEND_POLL};
 static struct kf__loop *loop;
 
-TestSuite(loop, .timeout = 30);
+TestSuite(loop, .timeout = 60);
 
 static void open_loop(enum kf__backend backend, const struct kf__world *world)
 {
