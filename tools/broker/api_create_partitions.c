@@ -8,7 +8,7 @@ static kf_err extend(struct kf__exchange *exchange, kf_string name, int32_t coun
 {
     const struct kf_create_partitions_request *request = exchange->request;
     struct kf__topics *topics = &exchange->broker->topics;
-    struct kf__topic *topic = kf__topics_find(topics, name);
+    struct kf__topic *topic = kf__broker_topics_find(topics, name);
     kf_err forced = kf__forced(exchange, name, -1);
     if (forced)
         return forced;

@@ -91,7 +91,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             continue;
         answer->num_partitions = partitions;
         answer->replication_factor = (int16_t)replicas;
-        const struct kf__topic *topic = kf__topics_find(&exchange->broker->topics, asked->name);
+        const struct kf__topic *topic =
+            kf__broker_topics_find(&exchange->broker->topics, asked->name);
         if (topic)
             answer->topic_id = topic->id;
     }

@@ -28,7 +28,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     for (int32_t t = 0; t < request->topics.count; t++) {
         response->topics.items[t].name = request->topics.items[t].name;
         struct kf__topic *topic =
-            kf__topics_find(&exchange->broker->topics, request->topics.items[t].name);
+            kf__broker_topics_find(&exchange->broker->topics, request->topics.items[t].name);
         int32_t count = request->topics.items[t].partitions.count;
         if (!KF__FILL(exchange, "topics/partitions", response->topics.items[t].partitions, count))
             return KF__REFUSED;

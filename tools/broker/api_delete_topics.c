@@ -10,8 +10,8 @@ static void delete_one(struct kf__exchange *exchange, kf_string name, kf_uuid id
                        topic_answer *answer)
 {
     struct kf_broker *broker = exchange->broker;
-    struct kf__topic *topic = name.data ? kf__topics_find(&broker->topics, name)
-                                        : kf__topics_find_id(&broker->topics, id);
+    struct kf__topic *topic = name.data ? kf__broker_topics_find(&broker->topics, name)
+                                        : kf__broker_topics_find_id(&broker->topics, id);
     kf_err err = kf__forced(exchange, name, -1);
     if (!err && !topic)
         err = name.data ? KF_ERR_UNKNOWN_TOPIC_OR_PARTITION : KF_ERR_UNKNOWN_TOPIC_ID;

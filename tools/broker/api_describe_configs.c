@@ -81,7 +81,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         bool topic = asked->resource_type == RESOURCE_TOPIC;
         answer->resource_type = asked->resource_type;
         answer->resource_name = asked->resource_name;
-        if (!err && topic && !kf__topics_find(&exchange->broker->topics, asked->resource_name))
+        if (!err && topic &&
+            !kf__broker_topics_find(&exchange->broker->topics, asked->resource_name))
             err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
         if (!err && !topic && asked->resource_type != RESOURCE_BROKER)
             err = KF_ERR_INVALID_REQUEST;

@@ -39,8 +39,8 @@ static struct kf__topic *topic_of(const struct kf__exchange *exchange,
                                   const struct kf__fetched *item, bool by_id)
 {
     const struct kf__topics *topics = &exchange->broker->topics;
-    return by_id ? kf__topics_find_id(topics, item->topic_id)
-                 : kf__topics_find(topics, item->topic);
+    return by_id ? kf__broker_topics_find_id(topics, item->topic_id)
+                 : kf__broker_topics_find(topics, item->topic);
 }
 
 static void tell_error(const struct kf__exchange *exchange, partition_answer *answer,

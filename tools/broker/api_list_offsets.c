@@ -95,7 +95,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct kf_list_offsets_response_list_offsets_topic_response *topic =
             &response->topics.items[t];
         topic->name = asked->name;
-        struct kf__topic *known = kf__topics_find(&exchange->broker->topics, asked->name);
+        struct kf__topic *known = kf__broker_topics_find(&exchange->broker->topics, asked->name);
         if (!KF__FILL(exchange, "topics/partitions", topic->partitions, asked->partitions.count))
             return KF__REFUSED;
         for (int32_t p = 0; p < asked->partitions.count; p++) {

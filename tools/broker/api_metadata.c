@@ -109,7 +109,7 @@ static bool may_create(const struct kf__exchange *exchange)
 static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struct kf__topic **topic)
 {
     struct kf_broker *broker = exchange->broker;
-    *topic = kf__topics_find(&broker->topics, name);
+    *topic = kf__broker_topics_find(&broker->topics, name);
     if (*topic)
         return KF_OK;
     if (!kf__topic_name_is_valid(name))
@@ -117,7 +117,7 @@ static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struc
     if (!may_create(exchange))
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     kf_err err = kf__broker_create(broker, name, -1, -1);
-    *topic = kf__topics_find(&broker->topics, name);
+    *topic = kf__broker_topics_find(&broker->topics, name);
     return err;
 }
 
@@ -131,7 +131,7 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
     } else if (is_zero(asked->topic_id)) {
         err = KF_ERR_INVALID_REQUEST;
     } else {
-        topic = kf__topics_find_id(&exchange->broker->topics, asked->topic_id);
+        topic = kf__broker_topics_find_id(&exchange->broker->topics, asked->topic_id);
         err = topic ? KF_OK : KF_ERR_UNKNOWN_TOPIC_ID;
     }
     if (topic && !err)

@@ -50,8 +50,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         const struct kf_offset_commit_request_topic *asked = &request->topics.items[t];
         struct kf_offset_commit_response_topic *answer = &response->topics.items[t];
         const struct kf__topic *topic = exchange->version >= 10
-                                            ? kf__topics_find_id(topics, asked->topic_id)
-                                            : kf__topics_find(topics, asked->name);
+                                            ? kf__broker_topics_find_id(topics, asked->topic_id)
+                                            : kf__broker_topics_find(topics, asked->name);
         answer->name = asked->name;
         answer->topic_id = asked->topic_id;
         if (!KF__FILL(exchange, "topics/partitions", answer->partitions, asked->partitions.count))

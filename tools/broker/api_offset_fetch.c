@@ -155,7 +155,8 @@ static bool new_asked(struct kf__exchange *exchange,
     for (int32_t t = 0; t < asked->topics.count; t++) {
         const struct kf_offset_fetch_request_topics *topic = &asked->topics.items[t];
         struct kf_offset_fetch_response_topics *told = &answer->topics.items[t];
-        const struct kf__topic *known = by_id ? kf__topics_find_id(topics, topic->topic_id) : NULL;
+        const struct kf__topic *known =
+            by_id ? kf__broker_topics_find_id(topics, topic->topic_id) : NULL;
         kf_string name = known ? known->name : topic->name;
         told->name = topic->name;
         told->topic_id = topic->topic_id;
@@ -185,7 +186,7 @@ static bool new_all(struct kf__exchange *exchange, struct kf_offset_fetch_respon
     for (int32_t t = 0; t < answer->topics.count; t++) {
         struct kf_offset_fetch_response_topics *told = &answer->topics.items[t];
         const struct kf__topic *topic =
-            kf__topics_find(&exchange->broker->topics, group->items[at].topic);
+            kf__broker_topics_find(&exchange->broker->topics, group->items[at].topic);
         int32_t count = count_partitions(group, at);
         told->name = group->items[at].topic;
         if (topic)

@@ -18,7 +18,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct kf_offset_for_leader_epoch_response_offset_for_leader_topic_result *topic =
             &response->topics.items[t];
         topic->topic = asked->topic;
-        struct kf__topic *known = kf__topics_find(&exchange->broker->topics, asked->topic);
+        struct kf__topic *known = kf__broker_topics_find(&exchange->broker->topics, asked->topic);
         if (!KF__FILL(exchange, "topics/partitions", topic->partitions, asked->partitions.count))
             return KF__REFUSED;
         for (int32_t p = 0; p < asked->partitions.count; p++) {

@@ -158,8 +158,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         const struct kf_produce_request_topic_produce_data *data = &request->topic_data.items[t];
         struct kf_produce_response_topic_produce_response *answer = &response->responses.items[t];
         struct kf__topic *topic =
-            by_id ? kf__topics_find_id(&exchange->broker->topics, data->topic_id)
-                  : kf__topics_find(&exchange->broker->topics, data->name);
+            by_id ? kf__broker_topics_find_id(&exchange->broker->topics, data->topic_id)
+                  : kf__broker_topics_find(&exchange->broker->topics, data->name);
         answer->name = data->name;
         answer->topic_id = data->topic_id;
         if (!KF__FILL(exchange, "responses/partition_responses", answer->partition_responses,

@@ -106,7 +106,7 @@ static void open_parts(kf_broker *broker)
     uint64_t seed = seed_of(broker);
     struct kf__group_sink sink = {
         .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
-    kf__topics_init(&broker->topics, broker->alloc, broker->options.nodes, seed);
+    kf__broker_topics_init(&broker->topics, broker->alloc, broker->options.nodes, seed);
     kf__coordinator_init(&broker->coordinator, broker->alloc, sink);
     broker->coordinator.seed = seed ^ UINT64_C(0x517CC1B727220A95);
     broker->coordinator.initial_delay =
@@ -125,7 +125,7 @@ static void open_parts(kf_broker *broker)
 static void close_parts(kf_broker *broker)
 {
     kf__server_close(broker);
-    kf__topics_free(&broker->topics);
+    kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
     kf__committed_free(&broker->committed);
     kf__fetch_sessions_free(&broker->sessions);
@@ -259,7 +259,7 @@ kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t part
 kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic)
 {
     lock(broker);
-    struct kf__topic *found = kf__topics_find(&broker->topics, kf__text(topic));
+    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
     if (found)
         kf__broker_delete(broker, found);
     unlock_and_wake(broker);
@@ -269,7 +269,7 @@ kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic)
 kf_err kf_broker_create_partitions(kf_broker *broker, const char *topic, int32_t partitions)
 {
     lock(broker);
-    struct kf__topic *found = kf__topics_find(&broker->topics, kf__text(topic));
+    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
     kf_err err = found ? kf__topics_extend(&broker->topics, found, partitions)
                        : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     unlock_and_wake(broker);
@@ -279,7 +279,7 @@ kf_err kf_broker_create_partitions(kf_broker *broker, const char *topic, int32_t
 static struct kf__partition *find_partition(const kf_broker *broker, const char *topic,
                                             int32_t partition)
 {
-    return kf__topic_partition(kf__topics_find(&broker->topics, kf__text(topic)), partition);
+    return kf__topic_partition(kf__broker_topics_find(&broker->topics, kf__text(topic)), partition);
 }
 
 static kf_err append_record(kf_broker *broker, struct kf__partition *partition, kf_bytes key,
@@ -352,7 +352,7 @@ kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t partition, i
     struct kf__record record;
     struct kf__batch batch;
     lock(broker);
-    struct kf__topic *found = kf__topics_find(&broker->topics, kf__text(topic));
+    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
     struct kf__partition *from = kf__topic_partition(found, partition);
     kf_err err = from ? kf__broker_record(broker, &from->log, offset, &record, &batch)
                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;

@@ -2,8 +2,8 @@
 
 #include "tools/broker/text.h"
 
-void kf__topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
-                     uint64_t seed)
+void kf__broker_topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
+                            uint64_t seed)
 {
     *topics = (struct kf__topics){.alloc = alloc, .node_count = nodes, .seed = seed};
     for (int32_t node = 1; node <= nodes; node++)
@@ -26,7 +26,7 @@ static void topic_free(const struct kf__topics *topics, struct kf__topic *topic)
     kf_free(topics->alloc, topic);
 }
 
-void kf__topics_free(struct kf__topics *topics)
+void kf__broker_topics_free(struct kf__topics *topics)
 {
     for (size_t i = 0; i < topics->count; i++)
         topic_free(topics, topics->items[i]);
@@ -56,7 +56,7 @@ static size_t place_of(const struct kf__topics *topics, kf_string name)
     return low;
 }
 
-struct kf__topic *kf__topics_find(const struct kf__topics *topics, kf_string name)
+struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_string name)
 {
     if (!name.data)
         return NULL;
@@ -66,7 +66,7 @@ struct kf__topic *kf__topics_find(const struct kf__topics *topics, kf_string nam
     return topics->items[at];
 }
 
-struct kf__topic *kf__topics_find_id(const struct kf__topics *topics, kf_uuid id)
+struct kf__topic *kf__broker_topics_find_id(const struct kf__topics *topics, kf_uuid id)
 {
     for (size_t i = 0; i < topics->count; i++)
         if (memcmp(topics->items[i]->id.bytes, id.bytes, sizeof id.bytes) == 0)
@@ -102,7 +102,7 @@ kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t
 {
     if (!kf__topic_name_is_valid(name))
         return KF_ERR_INVALID_TOPIC_EXCEPTION;
-    if (kf__topics_find(topics, name))
+    if (kf__broker_topics_find(topics, name))
         return KF_ERR_TOPIC_ALREADY_EXISTS;
     if (partitions <= 0 || partitions > KF__MAX_PARTITIONS)
         return KF_ERR_INVALID_PARTITIONS;

@@ -46,12 +46,12 @@ struct kf__topics {
     int32_t next_leader; /* where the next topic's first partition goes */
 };
 
-void kf__topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
-                     uint64_t seed);
-void kf__topics_free(struct kf__topics *topics);
+void kf__broker_topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
+                            uint64_t seed);
+void kf__broker_topics_free(struct kf__topics *topics);
 
-struct kf__topic *kf__topics_find(const struct kf__topics *topics, kf_string name);
-struct kf__topic *kf__topics_find_id(const struct kf__topics *topics, kf_uuid id);
+struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_string name);
+struct kf__topic *kf__broker_topics_find_id(const struct kf__topics *topics, kf_uuid id);
 struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t partition);
 
 /* Kafka's rules for names: 1–249 of [a-zA-Z0-9._-], not "." or "..". */
