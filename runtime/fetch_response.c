@@ -304,6 +304,15 @@ static void take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_respo
     }
 }
 
+/* Brokers that lead partitions now and that metadata doesn't know yet (KIP-951). */
+static void learn_nodes(struct kf__cluster *cluster, const struct kf_fetch_response *response)
+{
+    for (int32_t i = 0; i < response->node_endpoints.count; i++) {
+        const struct kf_fetch_response_node_endpoint *node = &response->node_endpoints.items[i];
+        kf__cluster_learn_node(cluster, node->node_id, node->host, node->port, node->rack);
+    }
+}
+
 void kf__fetch_take(struct kf__fetch_lane *lane, const struct kf__answer *answer)
 {
     const struct kf_fetch_response *response = answer->message;
@@ -323,6 +332,7 @@ void kf__fetch_take(struct kf__fetch_lane *lane, const struct kf__answer *answer
     } else {
         lane->session_epoch = lane->session_epoch == INT32_MAX ? 1 : lane->session_epoch + 1;
     }
+    learn_nodes(lane->fetcher->cluster, response);
     size_t brought = count_bytes(response);
     bool strange = false;
     take_topics(lane, response, answer, brought, &strange);

@@ -263,7 +263,7 @@ static void log_failure(struct kf__partition *partition, int64_t offset, kf_time
     const char *reason = partition->reason[0] ? partition->reason : "no reason given";
     kf__consumer_log(partition->consumer, KF_LOG_WARNING, "handler.failed", partition, offset,
                      KF_ERR_HANDLER_FAILED,
-                     "the handler failed (%s), for the %d. time; the record is tried again in "
+                     "the handler failed (%s), %d in a row; the record is tried again in "
                      "%lld ms",
                      reason, (int)partition->failures, (long long)(wait / KF_MILLISECOND));
 }
