@@ -41,6 +41,7 @@ void kf__fetcher_close(struct kf__fetcher *fetcher)
 {
     if (!fetcher)
         return;
+    kf__loop_undefer(fetcher->loop, &fetcher->pump);
     kf__seeks_close(fetcher);
     for (struct kf__fetch_node *node = fetcher->nodes, *next; node; node = next) {
         next = node->next;
@@ -57,7 +58,7 @@ void kf__fetcher_close(struct kf__fetcher *fetcher)
 void kf__fetcher_pump(struct kf__fetcher *fetcher)
 {
     /* At the end of this turn, so that one request carries all that changed in it. */
-    kf__loop_post(fetcher->loop, &fetcher->pump);
+    kf__loop_defer(fetcher->loop, &fetcher->pump);
 }
 
 kf_time kf__fetcher_backoff(struct kf__fetcher *fetcher, int attempts)

@@ -2,13 +2,16 @@
  * but in kf_loop_step, where the caller's thread is also the worker. */
 #include "runtime/runtime_inside.h"
 
+#include <kafiber/fiber.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    ACTIVATIONS_A_TURN = 64
-}; /* with worker.threads=0: then sockets and timers get a look */
+    /* With worker.threads=0, then sockets and timers get a look: */
+    ACTIVATIONS_A_TURN = 64,
+    TURN_MS = 10,
+};
 
 static void consumer_ended(void *owner)
 {
@@ -29,18 +32,33 @@ bool kf__runtime_has_ended(struct kf_runtime *runtime)
     return atomic_load(&runtime->consumer_ended);
 }
 
-void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
+/* What is ready on the caller's thread, for a moment; true when there is more. */
+static bool run_activations(struct kf_runtime *runtime)
 {
-    bool more = false;
-    if (!runtime->own_thread)
-        more = kf__sched_run_ready(runtime->sched, ACTIVATIONS_A_TURN);
-    kf__loop_turn(runtime->loop, more ? 0 : until);
-    if (!runtime->own_thread)
-        kf__sched_run_ready(runtime->sched, ACTIVATIONS_A_TURN);
+    if (runtime->own_thread)
+        return false;
+    kf_time end = kf_now() + TURN_MS * KF_MILLISECOND;
+    bool more = true;
+    for (int i = 0; more && i < ACTIVATIONS_A_TURN && (i == 0 || kf_now() < end); i++)
+        more = kf__sched_run_ready(runtime->sched, 1);
+    return more;
+}
+
+static void heed_stop(struct kf_runtime *runtime)
+{
     if (atomic_load(&runtime->stop_asked) && !runtime->consumer.stopping)
         kf__consumer_stop(&runtime->consumer,
-                          kf__loop_now(runtime->loop) +
-                              runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
+                          kf_now() + runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
+}
+
+void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
+{
+    /* Before it waits: the stop may have been asked for before there was a loop to wake. */
+    heed_stop(runtime);
+    bool more = run_activations(runtime);
+    kf__loop_turn(runtime->loop, more ? 0 : until);
+    run_activations(runtime);
+    heed_stop(runtime);
 }
 
 static void *io_thread(void *argument)
@@ -85,7 +103,9 @@ static int32_t count_workers(const struct kf__settings *settings)
     if (settings->worker_threads >= 0)
         return settings->worker_threads;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 0 && cores <= settings->worker_threads_max ? (int32_t)cores : 1;
+    if (cores < 1)
+        return 1;
+    return cores < settings->worker_threads_max ? (int32_t)cores : settings->worker_threads_max;
 }
 
 static kf_err open_parts(struct kf_runtime *runtime)
