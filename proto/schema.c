@@ -8,9 +8,6 @@
  */
 #include "proto/schema.h"
 
-#define KF__LEAVING_OUT    /* what the build's KAFIBER_WITHOUT_… say: from the tables, not the   \
-                              structs */
-
 /* Sizes: what a field needs in C and, at least, on the wire. */
 #define SHAPE(type, wire) [KF__##type] = {sizeof(KF__C_##type), _Alignof(KF__C_##type), wire}
 const struct kf__shape kf__shapes[KF__TYPES] = {
