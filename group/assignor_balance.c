@@ -144,7 +144,7 @@ static bool relieve(struct search *search, size_t from)
     search->reached[from] = true;
     search->step[from] = 0;
     for (size_t step = 1;; step++) {
-        size_t target = from;
+        size_t target = from; /* -Os cannot see that it is always set */
         take_step(search, step);
         if (search->next_count == 0)
             return false;

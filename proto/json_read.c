@@ -26,45 +26,32 @@ static void *allocate(struct reader *r, size_t size)
     return memory;
 }
 
-/* Decimal or 0x…; false where it is neither or too large for 64 bits. */
-static bool parse_integer(kf_string text, int64_t *value)
+/* False where it is too large for 64 bits. */
+static bool parse_integer(kf_string digits, int64_t *value)
 {
-    char digits[32];
-    if (text.size == 0 || text.size >= sizeof digits)
-        return false;
-    memcpy(digits, text.data, text.size);
-    digits[text.size] = '\0';
-    bool hex = text.size > 2 && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
-    const char *allowed = hex ? "0123456789abcdefABCDEF" : "0123456789";
-    const char *first = digits + (hex ? 2 : digits[0] == '-' ? 1 : 0);
-    if (!*first || first[strspn(first, allowed)])
-        return false;
-
-    uint64_t most = digits[0] == '-' ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
+    bool negative = digits.data[0] == '-';
+    uint64_t most = negative ? (uint64_t)INT64_MAX + 1 : INT64_MAX;
     uint64_t number = 0;
-    for (; *first; first++) {
-        char c = *first;
-        unsigned base = hex ? 16 : 10;
-        unsigned digit = c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a') + 10;
-        if (number > (most - digit) / base)
+    for (size_t i = negative; i < digits.size; i++) {
+        unsigned digit = (unsigned)(digits.data[i] - '0');
+        if (number > (most - digit) / 10)
             return false;
-        number = number * base + digit;
+        number = number * 10 + digit;
     }
-    *value = digits[0] == '-' ? (int64_t)(0 - number) : (int64_t)number;
+    *value = negative ? (int64_t)(0 - number) : (int64_t)number;
     return true;
 }
 
 static int64_t read_integer(struct reader *r, int64_t least, int64_t most)
 {
-    bool integer = true;
+    bool integer;
     int64_t value = 0;
-    kf_string text =
-        kf__scan_peek(&r->in) == '"' ? kf__scan_string(&r->in) : kf__scan_number(&r->in, &integer);
+    kf_string digits = kf__scan_number(&r->in, &integer);
     if (r->in.err)
         return 0;
-    if (!integer || !parse_integer(text, &value))
+    if (!integer)
         kf__scan_fail(&r->in, "%s needs an integer", r->field);
-    else if (value < least || value > most)
+    else if (!parse_integer(digits, &value) || value < least || value > most)
         kf__scan_fail(&r->in, "%s is out of range", r->field);
     return r->in.err ? 0 : value;
 }

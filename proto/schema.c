@@ -3,7 +3,8 @@
  *
  * One pass over the rows per table. Rows and names lie struct after struct in
  * one object each, so that a struct's share begins at offsetof and nothing
- * needs an address.
+ * needs an address. Small builds leave groups of messages out (all.def) by
+ * KF__WITHOUT_ADMIN and so on, and the fields' names by KF__WITHOUT_NAMES.
  */
 #include "proto/schema.h"
 
@@ -92,6 +93,8 @@ static const struct row_pool row_pool = {
 #undef NEVER_COMPACT
 
 /* Their names. */
+#ifndef KF__WITHOUT_NAMES
+#define NAMES_OF(name) offsetof(struct name_pool, name)
 struct name_pool {
 #define SIZED(type, name, ...) char name[sizeof #name];
 #define STRUCT(name) struct {
@@ -119,11 +122,14 @@ static const struct name_pool name_pool = {
 #include <kafiber/schema/all.def>
 #undef QUOTED
 };
+#else
+#define NAMES_OF(name) 0
+#endif
 
 /* The structs. */
 static const struct kf__struct structs[STRUCT_COUNT] = {
 #define STRUCT(name) {                                                                             \
-        .names = offsetof(struct name_pool, name),                                                 \
+        .names = NAMES_OF(name),                                                 \
         .first = offsetof(struct row_pool, name) / sizeof(struct kf__row),                         \
         .count = sizeof row_pool.name / sizeof(struct kf__row),                                    \
         .size = sizeof(struct kf_##name),                                                          \
@@ -169,7 +175,12 @@ const struct kf__row *kf__rows_of(const struct kf__struct *type)
 
 const char *kf__names_of(const struct kf__struct *type)
 {
+#ifndef KF__WITHOUT_NAMES
     return (const char *)&name_pool + type->names;
+#else
+    (void)type;
+    return NULL;
+#endif
 }
 
 const kf_schema *kf_schema_find(const char *name)

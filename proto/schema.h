@@ -82,7 +82,8 @@ struct kf_schema {
 
 const struct kf__struct *kf__struct_at(uint16_t index);
 const struct kf__row *kf__rows_of(const struct kf__struct *type);
-/* The fields' names one after the other, each NUL-terminated, in the order of the rows. */
+/* The fields' names one after the other, each NUL-terminated, in the order of the rows;
+ * NULL in a build without names. */
 const char *kf__names_of(const struct kf__struct *type);
 
 /* Every array field of a message has this shape; its items are of another type. */

@@ -116,6 +116,8 @@ bool kf__is_default(const struct kf__row *row, const void *field)
         return row->empty ? message && kf__struct_is_default(kf__struct_at(row->of), message)
                           : message == NULL;
     }
+    case KF__none:
+        return true;
     case KF__uuid: {
         static const kf_uuid zero;
         return memcmp(field, &zero, sizeof zero) == 0;

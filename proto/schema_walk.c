@@ -36,7 +36,7 @@ bool kf_fields_next(kf_fields *walk, kf_field *field)
     bool is_struct = row->type == KF__struct || row->type == KF__struct_pointer;
     int16_t until = row->ends ? (int16_t)(row->ends - 1) : INT16_MAX;
     *field = (kf_field){
-        .name = walk->name,
+        .name = walk->name ? walk->name : "",
         .type = (kf_field_type)row->type,
         .array = row->array,
         .since = row->since,
@@ -51,7 +51,8 @@ bool kf_fields_next(kf_fields *walk, kf_field *field)
         .element_size = kf__element_size(row),
         .inside = is_struct ? kf__struct_at(row->of) : NULL,
     };
-    walk->name += strlen(walk->name) + 1;
+    if (walk->name)
+        walk->name += strlen(walk->name) + 1;
     walk->index++;
     return true;
 }

@@ -37,7 +37,10 @@ struct kf_tags {
 /* One message's descriptor: `kf_schema_of_metadata_request`, declared in messages.h. */
 typedef struct kf_schema kf_schema;
 
-/* "MetadataRequest", as Kafka's specification spells it; NULL where there is none. */
+/*
+ * "MetadataRequest", as Kafka's specification spells it; NULL where there is none, or where the
+ * build leaves it out (KAFIBER_MESSAGES_…). kf_schema_of_… of a message left out doesn't link.
+ */
 KF_API const kf_schema *kf_schema_find(const char *name);
 KF_API const kf_schema *kf_schema_request(int16_t api_key);
 KF_API const kf_schema *kf_schema_response(int16_t api_key);
@@ -128,7 +131,8 @@ KF_API kf_err kf_encode(const kf_schema *schema, int16_t version, const void *me
  * Compact JSON in the form of Kafka's own converters, with two departures:
  * `records` hold the real bytes, and unknown tagged fields stand under
  * `_unknownTaggedFields` as [{"tag": 7, "data": "base64"}] (docs/codec.md).
- * Refuses what kf_encode refuses for a version that lacks a field.
+ * Refuses what kf_encode refuses for a version that lacks a field. A build
+ * without JSON (KAFIBER_JSON=OFF) answers KF_ERR_NOT_BUILT to this and the next.
  */
 KF_API kf_err kf_to_json(const kf_schema *schema, int16_t version, const void *message,
                          kf_writer *text);
@@ -169,7 +173,7 @@ typedef enum kf_field_type {
 } kf_field_type;
 
 typedef struct kf_field {
-    const char *name; /* as in C: "topic_id"; static */
+    const char *name; /* as in C: "topic_id"; static; "" in a build without JSON */
     kf_field_type type;
     bool array;             /* a {items, count} of the type */
     int16_t since;          /* versions that have it, both included */

@@ -202,3 +202,11 @@ Test(codec_golden, refuses_an_unknown_version)
     cr_assert(eq(str, (char *)encode(&kf_schema_of_metadata_request, 14, &m), "BAD_VERSION"));
     cr_assert(eq(int, decode(&kf_schema_of_metadata_request, -1, "", &m), KF_ERR_BAD_VERSION));
 }
+
+/* Its only row stands for no field at all. */
+Test(codec_golden, encodes_a_message_without_fields)
+{
+    struct kf_no_op_record m;
+    cr_assert(eq(int, decode(&kf_schema_of_no_op_record, 0, "01070100", &m), KF_OK));
+    cr_assert(eq(str, (char *)(uintptr_t)encode(&kf_schema_of_no_op_record, 0, &m), "01070100"));
+}
