@@ -22,6 +22,7 @@
 enum {
     ENTRIES_MAX = 200000,
     EVENTS_MAX = 512,
+    PARTITIONS_MAX = 64,
     PATIENCE_MS = 15000, /* after that a test has failed */
 };
 
@@ -64,6 +65,8 @@ struct member {
     size_t handled; /* of these, with KF_HANDLED */
     struct event events[EVENTS_MAX];
     size_t event_count;
+    size_t given_up_at[PARTITIONS_MAX]; /* SIZE_MAX while it is ours */
+    size_t handled_after;               /* records of partitions that were given up by then */
     size_t assigned, revoked, lost; /* partitions, as told to kf_runtime_on_rebalance */
 };
 

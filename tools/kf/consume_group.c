@@ -155,7 +155,7 @@ static void *watch(void *context)
     for (int64_t ms = 0; !atomic_load(&member->over); ms += LOOK_MS) {
         bool until_end = member->consume->until_end && ms % ASK_MS == 0;
         if (!atomic_load(&member->ending) &&
-            (kf__consume_signal || (until_end && is_at_end(member)))) {
+            (atomic_load(&kf__consume_signal) || (until_end && is_at_end(member)))) {
             atomic_store(&member->ending, true);
             kf_runtime_stop(member->runtime);
         }
