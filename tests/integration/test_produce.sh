@@ -32,7 +32,7 @@ random() {
 random 200
 for codec in none gzip snappy lz4 zstd; do
     topic=$unique-$codec
-    create "$topic" 6
+    create "$topic" 6 "$brokers" retention.ms=-1 # records of 2023 would be deleted at any moment
     [ $codec = none ] && codec_option=() || codec_option=(-z $codec)
     exits 0 "$kf" produce "$topic" --json --report "${codec_option[@]}" <"$work/random.json"
     same "reports ($codec)" 200 "$(wc -l <"$work/out")"
@@ -44,8 +44,8 @@ done
 # ---- a copy is lossless: nulls, empties, repeats, partitions, timestamps ----
 
 topic=$unique-copy
-create "$topic" 3
-create "$topic-2" 3
+create "$topic" 3 "$brokers" retention.ms=-1
+create "$topic-2" 3 "$brokers" retention.ms=-1
 cat >"$work/odd.json" <<'END'
 {"partition":2,"timestamp":0,"key":null,"value":""}
 {"partition":1,"timestamp":1700000000000,"key":"","value":null,"headers":[["h",null],["h",""],["\u00fc\ud83d\ude00",{"b64":"gP8="}]]}
