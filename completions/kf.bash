@@ -86,11 +86,13 @@ _kf_ask() {
         -[bFX]?* | --bootstrap-servers=* | --file=* | --set=*) where+=("$word") ;;
         esac
     done
-    _kf_run "$1" list --timeout 2000 "${where[@]}" | awk 'NR > 1 { print $1 }'
+    _kf_run "$1" list --timeout 2000 "${where[@]}" | awk 'NR > 1 && $1 != "-" { print $1 }'
 }
 
 _kf_offer() {
-    local what=$1 current=$2 list
+    local what=$1 current=$2 list word IFS=$' \t\n'
+    local - # word splitting only, no names of files
+    set -f
     case $what in
     '' | nothing) return ;;
     files)
@@ -101,7 +103,7 @@ _kf_offer() {
     topics) list=$(_kf_ask topic) ;;
     groups) list=$(_kf_ask group) ;;
     messages) list=$(_kf_run codec schema | cut -f 1 | uniq) ;;
-    apis) list=$(_kf_run codec schema | sed -n 's/^\([A-Za-z]*\)Request\t.*/\1/p' | uniq) ;;
+    apis) list=$(_kf_run codec schema | cut -f 1 | sed -n 's/Request$//p' | uniq) ;;
     keys) list=$(_kf_run properties list | sed -n 's/^| `\([^`]*\)` .*/\1/p') ;;
     settings)
         compopt -o nospace 2>/dev/null
@@ -109,7 +111,14 @@ _kf_offer() {
         ;;
     *) list=$what ;;
     esac
-    mapfile -t COMPREPLY < <(compgen -W "$list" -- "$current")
+    # No compgen -W: it expands its words, and a group may be called $(reboot). What the shell or
+    # the cut at : would trip over is left out.
+    for word in $list; do
+        case $word in
+        *[!A-Za-z0-9._=-]*) ;;
+        "$current"*) COMPREPLY+=("$word") ;;
+        esac
+    done
 }
 
 # What an argument of the verb is; $2: the verb's second word, $3: how many arguments came before.
@@ -146,11 +155,19 @@ _kf() {
     fi
     verb=${words[1]} last=${words[${#words[@]} - 1]}
 
-    # The value of an option: "--acks all", "-z gzip", "--acks=all".
-    case ${COMP_WORDS[COMP_CWORD - 1]} in
-    =) last=${COMP_WORDS[COMP_CWORD - 2]} ;;
+    # The value of an option: "--acks all", "-z gzip", "--acks=all". bash has cut a word that goes
+    # on behind = or :, and there is nothing to say of any other one.
+    case ${COMP_WORDS[COMP_CWORD - 1]}${COMP_WORDS[COMP_CWORD]} in
+    *:*) return ;;
+    =*)
+        _kf_offer "$(_kf_takes "$verb" "${COMP_WORDS[COMP_CWORD - 2]}")" "$current"
+        return
+        ;;
+    *=)
+        _kf_offer "$(_kf_takes "$verb" "${COMP_WORDS[COMP_CWORD - 1]}")" "$current"
+        return
+        ;;
     esac
-    [ "${COMP_WORDS[COMP_CWORD]}" != = ] || last=${COMP_WORDS[COMP_CWORD - 1]}
     option=$(_kf_takes "$verb" "$last")
     if [ "$option" ]; then
         _kf_offer "$option" "$current"

@@ -14,7 +14,7 @@ cat >kf <<'END'
 echo "$*" >>"$0.asked"
 case "$1 $2" in
 "topic list") printf 'TOPIC     PARTITIONS  REPLICAS\norders    6           3\norders-copy  6        3\npayments  1           1\n' ;;
-"group list") printf 'GROUP    TYPE     PROTOCOL  STATE\nbilling  Classic  consumer  Stable\n' ;;
+"group list") printf 'GROUP    TYPE     PROTOCOL  STATE\nbilling  Classic  consumer  Stable\n$(touch${IFS}bad)  -  -  -\n*  -  -  -\n' ;;
 "codec schema") printf 'FetchRequest\tmaxWaitMs\nFetchRequest\tminBytes\nFetchResponse\terrorCode\nMetadataRequest\ttopics\n' ;;
 "properties list") printf '| Key | Type |\n|---|---|\n| `acks` | word |\n| `fetch.max.bytes` | int |\n' ;;
 esac
@@ -85,6 +85,10 @@ check "" ./kf consume --exec ""
 asked ""
 check "fetch.max.bytes=" ./kf produce -X fe
 check "" ./kf nonsense ""
+check "" ./kf consume -b broker :
+check "" ./kf consume -b broker : 90
+check "" ./kf consume -X a =
+asked ""
 
 # Topics and groups come from the cluster that the line names.
 check "orders orders-copy payments" ./kf produce ""
@@ -98,6 +102,9 @@ asked "topic list --timeout 2000 -F client.properties -X a=b"
 check "billing" ./kf consume -b broker : 9092 -g ""
 asked "group list --timeout 2000 -b broker:9092"
 check "billing" ./kf group lag b
+# A group may be called anything.
+check "billing" ./kf group describe ""
+[ ! -e bad ] && passed=$((passed + 1)) || { echo "FAILED: a name was run" && failed=$((failed + 1)); }
 check "billing" ./kf call Fetch --coordinator ""
 # A name that is still to be made, and a second topic for one, are nobody's to know.
 check "" ./kf topic create ""
