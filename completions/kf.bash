@@ -40,6 +40,7 @@ _kf_options() {
     call) echo "--version --node --controller --coordinator $common" ;;
     api-versions) echo "--node $common" ;;
     codec) echo "--help" ;;
+    decode) echo "--json --request --response --hex --all --help" ;;
     demo | properties) echo "--bootstrap-servers --file --set --verbose --help" ;;
     *) echo "$common" ;;
     esac
@@ -53,6 +54,7 @@ _kf_takes() {
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
     consume:-g | consume:--group | call:--coordinator) echo groups ;;
+    decode:--response) echo apis ;;
     consume:-o | consume:--offset) echo "start end" ;;
     consume:--semantics) echo "at-least-once at-most-once" ;;
     produce:-z | produce:--compression) echo "gzip snappy lz4 zstd" ;;
@@ -129,6 +131,7 @@ _kf_argument() {
     topic:describe | topic:delete) echo topics ;;
     group:describe | group:lag) echo groups ;;
     call:*) [ "$3" -gt 0 ] || echo apis ;;
+    decode:*) echo files ;;
     codec:schema) [ "$3" -gt 1 ] || echo messages ;;
     properties:get) echo keys ;;
     esac
@@ -149,8 +152,8 @@ _kf() {
     _kf_words
     case $current in : | = | :=) current= ;; esac
     if [ ${#words[@]} -le 1 ]; then
-        _kf_offer "broker produce consume topic group call api-versions codec demo properties \
-            --help" "$current"
+        _kf_offer "broker produce consume topic group call api-versions codec decode demo \
+            properties --help" "$current"
         return
     fi
     verb=${words[1]} last=${words[${#words[@]} - 1]}

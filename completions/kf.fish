@@ -36,6 +36,10 @@ function __kf_keys
     __kf_run properties list | string replace -rf '^\| `([^`]*)` .*' '$1'
 end
 
+function __kf_apis
+    __kf_run codec schema | string replace -rf '^([A-Za-z]*)Request\t.*' '$1' | uniq
+end
+
 # Is this the verb, and its second word?
 function __kf_verb
     set -l words (commandline -opc)
@@ -65,6 +69,7 @@ complete -c kf -n __kf_needs_verb -a group -d 'list or describe consumer groups,
 complete -c kf -n __kf_needs_verb -a call -d 'call any Kafka API: JSON in, JSON out'
 complete -c kf -n __kf_needs_verb -a api-versions -d 'show what a broker speaks'
 complete -c kf -n __kf_needs_verb -a codec -d 'decode, encode or describe messages'
+complete -c kf -n __kf_needs_verb -a decode -d 'show captured Kafka traffic field by field'
 complete -c kf -n __kf_needs_verb -a demo -d '100,000 orders, two members, one of them killed'
 complete -c kf -n __kf_needs_verb -a properties -d 'list the configuration keys'
 complete -c kf -l help -d 'what it does, its options and two examples'
@@ -76,7 +81,7 @@ complete -c kf -n "__kf_verb $client" -s X -l set -x -a '(__kf_keys)=' -d 'one c
 complete -c kf -n "__kf_verb $client" -l verbose -d 'more on stderr'
 set -l client produce consume topic group call api-versions
 complete -c kf -n "__kf_verb $client" -l timeout -x -d 'milliseconds for one request'
-complete -c kf -n "__kf_verb produce consume topic group api-versions" -l json -d 'JSON lines'
+complete -c kf -n '__kf_verb produce consume topic group api-versions decode' -l json -d 'JSON lines'
 
 complete -c kf -n '__kf_verb broker' -l listen -x -d 'where the first node listens'
 complete -c kf -n '__kf_verb broker' -l nodes -x -d 'how many brokers'
@@ -118,8 +123,7 @@ complete -c kf -n '__kf_verb topic' -l internal -d 'internal topics too'
 complete -c kf -n '__kf_needs_action group' -a 'list describe lag'
 complete -c kf -n '__kf_action group describe lag' -a '(__kf_ask group)'
 
-complete -c kf -n '__kf_needs_action call' \
-    -a "(__kf_run codec schema | string replace -rf '^([A-Za-z]*)Request\t.*' '\$1' | uniq)"
+complete -c kf -n '__kf_needs_action call' -a '(__kf_apis)'
 complete -c kf -n '__kf_verb call' -s v -l version -x -d 'default: the newest of both sides'
 complete -c kf -n '__kf_verb call api-versions' -l node -x -d 'ask this broker'
 complete -c kf -n '__kf_verb call' -l controller -d 'ask the controller'
@@ -127,6 +131,12 @@ complete -c kf -n '__kf_verb call' -l coordinator -x -a '(__kf_ask group)' -d 'a
 
 complete -c kf -n '__kf_needs_action codec' -a 'decode encode schema'
 complete -c kf -n '__kf_action codec schema' -a '(__kf_run codec schema | cut -f 1 | uniq)'
+
+complete -c kf -n '__kf_verb decode' -F
+complete -c kf -n '__kf_verb decode' -l request -d 'no capture: all frames are requests'
+complete -c kf -n '__kf_verb decode' -l response -x -a '(__kf_apis)' -d 'no capture: responses'
+complete -c kf -n '__kf_verb decode' -l hex -d 'it is hex'
+complete -c kf -n '__kf_verb decode' -l all -d 'also empty tag sections of structs'
 
 complete -c kf -n '__kf_needs_action properties' -a 'list get'
 complete -c kf -n '__kf_action properties get' -a '(__kf_keys)'

@@ -76,6 +76,7 @@ asked ""
 check "client.properties" ./kf consume -F cl
 check "client.properties" ./kf consume --file cl
 check "client.properties" ./kf consume --file = cl
+check "client.properties" ./kf decode --hex cl
 check "gzip" ./kf produce orders -z g
 check "all 1 0" ./kf produce orders --acks ""
 check "all 1 0" ./kf produce orders --acks =
@@ -116,6 +117,7 @@ asked ""
 check "Fetch Metadata" ./kf call ""
 asked "codec schema"
 check "FetchRequest FetchResponse" ./kf codec schema Fe
+check "Fetch" ./kf decode --response Fe
 check "acks" ./kf properties get ac
 
 # A kf that fails, talks or hangs leaves nothing and is not waited for.
