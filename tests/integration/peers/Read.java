@@ -31,7 +31,10 @@ public class Read {
         StringBuilder out = new StringBuilder();
         try (KafkaConsumer<byte[], byte[]> consumer = new KafkaConsumer<>(
                  settings, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
-            int partitions = consumer.partitionsFor(args[1]).size();
+            int partitions;
+            /* A broker that lags behind the controller knows of no such topic, and Java of none. */
+            while ((partitions = consumer.partitionsFor(args[1]).size()) == 0)
+                Thread.sleep(100);
             for (int partition = 0; partition < partitions; partition++)
                 read(consumer, new TopicPartition(args[1], partition), partitions, out);
         }
