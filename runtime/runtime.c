@@ -26,6 +26,7 @@ kf_runtime *kf_runtime_new(const kf_config *config, kf_error *error)
     runtime->config = copy;
     runtime->pid = getpid();
     runtime->joined = true;
+    runtime->answer.run = kf__runtime_run_questions;
     pthread_mutex_init(&runtime->lock, NULL);
     pthread_cond_init(&runtime->changed, NULL);
     if (kf__config_settings(copy, &runtime->settings, error)) {

@@ -31,7 +31,7 @@ void kf__runtime_answer_all(kf_runtime *runtime)
     pthread_cond_broadcast(&runtime->changed);
 }
 
-static void run_questions(struct kf__task *task)
+void kf__runtime_run_questions(struct kf__task *task)
 {
     kf_runtime *runtime = KF__OWNER(task, kf_runtime, answer);
     pthread_mutex_lock(&runtime->lock);
@@ -54,7 +54,6 @@ static void ask(struct kf__question *question)
     if (must_wait(runtime)) {
         question->next = runtime->questions;
         runtime->questions = question;
-        runtime->answer.run = run_questions;
         kf__loop_post(runtime->loop, &runtime->answer);
         while (!question->is_answered)
             pthread_cond_wait(&runtime->changed, &runtime->lock);

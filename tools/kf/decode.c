@@ -148,10 +148,12 @@ static int decode(struct wishes *wishes, const struct kf__raw *raw, struct input
 {
     kf_err err;
     size_t line;
-    bool capture = !wishes->hex && kf__capture_is(input->bytes, input->size);
-    if (wishes->hex || (!capture && kf__is_hex_text(input->bytes, input->size)))
+    bool capture = kf__capture_is(input->bytes, input->size);
+    if (wishes->hex || (!capture && kf__is_hex_text(input->bytes, input->size))) {
         if (!kf__hex_to_bytes(input->bytes, &input->size, &line))
             return kf__usage_error(&wishes->command, "%s: line %zu is no hex", input->name, line);
+        capture = kf__capture_is(input->bytes, input->size);
+    }
     err = capture ? kf__decode_capture(input->bytes, input->size, printer)
                   : kf__decode_raw(raw, input->bytes, input->size, printer);
     if (err) {
@@ -171,7 +173,10 @@ static int decode(struct wishes *wishes, const struct kf__raw *raw, struct input
 int kf__verb_decode(int argc, char **argv)
 {
     struct wishes wishes = {
-        .command = {"decode", usage, options, sizeof options / sizeof *options},
+        .command = {.verb = "decode",
+                    .usage = usage,
+                    .options = options,
+                    .option_count = sizeof options / sizeof *options},
     };
     struct kf__raw raw = {0};
     struct input input = {0};
