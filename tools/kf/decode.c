@@ -173,7 +173,10 @@ static int decode(struct wishes *wishes, const struct kf__raw *raw, struct input
 int kf__verb_decode(int argc, char **argv)
 {
     struct wishes wishes = {
-        .command = {"decode", usage, options, sizeof options / sizeof *options},
+        .command = {.verb = "decode",
+                    .usage = usage,
+                    .options = options,
+                    .option_count = sizeof options / sizeof *options},
     };
     struct kf__raw raw = {0};
     struct input input = {0};
