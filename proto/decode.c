@@ -164,7 +164,7 @@ static void read_structs(struct decoder *d, const struct kf__struct *type, char 
 {
     struct kf__plan plan;
     kf__plan_make(&plan, type, d->version);
-    if (plan.absent || plan.tagged) {
+    if (plan.defaults) {
         kf__reset_struct(type, items);
         for (size_t i = 1; i < count; i++)
             memcpy(items + i * type->size, items, type->size);
@@ -298,33 +298,36 @@ static void read_tags(struct decoder *d, const struct kf__struct *type, void *me
 }
 
 /* A value of fixed size; returns what stands behind it. */
-static const uint8_t *get_fixed(const uint8_t *b, uint8_t wire, bool boolean, void *field)
+static const uint8_t *get_fixed(const uint8_t *b, enum kf__step_kind kind, void *field)
 {
     uint64_t wide;
     uint32_t word;
     uint16_t half;
     bool truth;
-    switch (wire) {
-    case 1:
+    switch (kind) {
+    case KF__STEP_BOOLEAN:
         truth = b[0] != 0;
-        memcpy(field, boolean ? (const void *)&truth : b, 1);
-        break;
-    case 2:
+        memcpy(field, &truth, sizeof truth);
+        return b + 1;
+    case KF__STEP_16:
         half = (uint16_t)((unsigned)b[0] << 8 | b[1]);
-        memcpy(field, &half, 2);
-        break;
-    case 4:
+        memcpy(field, &half, sizeof half);
+        return b + sizeof half;
+    case KF__STEP_32:
         word = kf__be32(b);
-        memcpy(field, &word, 4);
-        break;
-    case 8:
+        memcpy(field, &word, sizeof word);
+        return b + sizeof word;
+    case KF__STEP_64:
         wide = (uint64_t)kf__be32(b) << 32 | kf__be32(b + 4);
-        memcpy(field, &wide, 8);
-        break;
-    default:
+        memcpy(field, &wide, sizeof wide);
+        return b + sizeof wide;
+    case KF__STEP_UUID:
         memcpy(field, b, sizeof(kf_uuid));
+        return b + sizeof(kf_uuid);
+    default:
+        memcpy(field, b, 1);
+        return b + 1;
     }
-    return b + wire;
 }
 
 /* Fields that the bytes don't give are at their defaults already. */
@@ -334,13 +337,13 @@ static void read_struct(struct decoder *d, const struct kf__plan *plan, void *me
     const struct kf__step *step = plan->steps;
     for (const struct kf__step *end = step + plan->count; step < end; step++) {
         void *field = (char *)message + step->place;
-        if (step->wire) {
+        if (step->kind <= KF__STEP_UUID) {
             if (step->run)
                 run = kf__take(&d->in, step->run);
             if (!run)
                 return;
-            run = get_fixed(run, step->wire, step->row->type == KF__boolean, field);
-        } else if (step->kind == KF__STEP_VALUE) {
+            run = get_fixed(run, (enum kf__step_kind)step->kind, field);
+        } else if (step->kind <= KF__STEP_VALUE) {
             read_field(d, step->row, field);
         }
     }
@@ -354,7 +357,7 @@ static void read_one(struct decoder *d, const struct kf__struct *type, void *mes
     kf__plan_make(&plan, type, d->version);
     const struct kf__step *step = plan.steps;
     for (const struct kf__step *end = step + plan.count; step < end; step++)
-        if (step->kind != KF__STEP_VALUE)
+        if (step->kind >= KF__STEP_TAGGED)
             kf__reset_field(step->row, (char *)message + step->place);
     *kf__unknown_tags(type, message) = (struct kf_tags){NULL, 0};
     read_struct(d, &plan, message);

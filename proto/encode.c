@@ -266,63 +266,130 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
     }
 }
 
-/* A value of fixed size; returns what stands behind it. */
-static uint8_t *set_fixed(uint8_t *room, uint8_t wire, const void *field)
+/* ---- the short way: what has its room already ---- */
+
+static uint8_t *set_32(uint8_t *at, const void *field)
 {
-    uint64_t wide;
     uint32_t word;
-    uint16_t half;
-    switch (wire) {
-    case 1:
-        memcpy(room, field, 1);
-        break;
-    case 2:
-        memcpy(&half, field, 2);
-        room[0] = (uint8_t)(half >> 8);
-        room[1] = (uint8_t)half;
-        break;
-    case 4:
-        memcpy(&word, field, 4);
-        kf__set_u32(room, word);
-        break;
-    case 8:
-        memcpy(&wide, field, 8);
-        kf__set_u32(room, (uint32_t)(wide >> 32));
-        kf__set_u32(room + 4, (uint32_t)wide);
-        break;
-    default:
-        memcpy(room, field, sizeof(kf_uuid));
-    }
-    return room + wire;
+    memcpy(&word, field, sizeof word);
+    kf__set_u32(at, word);
+    return at + sizeof word;
 }
 
-static void write_struct(struct encoder *e, const struct kf__plan *plan, const void *message)
+static uint8_t *set_fixed(uint8_t *at, enum kf__step_kind kind, const void *field)
 {
-    uint32_t tagged = 0;
-    uint8_t *room = NULL;
-    const struct kf__step *step = plan->steps;
-    for (const struct kf__step *end = step + plan->count; step < end; step++) {
-        const void *field = (const char *)message + step->place;
-        if (step->wire) {
-            if (step->run)
-                room = kf__room(e->out, step->run);
-            if (!room)
-                return; /* the writer has failed */
-            room = set_fixed(room, step->wire, field);
-        } else if (step->kind == KF__STEP_VALUE)
-            write_field(e, step->row, field);
-        else if (step->kind == KF__STEP_TAGGED)
-            tagged += !kf__is_default(step->row, field);
-        else if (!step->row->ignorable && !kf__is_default(step->row, field))
-            kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+    uint64_t wide;
+    uint16_t half;
+    switch (kind) {
+    case KF__STEP_16:
+        memcpy(&half, field, sizeof half);
+        at[0] = (uint8_t)(half >> 8);
+        at[1] = (uint8_t)half;
+        return at + sizeof half;
+    case KF__STEP_32:
+        return set_32(at, field);
+    case KF__STEP_64:
+        memcpy(&wide, field, sizeof wide);
+        kf__set_u32(at, (uint32_t)(wide >> 32));
+        kf__set_u32(at + 4, (uint32_t)wide);
+        return at + sizeof wide;
+    case KF__STEP_UUID:
+        memcpy(at, field, sizeof(kf_uuid));
+        return at + sizeof(kf_uuid);
+    default:
+        memcpy(at, field, 1);
+        return at + 1;
     }
+}
+
+/* Whether a value of `size` bytes has a length of one byte, and room for both and `more`. */
+static bool is_short(const struct encoder *e, const uint8_t *at, size_t length, size_t size,
+                     size_t more)
+{
+    const kf_writer *out = e->out;
+    return e->flexible && length < 0x7F && (size_t)(out->bytes + out->capacity - at) >= size + more;
+}
+
+/* The byte behind a short value; NULL: take the long way. */
+static uint8_t *set_short(const struct encoder *e, uint8_t *at, const struct kf__step *step,
+                          const void *field, size_t more)
+{
+    if (step->kind == KF__STEP_INT32S) {
+        struct kf__array array = kf__array_get(field);
+        const char *item = array.items;
+        size_t count = (size_t)array.count;
+        if (!is_short(e, at, count, count * sizeof(int32_t), more))
+            return NULL;
+        *at++ = (uint8_t)(count + 1);
+        for (size_t i = 0; i < count; i++, item += sizeof(int32_t))
+            at = set_32(at, item);
+        return at;
+    }
+    _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
+    kf_bytes bytes;
+    memcpy(&bytes, field, sizeof bytes);
+    if (!bytes.data || !is_short(e, at, bytes.size, bytes.size, more))
+        return NULL;
+    *at++ = (uint8_t)(bytes.size + 1);
+    memcpy(at, bytes.data, bytes.size);
+    return at + bytes.size;
+}
+
+/* `at` is where the struct ends but for its tags. */
+static void write_end(struct encoder *e, const struct kf__plan *plan, const void *message,
+                      uint8_t *at, uint32_t tagged)
+{
     bool unknown = kf__unknown_tags(plan->type, message)->count != 0;
     if (e->flexible && !tagged && !unknown)
-        kf__put_u8(e->out, 0);
-    else if (e->flexible)
+        *at++ = 0;
+    kf__commit(e->out, at);
+    if (e->flexible && (tagged || unknown))
         write_tags(e, plan->type, message, tagged);
     else if (unknown)
         kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+}
+
+/*
+ * Room for all that has a known size is made once; whatever needs more makes
+ * it for itself, and for the rest of the struct again.
+ */
+static void write_struct(struct encoder *e, const struct kf__plan *plan, const void *message)
+{
+    uint32_t tagged = 0;
+    uint8_t *at = kf__reserve(e->out, plan->room);
+    const struct kf__step *step = plan->steps;
+    for (const struct kf__step *end = step + plan->count; at && step < end; step++) {
+        const void *field = (const char *)message + step->place;
+        uint8_t *next = NULL;
+        switch ((enum kf__step_kind)step->kind) {
+        case KF__STEP_INT32S:
+        case KF__STEP_STRING:
+        case KF__STEP_BYTES:
+            next = set_short(e, at, step, field, plan->room);
+            if (next) {
+                at = next;
+                break;
+            } /* fall through */
+        case KF__STEP_VALUE:
+            kf__commit(e->out, at);
+            write_field(e, step->row, field);
+            at = kf__reserve(e->out, plan->room);
+            break;
+        case KF__STEP_TAGGED:
+            tagged += !kf__is_default(step->row, field);
+            break;
+        case KF__STEP_ABSENT:
+            if (!kf__is_default(step->row, field))
+                kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+            break;
+        case KF__STEP_DROPPED:
+            break;
+        default:
+            at = set_fixed(at, (enum kf__step_kind)step->kind, field);
+        }
+    }
+    if (at)
+        write_end(e, plan, message, at, tagged);
 }
 
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message)

@@ -23,7 +23,7 @@ static void set_state(struct kf_runtime *runtime, enum kf__runtime_state state)
 {
     pthread_mutex_lock(&runtime->lock);
     runtime->state = state;
-    pthread_cond_broadcast(&runtime->changed);
+    kf__runtime_answer_all(runtime);
     pthread_mutex_unlock(&runtime->lock);
 }
 
@@ -64,6 +64,9 @@ void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
 static void *io_thread(void *argument)
 {
     struct kf_runtime *runtime = argument;
+    /* Whoever starts it says that it runs, before it can say that it has ended. */
+    pthread_mutex_lock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     while (!kf__runtime_has_ended(runtime))
         kf__runtime_turn(runtime, KF_FOREVER);
     set_state(runtime, KF__RUNTIME_ENDED);
@@ -113,10 +116,12 @@ static kf_err open_parts(struct kf_runtime *runtime)
     const struct kf__settings *settings = &runtime->settings;
     int32_t workers = count_workers(settings);
     runtime->own_thread = workers > 0;
-    kf_err err = kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend),
-                               &runtime->loop);
+    struct kf__loop *loop;
+    kf_err err =
+        kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend), &loop);
     if (err)
         return err;
+    runtime->loop = loop;
     struct kf__sched_settings sched = {
         .workers = workers,
         .workers_max = settings->worker_threads_max,
@@ -160,15 +165,13 @@ kf_err kf__runtime_start_loop(struct kf_runtime *runtime, kf_error *error)
     if (err)
         return err;
     log_notes(runtime);
-    runtime->state = KF__RUNTIME_RUNNING;
-    if (!runtime->own_thread)
-        return KF_OK;
-    err = start_thread(runtime);
-    if (err) {
-        runtime->state = KF__RUNTIME_ENDED;
-        kf_error_set(error, err, "the I/O thread could not be started");
-    }
-    return err;
+    if (runtime->own_thread)
+        err = start_thread(runtime);
+    else
+        runtime->thread = pthread_self();
+    if (err)
+        return kf_error_set(error, err, "the I/O thread could not be started");
+    return KF_OK;
 }
 
 /* ---- the caller's own loop ---- */
@@ -185,14 +188,26 @@ kf_time kf_loop_deadline(kf_runtime *runtime)
     return kf__sched_has_ready(runtime->sched) ? 0 : kf__loop_deadline(runtime->loop);
 }
 
+/* Questions of this thread are answered at once, those of others in the loop's turn. */
+static void note_thread(kf_runtime *runtime)
+{
+    if (pthread_equal(runtime->thread, pthread_self()))
+        return;
+    pthread_mutex_lock(&runtime->lock);
+    runtime->thread = pthread_self();
+    pthread_mutex_unlock(&runtime->lock);
+}
+
 kf_err kf_loop_step(kf_runtime *runtime, kf_time wait_until)
 {
-    if (!runtime || !runtime->loop || runtime->own_thread)
+    if (!runtime || runtime->state == KF__RUNTIME_NEW || runtime->own_thread ||
+        kf__activation_current())
         return KF_ERR_STATE;
     if (kf__runtime_is_foreign(runtime, getpid()))
         return KF_ERR_FORKED;
     if (kf__runtime_has_ended(runtime))
         return KF_ERR_CLOSED;
+    note_thread(runtime);
     kf__runtime_turn(runtime, wait_until);
     if (!kf__runtime_has_ended(runtime))
         return KF_OK;

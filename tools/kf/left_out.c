@@ -30,4 +30,5 @@ LEFT_OUT("topic", kf__verb_topic, "-DKAFIBER_MESSAGES_ADMIN=ON")
 #endif
 #ifndef KAFIBER_WITH_BROKER
 LEFT_OUT("broker", kf__verb_broker, "-DKAFIBER_JSON=ON and all of -DKAFIBER_MESSAGES_…=ON")
+LEFT_OUT("demo", kf__verb_demo, "-DKAFIBER_JSON=ON and all of -DKAFIBER_MESSAGES_…=ON")
 #endif
