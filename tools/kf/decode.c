@@ -25,7 +25,7 @@ static const char usage[] =
     "      --hex        it is hex: plain, xxd, hexdump -C; # begins a comment\n"
     "      --all        also structs' empty tag sections\n"
     "\n"
-    "  tcpdump -i lo -w - -U port 9092 | kf decode\n"
+    "  timeout 10 tcpdump -i lo -w - port 9092 | kf decode\n"
     "  kf decode session.pcapng --json | jq 'select(.api == \"Fetch\") | .message'\n";
 
 struct wishes {

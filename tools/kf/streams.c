@@ -39,8 +39,10 @@ struct half {
     uint8_t *frame; /* owned: the bytes of the frame being received, and more */
     size_t used;
     size_t room;
-    size_t ignore; /* bytes to pass over: the rest of a damaged frame */
-    uint64_t skipped;
+    size_t ignore;    /* bytes to pass over: the rest of a damaged frame */
+    uint64_t early;   /* bytes passed over before the first frame: it began before the capture */
+    uint64_t skipped; /* and later */
+    bool begun;       /* a frame began */
 };
 
 struct outstanding {
@@ -374,10 +376,11 @@ static kf_err deliver(kf__streams *streams, struct connection *connection, int f
     if (!half->synced) {
         half->synced = may_begin(connection, from, bytes, size);
         if (!half->synced) {
-            half->skipped += size;
+            *(half->begun ? &half->skipped : &half->early) += size;
             return KF_OK;
         }
     }
+    half->begun = true;
     kf_err err = append(half, bytes, size);
     return err ? err : cut(streams, connection, from, time);
 }
@@ -507,16 +510,24 @@ kf__streams *kf__streams_open(const struct kf__streams_events *events)
 
 static void tell_skipped(kf__streams *streams, const struct connection *connection)
 {
-    uint64_t skipped = 0;
-    for (int i = 0; i < 2; i++)
+    uint64_t early = 0, skipped = 0;
+    for (int i = 0; i < 2; i++) {
+        early += connection->halves[i] ? connection->halves[i]->early : 0;
         skipped += connection->halves[i] ? connection->halves[i]->skipped : 0;
-    if (!skipped || connection->foreign)
+    }
+    if (connection->foreign)
         return;
-    if (connection->kafka)
+    if (early + skipped && !connection->kafka) {
+        remark(streams, connection, false, "no Kafka: left out");
+        return;
+    }
+    if (early)
+        remark(streams, connection, false,
+               "older than the capture: %llu bytes passed over, whose requests are not here",
+               (unsigned long long)early);
+    if (skipped)
         remark(streams, connection, true, "%llu bytes passed over, in which no frame begins",
                (unsigned long long)skipped);
-    else
-        remark(streams, connection, false, "no Kafka: left out");
 }
 
 static kf_err finish(kf__streams *streams, struct connection *connection)
