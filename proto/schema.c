@@ -237,7 +237,7 @@ static enum kf__step_kind kind_of(const struct kf__row *row, int16_t version)
         [KF__int32] = KF__STEP_32,        [KF__uint32] = KF__STEP_32,
         [KF__int64] = KF__STEP_64,        [KF__float64] = KF__STEP_64,
         [KF__uuid] = KF__STEP_UUID,       [KF__str] = KF__STEP_STRING,
-        [KF__bytes] = KF__STEP_BYTES,     [KF__records] = KF__STEP_VALUE,
+        [KF__bytes] = KF__STEP_BYTES,     [KF__records] = KF__STEP_BYTES,
         [KF__struct] = KF__STEP_VALUE,    [KF__struct_pointer] = KF__STEP_VALUE,
         [KF__none] = KF__STEP_DROPPED,
     };
@@ -258,35 +258,54 @@ static void find_runs(struct kf__plan *plan)
     };
     struct kf__step *first = NULL;
     plan->room = MOST_LENGTH; /* for the number of tags */
-    for (unsigned i = 0; i < plan->count; i++) {
-        struct kf__step *step = &plan->steps[i];
+    for (struct kf__step *step = plan->steps; step < plan->steps + plan->values; step++) {
         bool fixed = step->kind <= KF__STEP_UUID;
-        uint8_t wire = fixed ? kf__shapes[step->row->type].wire : MOST_LENGTH;
-        step->run = 0;
+        unsigned wire = fixed ? kf__shapes[step->row->type].wire * step->times : MOST_LENGTH;
         plan->room = (uint16_t)(plan->room + wire);
         if (fixed && !first)
             first = step;
         if (fixed)
             first->run = (uint16_t)(first->run + wire);
-        else if (step->kind <= KF__STEP_VALUE)
+        else
             first = NULL;
     }
 }
 
-void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version)
+/* Whether the value is one more of the step's, right behind them in the C struct. */
+static bool is_next_of(const struct kf__step *step, enum kf__step_kind kind, size_t place)
+{
+    size_t size = kind == KF__STEP_32 ? sizeof(int32_t) : sizeof(int64_t);
+    return (kind == KF__STEP_32 || kind == KF__STEP_64) && step->kind == kind &&
+           place == step->place + size * step->times;
+}
+
+/* The steps of the version's values, or all others; returns where they end. */
+static struct kf__step *add_steps(struct kf__step *step, const struct kf__struct *type,
+                                  int16_t version, bool values)
 {
     const struct kf__row *row = kf__rows_of(type);
+    const struct kf__step *first = step;
     size_t at = 0;
-    plan->type = type;
-    plan->count = (uint8_t)type->count;
-    plan->defaults = false;
     for (unsigned i = 0; i < type->count; i++, row++) {
-        struct kf__step *step = &plan->steps[i];
-        step->row = row;
-        step->place = (uint16_t)kf__place(row, &at);
-        step->kind = (uint8_t)kind_of(row, version);
-        plan->defaults |= step->kind >= KF__STEP_TAGGED;
+        size_t place = kf__place(row, &at);
+        enum kf__step_kind kind = kind_of(row, version);
+        if ((kind <= KF__STEP_VALUE) != values)
+            continue;
+        if (step > first && is_next_of(step - 1, kind, place))
+            step[-1].times++;
+        else
+            *step++ = (struct kf__step){row, (uint16_t)place, 0, (uint8_t)kind, 1};
     }
+    return step;
+}
+
+void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version)
+{
+    struct kf__step *step = add_steps(plan->steps, type, version, true);
+    plan->type = type;
+    plan->values = (uint8_t)(step - plan->steps);
+    step = add_steps(step, type, version, false);
+    plan->count = (uint8_t)(step - plan->steps);
     find_runs(plan);
 }
 

@@ -197,13 +197,14 @@ struct kf__step {
     uint16_t place; /* in the C struct */
     uint16_t run; /* bytes of all fixed values from here to the next other one; 0: not the first */
     uint8_t kind;
+    uint8_t times; /* 32 or 64 bit values that lie side by side are one step */
 };
 
 struct kf__plan {
     const struct kf__struct *type;
-    uint8_t count; /* of steps, one for each row, in their order */
-    bool defaults; /* some fields get their default, for want of bytes */
-    uint16_t room; /* most bytes of all fixed values, lengths, and the number of tags */
+    uint8_t values; /* steps of what stands in the bytes itself, in the rows' order */
+    uint8_t count;  /* and behind them, from KF__STEP_TAGGED on */
+    uint16_t room;  /* most bytes of all fixed values, lengths, and the number of tags */
     struct kf__step steps[KF__MOST_ROWS];
 };
 
