@@ -108,8 +108,19 @@ static inline uint64_t kf__take_varuint(struct kf__cursor *in, unsigned bits)
 
 static inline uint32_t kf__take_varuint32(struct kf__cursor *in)
 {
-    if (in->at < in->end && *in->at < 0x80)
-        return *in->at++;
+    const uint8_t *b = in->at;
+    if (b < in->end && b[0] < 0x80) {
+        in->at = b + 1;
+        return b[0];
+    }
+    if (in->end - b >= 3 && b[1] < 0x80) {
+        in->at = b + 2;
+        return (b[0] & 0x7Fu) | (uint32_t)b[1] << 7;
+    }
+    if (in->end - b >= 3 && b[2] < 0x80) {
+        in->at = b + 3;
+        return (b[0] & 0x7Fu) | (b[1] & 0x7Fu) << 7 | (uint32_t)b[2] << 14;
+    }
     return (uint32_t)kf__take_varuint(in, 32);
 }
 

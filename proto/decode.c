@@ -164,7 +164,7 @@ static void read_structs(struct decoder *d, const struct kf__struct *type, char 
 {
     struct kf__plan plan;
     kf__plan_make(&plan, type, d->version);
-    if (plan.absent || plan.tagged) {
+    if (plan.count > plan.values) {
         kf__reset_struct(type, items);
         for (size_t i = 1; i < count; i++)
             memcpy(items + i * type->size, items, type->size);
@@ -173,11 +173,32 @@ static void read_structs(struct decoder *d, const struct kf__struct *type, char 
         read_struct(d, &plan, items + i * type->size);
 }
 
-static void read_int32s(struct decoder *d, int32_t *items, size_t count)
+/* Returns what stands behind them. */
+static const uint8_t *get_32s(const uint8_t *b, void *values, size_t count)
 {
-    const uint8_t *b = kf__take(&d->in, count * sizeof *items);
-    for (size_t i = 0; b && i < count; i++, b += sizeof *items)
-        items[i] = (int32_t)kf__be32(b);
+    for (char *value = values; count; count--, value += sizeof(uint32_t)) {
+        uint32_t word = kf__be32(b);
+        memcpy(value, &word, sizeof word);
+        b += sizeof word;
+    }
+    return b;
+}
+
+static const uint8_t *get_64s(const uint8_t *b, void *values, size_t count)
+{
+    for (char *value = values; count; count--, value += sizeof(uint64_t)) {
+        uint64_t wide = (uint64_t)kf__be32(b) << 32 | kf__be32(b + 4);
+        memcpy(value, &wide, sizeof wide);
+        b += sizeof wide;
+    }
+    return b;
+}
+
+static void read_int32s(struct decoder *d, void *items, size_t count)
+{
+    const uint8_t *b = kf__take(&d->in, count * sizeof(int32_t));
+    if (b)
+        get_32s(b, items, count);
 }
 
 static void read_items(struct decoder *d, const struct kf__row *row, char *items, size_t count)
@@ -186,7 +207,7 @@ static void read_items(struct decoder *d, const struct kf__row *row, char *items
     if (row->type == KF__struct)
         read_structs(d, kf__struct_at(row->of), items, count);
     else if (row->type == KF__int32)
-        read_int32s(d, (int32_t *)(void *)items, count);
+        read_int32s(d, items, count);
     else
         for (size_t i = 0; i < count && !d->in.err; i++)
             read_value(d, row, items + i * step);
@@ -298,33 +319,56 @@ static void read_tags(struct decoder *d, const struct kf__struct *type, void *me
 }
 
 /* A value of fixed size; returns what stands behind it. */
-static const uint8_t *get_fixed(const uint8_t *b, uint8_t wire, bool boolean, void *field)
+static const uint8_t *get_fixed(const uint8_t *b, const struct kf__step *step, void *field)
 {
-    uint64_t wide;
-    uint32_t word;
     uint16_t half;
     bool truth;
-    switch (wire) {
-    case 1:
+    switch ((enum kf__step_kind)step->kind) {
+    case KF__STEP_BOOLEAN:
         truth = b[0] != 0;
-        memcpy(field, boolean ? (const void *)&truth : b, 1);
-        break;
-    case 2:
+        memcpy(field, &truth, sizeof truth);
+        return b + 1;
+    case KF__STEP_16:
         half = (uint16_t)((unsigned)b[0] << 8 | b[1]);
-        memcpy(field, &half, 2);
-        break;
-    case 4:
-        word = kf__be32(b);
-        memcpy(field, &word, 4);
-        break;
-    case 8:
-        wide = (uint64_t)kf__be32(b) << 32 | kf__be32(b + 4);
-        memcpy(field, &wide, 8);
-        break;
-    default:
+        memcpy(field, &half, sizeof half);
+        return b + sizeof half;
+    case KF__STEP_32:
+        return get_32s(b, field, step->times);
+    case KF__STEP_64:
+        return get_64s(b, field, step->times);
+    case KF__STEP_UUID:
         memcpy(field, b, sizeof(kf_uuid));
+        return b + sizeof(kf_uuid);
+    default:
+        memcpy(field, b, 1);
+        return b + 1;
     }
-    return b + wire;
+}
+
+/* ---- the short way: a value whose length is one byte, and is all there ---- */
+
+static bool get_short(struct decoder *d, const struct kf__step *step, void *field)
+{
+    bool ints = step->kind == KF__STEP_INT32S;
+    const uint8_t *at = d->in.at;
+    if (!d->flexible || at == d->in.end || *at == 0 || *at >= 0x80)
+        return false;
+    size_t count = *at - 1u;
+    size_t size = ints ? count * sizeof(int32_t) : count;
+    if ((size_t)(d->in.end - at) <= size)
+        return false;
+    if (ints) {
+        void *items = count ? kf_arena_alloc(d->arena, size) : NULL;
+        if (count && !items)
+            return false; /* the long way says why */
+        kf__array_set(field, items, (int32_t)count);
+        get_32s(at + 1, items, count);
+    } else {
+        kf_bytes bytes = {at + 1, count};
+        memcpy(field, &bytes, sizeof bytes);
+    }
+    d->in.at = at + 1 + size;
+    return true;
 }
 
 /* Fields that the bytes don't give are at their defaults already. */
@@ -332,19 +376,21 @@ static void read_struct(struct decoder *d, const struct kf__plan *plan, void *me
 {
     const uint8_t *run = NULL;
     const struct kf__step *step = plan->steps;
-    for (const struct kf__step *end = step + plan->count; step < end; step++) {
+    for (const struct kf__step *end = step + plan->values; step < end; step++) {
         void *field = (char *)message + step->place;
-        if (step->wire) {
+        if (step->kind <= KF__STEP_UUID) {
             if (step->run)
                 run = kf__take(&d->in, step->run);
             if (!run)
                 return;
-            run = get_fixed(run, step->wire, step->row->type == KF__boolean, field);
-        } else if (step->kind == KF__STEP_VALUE) {
+            run = get_fixed(run, step, field);
+        } else if (step->kind == KF__STEP_VALUE || !get_short(d, step, field)) {
             read_field(d, step->row, field);
         }
     }
-    if (d->flexible)
+    if (d->flexible && d->in.at < d->in.end && *d->in.at == 0)
+        d->in.at++; /* no tags: nearly always */
+    else if (d->flexible)
         read_tags(d, plan->type, message);
 }
 
@@ -352,10 +398,9 @@ static void read_one(struct decoder *d, const struct kf__struct *type, void *mes
 {
     struct kf__plan plan;
     kf__plan_make(&plan, type, d->version);
-    const struct kf__step *step = plan.steps;
-    for (const struct kf__step *end = step + plan.count; step < end; step++)
-        if (step->kind != KF__STEP_VALUE)
-            kf__reset_field(step->row, (char *)message + step->place);
+    const struct kf__step *step = plan.steps + plan.values;
+    for (const struct kf__step *end = plan.steps + plan.count; step < end; step++)
+        kf__reset_field(step->row, (char *)message + step->place);
     *kf__unknown_tags(type, message) = (struct kf_tags){NULL, 0};
     read_struct(d, &plan, message);
 }

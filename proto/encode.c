@@ -15,7 +15,8 @@ enum {
     LONGEST_STRING = 0x7FFF
 };
 
-static void write_struct(struct encoder *e, const struct kf__plan *plan, const void *message);
+static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
+                        int32_t count);
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message);
 
 static bool refuse_null(struct encoder *e, const struct kf__row *row, bool element)
@@ -134,15 +135,6 @@ static void write_value(struct encoder *e, const struct kf__row *row, const void
     }
 }
 
-static void write_structs(struct encoder *e, const struct kf__struct *type, struct kf__array array)
-{
-    struct kf__plan plan;
-    const char *item = array.items;
-    kf__plan_make(&plan, type, e->version);
-    for (int32_t i = 0; i < array.count && !e->out->err; i++, item += type->size)
-        write_struct(e, &plan, item);
-}
-
 static void write_int32s(struct encoder *e, struct kf__array array)
 {
     const uint32_t *item = array.items;
@@ -158,7 +150,7 @@ static void write_array(struct encoder *e, const struct kf__row *row, const void
     if (array.count <= 0)
         return;
     if (row->type == KF__struct) {
-        write_structs(e, kf__struct_at(row->of), array);
+        write_items(e, kf__struct_at(row->of), array.items, array.count);
         return;
     }
     if (row->type == KF__int32) {
@@ -266,70 +258,165 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
     }
 }
 
-/* A value of fixed size; returns what stands behind it. */
-static uint8_t *set_fixed(uint8_t *room, uint8_t wire, const void *field)
+/* ---- the short way: what has its room already ---- */
+
+static uint8_t *set_32s(uint8_t *at, const void *values, size_t count)
 {
-    uint64_t wide;
-    uint32_t word;
-    uint16_t half;
-    switch (wire) {
-    case 1:
-        memcpy(room, field, 1);
-        break;
-    case 2:
-        memcpy(&half, field, 2);
-        room[0] = (uint8_t)(half >> 8);
-        room[1] = (uint8_t)half;
-        break;
-    case 4:
-        memcpy(&word, field, 4);
-        kf__set_u32(room, word);
-        break;
-    case 8:
-        memcpy(&wide, field, 8);
-        kf__set_u32(room, (uint32_t)(wide >> 32));
-        kf__set_u32(room + 4, (uint32_t)wide);
-        break;
-    default:
-        memcpy(room, field, sizeof(kf_uuid));
+    for (const char *value = values; count; count--, value += sizeof(uint32_t)) {
+        uint32_t word;
+        memcpy(&word, value, sizeof word);
+        kf__set_u32(at, word);
+        at += sizeof word;
     }
-    return room + wire;
+    return at;
 }
 
-static void write_struct(struct encoder *e, const struct kf__plan *plan, const void *message)
+static uint8_t *set_64s(uint8_t *at, const void *values, size_t count)
+{
+    for (const char *value = values; count; count--, value += sizeof(uint64_t)) {
+        uint64_t wide;
+        memcpy(&wide, value, sizeof wide);
+        kf__set_u32(at, (uint32_t)(wide >> 32));
+        kf__set_u32(at + 4, (uint32_t)wide);
+        at += sizeof wide;
+    }
+    return at;
+}
+
+static uint8_t *set_fixed(uint8_t *at, const struct kf__step *step, const void *field)
+{
+    uint16_t half;
+    switch ((enum kf__step_kind)step->kind) {
+    case KF__STEP_16:
+        memcpy(&half, field, sizeof half);
+        at[0] = (uint8_t)(half >> 8);
+        at[1] = (uint8_t)half;
+        return at + sizeof half;
+    case KF__STEP_32:
+        return set_32s(at, field, step->times);
+    case KF__STEP_64:
+        return set_64s(at, field, step->times);
+    case KF__STEP_UUID:
+        memcpy(at, field, sizeof(kf_uuid));
+        return at + sizeof(kf_uuid);
+    default:
+        memcpy(at, field, 1);
+        return at + 1;
+    }
+}
+
+/* Whether a value of `size` bytes has a length of one byte, and room for both and `more`. */
+static bool is_short(const struct encoder *e, const uint8_t *at, size_t length, size_t size,
+                     size_t more)
+{
+    const kf_writer *out = e->out;
+    return e->flexible && length < 0x7F && (size_t)(out->bytes + out->capacity - at) >= size + more;
+}
+
+/* The byte behind a short value; NULL: take the long way. */
+static uint8_t *set_short(const struct encoder *e, uint8_t *at, const struct kf__step *step,
+                          const void *field, size_t more)
+{
+    if (step->kind == KF__STEP_INT32S) {
+        struct kf__array array = kf__array_get(field);
+        size_t count = (size_t)array.count;
+        if (!is_short(e, at, count, count * sizeof(int32_t), more))
+            return NULL;
+        *at++ = (uint8_t)(count + 1);
+        return set_32s(at, array.items, count);
+    }
+    _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
+    kf_bytes bytes;
+    memcpy(&bytes, field, sizeof bytes);
+    if (!bytes.data || !is_short(e, at, bytes.size, bytes.size, more))
+        return NULL;
+    *at++ = (uint8_t)(bytes.size + 1);
+    memcpy(at, bytes.data, bytes.size);
+    return at + bytes.size;
+}
+
+/* Long values, tags: what makes room for itself, and then again for what is left of a struct. */
+static uint8_t *set_long(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+                         const struct kf__step *step, const void *field)
+{
+    kf__commit(e->out, at);
+    write_field(e, step->row, field);
+    return kf__reserve(e->out, plan->room);
+}
+
+static uint8_t *set_tags(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+                         const void *message, uint32_t tagged)
+{
+    kf__commit(e->out, at);
+    if (e->flexible)
+        write_tags(e, plan->type, message, tagged);
+    else
+        kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+    return kf__reserve(e->out, plan->room);
+}
+
+/* How many tagged fields have something to say; what the version lacks must have nothing. */
+static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, const char *message)
 {
     uint32_t tagged = 0;
-    uint8_t *room = NULL;
-    const struct kf__step *step = plan->steps;
-    for (const struct kf__step *end = step + plan->count; step < end; step++) {
-        const void *field = (const char *)message + step->place;
-        if (step->wire) {
-            if (step->run)
-                room = kf__room(e->out, step->run);
-            if (!room)
-                return; /* the writer has failed */
-            room = set_fixed(room, step->wire, field);
-        } else if (step->kind == KF__STEP_VALUE)
-            write_field(e, step->row, field);
-        else if (step->kind == KF__STEP_TAGGED)
-            tagged += !kf__is_default(step->row, field);
-        else if (!step->row->ignorable && !kf__is_default(step->row, field))
+    const struct kf__step *step = plan->steps + plan->values;
+    for (const struct kf__step *end = plan->steps + plan->count; step < end; step++) {
+        if (step->kind == KF__STEP_DROPPED || kf__is_default(step->row, message + step->place))
+            continue;
+        if (step->kind == KF__STEP_ABSENT)
             kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+        tagged++;
     }
-    bool unknown = kf__unknown_tags(plan->type, message)->count != 0;
-    if (e->flexible && !tagged && !unknown)
-        kf__put_u8(e->out, 0);
-    else if (e->flexible)
-        write_tags(e, plan->type, message, tagged);
-    else if (unknown)
-        kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+    return tagged;
+}
+
+/* Writes where there is room of plan->room; returns what stands behind it, NULL after an error. */
+static uint8_t *set_struct(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+                           const char *message)
+{
+    const struct kf__step *step = plan->steps;
+    for (const struct kf__step *end = step + plan->values; at && step < end; step++) {
+        const void *field = message + step->place;
+        if (step->kind <= KF__STEP_UUID) {
+            at = set_fixed(at, step, field);
+            continue;
+        }
+        uint8_t *next =
+            step->kind == KF__STEP_VALUE ? NULL : set_short(e, at, step, field, plan->room);
+        at = next ? next : set_long(e, at, plan, step, field);
+    }
+    uint32_t tagged = check_others(e, plan, message);
+    if (at && (tagged || kf__unknown_tags(plan->type, message)->count != 0))
+        return set_tags(e, at, plan, message, tagged);
+    if (at && e->flexible)
+        *at++ = 0;
+    return at;
+}
+
+/* Room for all that has a known size is made once for each. */
+static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
+                        int32_t count)
+{
+    struct kf__plan plan;
+    kf__plan_make(&plan, type, e->version);
+    kf_writer *out = e->out;
+    uint8_t *at = kf__reserve(out, plan.room);
+    const char *item = items;
+    for (int32_t i = 0; at && i < count; i++, item += type->size) {
+        if ((size_t)(out->bytes + out->capacity - at) < plan.room) {
+            kf__commit(out, at);
+            at = kf__reserve(out, plan.room);
+        }
+        if (at)
+            at = set_struct(e, at, &plan, item);
+    }
+    if (at)
+        kf__commit(out, at);
 }
 
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message)
 {
-    struct kf__plan plan;
-    kf__plan_make(&plan, type, e->version);
-    write_struct(e, &plan, message);
+    write_items(e, type, message, 1);
 }
 
 kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, kf_writer *writer)

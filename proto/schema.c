@@ -229,46 +229,83 @@ bool kf_schema_is_flexible(const kf_schema *schema, int16_t version)
 
 size_t kf_schema_struct_size(const kf_schema *schema) { return structs[schema->root].size; }
 
+static enum kf__step_kind kind_of(const struct kf__row *row, int16_t version)
+{
+    static const uint8_t kinds[KF__TYPES] = {
+        [KF__boolean] = KF__STEP_BOOLEAN, [KF__int8] = KF__STEP_8,
+        [KF__int16] = KF__STEP_16,        [KF__uint16] = KF__STEP_16,
+        [KF__int32] = KF__STEP_32,        [KF__uint32] = KF__STEP_32,
+        [KF__int64] = KF__STEP_64,        [KF__float64] = KF__STEP_64,
+        [KF__uuid] = KF__STEP_UUID,       [KF__str] = KF__STEP_STRING,
+        [KF__bytes] = KF__STEP_BYTES,     [KF__records] = KF__STEP_BYTES,
+        [KF__struct] = KF__STEP_VALUE,    [KF__struct_pointer] = KF__STEP_VALUE,
+        [KF__none] = KF__STEP_DROPPED,
+    };
+    if (!kf__in_version(row, version))
+        return row->ignorable ? KF__STEP_DROPPED : KF__STEP_ABSENT;
+    if (row->tag)
+        return KF__STEP_TAGGED;
+    if (row->array)
+        return row->type == KF__int32 ? KF__STEP_INT32S : KF__STEP_VALUE;
+    return row->never_compact ? KF__STEP_VALUE : (enum kf__step_kind)kinds[row->type];
+}
+
 /* Values of fixed size that stand together need room, or are there, only together. */
 static void find_runs(struct kf__plan *plan)
 {
+    enum {
+        MOST_LENGTH = 5 /* bytes */
+    };
     struct kf__step *first = NULL;
-    for (unsigned i = 0; i < plan->count; i++) {
-        struct kf__step *step = &plan->steps[i];
-        bool fixed =
-            step->kind == KF__STEP_VALUE && !step->row->array && step->row->type <= KF__uuid;
-        step->run = 0;
-        step->wire = fixed ? kf__shapes[step->row->type].wire : 0;
+    plan->room = MOST_LENGTH; /* for the number of tags */
+    for (struct kf__step *step = plan->steps; step < plan->steps + plan->values; step++) {
+        bool fixed = step->kind <= KF__STEP_UUID;
+        unsigned wire = fixed ? kf__shapes[step->row->type].wire * step->times : MOST_LENGTH;
+        plan->room = (uint16_t)(plan->room + wire);
         if (fixed && !first)
             first = step;
         if (fixed)
-            first->run = (uint16_t)(first->run + step->wire);
-        else if (step->kind == KF__STEP_VALUE)
+            first->run = (uint16_t)(first->run + wire);
+        else
             first = NULL;
     }
 }
 
-void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version)
+/* Whether the value is one more of the step's, right behind them in the C struct. */
+static bool is_next_of(const struct kf__step *step, enum kf__step_kind kind, size_t place)
+{
+    size_t size = kind == KF__STEP_32 ? sizeof(int32_t) : sizeof(int64_t);
+    return (kind == KF__STEP_32 || kind == KF__STEP_64) && step->kind == kind &&
+           place == step->place + size * step->times;
+}
+
+/* The steps of the version's values, or all others; returns where they end. */
+static struct kf__step *add_steps(struct kf__step *step, const struct kf__struct *type,
+                                  int16_t version, bool values)
 {
     const struct kf__row *row = kf__rows_of(type);
+    const struct kf__step *first = step;
     size_t at = 0;
-    plan->type = type;
-    plan->count = (uint8_t)type->count;
-    plan->tagged = plan->absent = 0;
     for (unsigned i = 0; i < type->count; i++, row++) {
-        struct kf__step *step = &plan->steps[i];
-        step->row = row;
-        step->place = (uint16_t)kf__place(row, &at);
-        if (!kf__in_version(row, version)) {
-            step->kind = KF__STEP_ABSENT;
-            plan->absent++;
-        } else if (row->tag) {
-            step->kind = KF__STEP_TAGGED;
-            plan->tagged++;
-        } else {
-            step->kind = KF__STEP_VALUE;
-        }
+        size_t place = kf__place(row, &at);
+        enum kf__step_kind kind = kind_of(row, version);
+        if ((kind <= KF__STEP_VALUE) != values)
+            continue;
+        if (step > first && is_next_of(step - 1, kind, place))
+            step[-1].times++;
+        else
+            *step++ = (struct kf__step){row, (uint16_t)place, 0, (uint8_t)kind, 1};
     }
+    return step;
+}
+
+void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version)
+{
+    struct kf__step *step = add_steps(plan->steps, type, version, true);
+    plan->type = type;
+    plan->values = (uint8_t)(step - plan->steps);
+    step = add_steps(step, type, version, false);
+    plan->count = (uint8_t)(step - plan->steps);
     find_runs(plan);
 }
 

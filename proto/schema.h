@@ -177,24 +177,34 @@ enum {
  * each element of an array.
  */
 enum kf__step_kind {
-    KF__STEP_VALUE,  /* the version has it */
-    KF__STEP_TAGGED, /* so, as a tagged field */
-    KF__STEP_ABSENT, /* the version lacks it */
+    KF__STEP_BOOLEAN, /* up to the uuid: values that always have as many bytes */
+    KF__STEP_8,       /* bits */
+    KF__STEP_16,
+    KF__STEP_32,
+    KF__STEP_64,
+    KF__STEP_UUID,
+    KF__STEP_INT32S, /* these three have a short way for short values in flexible versions */
+    KF__STEP_STRING,
+    KF__STEP_BYTES,
+    KF__STEP_VALUE,   /* whatever else the version has */
+    KF__STEP_TAGGED,  /* so, as a tagged field */
+    KF__STEP_ABSENT,  /* the version lacks it */
+    KF__STEP_DROPPED, /* so, and it's ignorable */
 };
 
 struct kf__step {
     const struct kf__row *row;
     uint16_t place; /* in the C struct */
+    uint16_t run; /* bytes of all fixed values from here to the next other one; 0: not the first */
     uint8_t kind;
-    uint8_t wire; /* bytes of a value that always has as many; 0: of another */
-    uint16_t run; /* bytes of all such values from here to the next other one; 0: not the first */
+    uint8_t times; /* 32 or 64 bit values that lie side by side are one step */
 };
 
 struct kf__plan {
     const struct kf__struct *type;
-    uint8_t count; /* of steps, one for each row, in their order */
-    uint8_t tagged;
-    uint8_t absent;
+    uint8_t values; /* steps of what stands in the bytes itself, in the rows' order */
+    uint8_t count;  /* and behind them, from KF__STEP_TAGGED on */
+    uint16_t room;  /* most bytes of all fixed values, lengths, and the number of tags */
     struct kf__step steps[KF__MOST_ROWS];
 };
 

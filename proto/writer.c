@@ -54,7 +54,7 @@ static bool reserve(kf_writer *writer, size_t size)
     return true;
 }
 
-uint8_t *kf__writer_extend(kf_writer *writer, size_t size)
+uint8_t *kf__writer_reserve(kf_writer *writer, size_t size)
 {
     if (writer->err)
         return NULL;
@@ -62,9 +62,16 @@ uint8_t *kf__writer_extend(kf_writer *writer, size_t size)
         kf__writer_fail(writer, KF_ERR_NO_MEMORY);
         return NULL;
     }
-    uint8_t *room = writer->bytes + writer->used;
-    writer->used += size;
-    writer->total += size;
+    return writer->bytes + writer->used;
+}
+
+uint8_t *kf__writer_extend(kf_writer *writer, size_t size)
+{
+    uint8_t *room = kf__writer_reserve(writer, size);
+    if (room) {
+        writer->used += size;
+        writer->total += size;
+    }
     return room;
 }
 

@@ -10,6 +10,9 @@
 
 /* Room for `size` more owned bytes, which count as written; NULL when that fails. */
 uint8_t *kf__writer_extend(kf_writer *writer, size_t size);
+/* Where the next owned byte goes, with room for `size`; NULL when that fails. kf__commit follows.
+ */
+uint8_t *kf__writer_reserve(kf_writer *writer, size_t size);
 /* Borrowed bytes: kept as a segment where `splice` is set and they are many, else copied. */
 void kf__writer_splice(kf_writer *writer, kf_bytes bytes);
 void kf__writer_fail(kf_writer *writer, kf_err err);
@@ -22,6 +25,21 @@ static inline uint8_t *kf__room(kf_writer *writer, size_t size)
     writer->used += size;
     writer->total += size;
     return room;
+}
+
+static inline uint8_t *kf__reserve(kf_writer *writer, size_t size)
+{
+    if (writer->err || writer->capacity - writer->used < size)
+        return kf__writer_reserve(writer, size);
+    return writer->bytes + writer->used;
+}
+
+/* What was written into the reserved room, up to `end`, counts. */
+static inline void kf__commit(kf_writer *writer, const uint8_t *end)
+{
+    size_t used = (size_t)(end - writer->bytes);
+    writer->total += used - writer->used;
+    writer->used = used;
 }
 
 static inline void kf__put_u8(kf_writer *writer, uint8_t value)

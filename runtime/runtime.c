@@ -300,13 +300,18 @@ kf_err kf_runtime_run(kf_runtime *runtime, kf_error *error)
     if (!runtime)
         return error && error->code ? error->code : KF_ERR_STATE;
     struct signals before;
+    void *signal_stack = NULL;
     install_signals(runtime, &before);
-    if (runtime->settings.handle_signals)
+    if (runtime->settings.handle_signals) {
         kf__overflow_reporter_install();
+        signal_stack =
+            kf__overflow_thread_begin(runtime->alloc); /* without workers they run here */
+    }
     kf_err err = kf_runtime_start(runtime, error);
     if (!err)
         err = kf_runtime_wait(runtime, error);
     restore_signals(&before);
+    kf__overflow_thread_end(runtime->alloc, signal_stack);
     return err;
 }
 

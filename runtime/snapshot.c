@@ -153,10 +153,10 @@ static kf_err set_paused(kf_runtime *runtime, const char *topic, int32_t partiti
     if (kf__runtime_is_foreign(runtime, getpid()))
         return KF_ERR_FORKED;
     struct kf__question question = {.runtime = runtime,
-                                .answer = pause_or_resume,
-                                .topic = topic,
-                                .partition = partition,
-                                .paused = paused};
+                                    .answer = pause_or_resume,
+                                    .topic = topic,
+                                    .partition = partition,
+                                    .paused = paused};
     ask(&question);
     return KF_OK;
 }

@@ -57,7 +57,7 @@ struct member {
     atomic_bool let_go;
     atomic_bool ask_committed;
     _Atomic(kf_verdict (*)(struct member *, const kf_message *)) decide; /* NULL: handled */
-    void *context; /* the test's */
+    void *context;                                                       /* the test's */
 
     pthread_mutex_t lock; /* guards the rest */
     struct entry *entries;
@@ -67,7 +67,7 @@ struct member {
     size_t event_count;
     size_t given_up_at[PARTITIONS_MAX]; /* SIZE_MAX while it is ours */
     size_t handled_after;               /* records of partitions that were given up by then */
-    size_t assigned, revoked, lost; /* partitions, as told to kf_runtime_on_rebalance */
+    size_t assigned, revoked, lost;     /* partitions, as told to kf_runtime_on_rebalance */
 };
 
 /* Zeroes the member and starts a broker on a thread of its own. */

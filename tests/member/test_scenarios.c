@@ -288,11 +288,10 @@ Test(member_scenarios, commits_find_the_coordinator_again_while_partitions_are_g
 Test(member_scenarios, a_silent_broker_and_cut_answers_are_survived)
 {
     begin(1, 2);
-    add_fault(&member, (kf_broker_fault){.kind = KF_BROKER_CUT,
-                                         .api_key = KF_API_FETCH,
-                                         .every = 3,
-                                         .times = 5,
-                                         .bytes = 50});
+    add_fault(
+        &member,
+        (kf_broker_fault){
+            .kind = KF_BROKER_CUT, .api_key = KF_API_FETCH, .every = 3, .times = 5, .bytes = 50});
     add_fault(&member, (kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER,
                                          .api_key = KF_API_OFFSET_COMMIT,
                                          .every = 2,

@@ -23,6 +23,7 @@ static const char usage[] =
     "  -p, --partition N    only this one\n"
     "  -o, --offset FROM    start (default), end, N, -N (the last N) or @MILLISECONDS\n"
     "with a group:\n"
+    "  -g, --group GROUP    whose member to be\n"
     "  -o, --offset FROM    start (default) or end, where the group has no offset yet\n"
     "      --semantics S    at-least-once (default) or at-most-once\n"
     "      --instance-id ID a static member\n"

@@ -25,7 +25,7 @@ static const char usage[] =
     "      --hex        it is hex: plain, xxd, hexdump -C; # begins a comment\n"
     "      --all        also structs' empty tag sections\n"
     "\n"
-    "  tcpdump -i lo -w - -U port 9092 | kf decode\n"
+    "  timeout 10 tcpdump -i lo -w - port 9092 | kf decode\n"
     "  kf decode session.pcapng --json | jq 'select(.api == \"Fetch\") | .message'\n";
 
 struct wishes {
@@ -148,10 +148,12 @@ static int decode(struct wishes *wishes, const struct kf__raw *raw, struct input
 {
     kf_err err;
     size_t line;
-    bool capture = !wishes->hex && kf__capture_is(input->bytes, input->size);
-    if (wishes->hex || (!capture && kf__is_hex_text(input->bytes, input->size)))
+    bool capture = kf__capture_is(input->bytes, input->size);
+    if (wishes->hex || (!capture && kf__is_hex_text(input->bytes, input->size))) {
         if (!kf__hex_to_bytes(input->bytes, &input->size, &line))
             return kf__usage_error(&wishes->command, "%s: line %zu is no hex", input->name, line);
+        capture = kf__capture_is(input->bytes, input->size);
+    }
     err = capture ? kf__decode_capture(input->bytes, input->size, printer)
                   : kf__decode_raw(raw, input->bytes, input->size, printer);
     if (err) {

@@ -22,6 +22,7 @@ const char kf__left_out[] = "";
 #ifndef KAFIBER_WITH_JSON
 LEFT_OUT("call", kf__verb_call, "-DKAFIBER_JSON=ON")
 LEFT_OUT("codec", kf__verb_codec, "-DKAFIBER_JSON=ON")
+LEFT_OUT("decode", kf__verb_decode, "-DKAFIBER_JSON=ON")
 #endif
 #ifndef KAFIBER_WITH_ADMIN
 LEFT_OUT("group", kf__verb_group, "-DKAFIBER_MESSAGES_ADMIN=ON")

@@ -1,11 +1,11 @@
 /*
- * member_threads: a whole member and the embedded broker with many threads at
+ * threads: a whole member and the embedded broker with many threads at
  * work at once, for the thread sanitizer and Valgrind. Some records fail,
  * other threads pause, resume and take snapshots, connections break, and the
  * stop comes in the middle of it. Says what it counted; ends with 1 where a
  * record was lost or handled twice.
  *
- *     threads_member_threads [RECORDS-A-PARTITION]
+ *     life_threads [RECORDS-A-PARTITION]
  */
 #include <kafiber/broker.h>
 #include <kafiber/kafiber.h>

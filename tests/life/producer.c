@@ -1,5 +1,5 @@
 /*
- * producer_threads: many threads on one producer, against the embedded
+ * producer: many threads on one producer, against the embedded
  * broker; a plain main, for the thread sanitizer. Each thread's records of a
  * partition stand in its order, each verdict comes once, memory comes back.
  */
