@@ -7,11 +7,12 @@
  *           ◀─────────────────────────────────────
  *                     lags behind again
  *
- * A partition changes lane only while neither lane has it in a request under
- * way. A long poll can't be called back, so a partition that catches up while
- * one is out stays in the backlog, which then asks with a short wait; when
- * the long poll returns it holds until the backlog's answer is there, and
- * takes the caught-up ones over.
+ * A partition joins the long poll only while neither lane has it in a request
+ * under way. A long poll can't be called back, so a partition that catches up
+ * while one is out stays in the backlog, which then asks with a short wait;
+ * when the long poll returns it holds until the backlog's answer is there, and
+ * takes the caught-up ones over. The way back is open at all times: what a
+ * long poll brings for a partition that left is dropped.
  */
 #include "runtime/fetch_inside.h"
 

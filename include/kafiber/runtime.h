@@ -148,7 +148,11 @@ typedef struct kf_snapshot {
     int32_t workers;
 } kf_snapshot;
 
-/* A consistent copy in one allocation; NULL when out of memory. Blocks for one turn of the loop. */
+/*
+ * A consistent copy in one allocation; NULL when out of memory. Blocks for one
+ * turn of the loop: with worker.threads=0, on another thread than the loop's,
+ * until the next kf_loop_step. pause and resume do the same.
+ */
 KF_API kf_snapshot *kf_runtime_snapshot(kf_runtime *runtime);
 KF_API void kf_snapshot_free(kf_snapshot *snapshot);
 

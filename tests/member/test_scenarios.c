@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <kafiber/messages.h>
+#include <string.h>
 
 TestSuite(member_scenarios, .timeout = 60);
 
@@ -311,5 +312,80 @@ Test(member_scenarios, a_silent_broker_and_cut_answers_are_survived)
     WAIT_FOR(member_handled(&member) >= 200);
     cr_assert(eq(int, member_stop(&member), KF_OK));
     assert_exactly(2, 100);
+    member_close(&member);
+}
+
+/* ---- commits ---- */
+
+Test(member_scenarios, an_old_owners_commit_under_way_is_not_booked_to_the_new_one)
+{
+    begin(1, 1);
+    atomic_store(&member.sleep_ms, 2);
+    add_fault(&member, (kf_broker_fault){
+                           .kind = KF_BROKER_DELAY, .api_key = KF_API_OFFSET_COMMIT, .ms = 150});
+    member_open(&member, "commit.interval.ms=20", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    for (int i = 0; i < 4; i++) {
+        produce(&member, "t", 0, 50);
+        WAIT_FOR(member_handled(&member) >= 40 * (size_t)(i + 1));
+        add_fault(&member, error_of(KF_API_HEARTBEAT, KF_ERR_ILLEGAL_GENERATION, 1));
+        WAIT_FOR(member_assigned(&member) == (size_t)i + 2);
+    }
+    WAIT_FOR(member_committed(&member, "t", 0) == 200);
+    cr_assert(eq(i64, span_of(&member, "t", 0, 200).missing, 0));
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    cr_assert(eq(i64, member_committed(&member, "t", 0), 200));
+    member_close(&member);
+}
+
+Test(member_scenarios, a_busy_partition_is_committed_once_an_interval)
+{
+    begin(1, 1);
+    produce(&member, "t", 0, 600);
+    atomic_store(&member.sleep_ms, 2);
+    member_open(&member, "commit.interval.ms=400", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) >= 550);
+    int64_t commits = kf_broker_requests(member.broker, KF_API_OFFSET_COMMIT);
+    cr_assert(ge(i64, commits, 2));
+    cr_assert(le(i64, commits, 8));
+    member_close(&member);
+}
+
+Test(member_scenarios, a_deleted_topic_does_not_hold_up_the_end)
+{
+    begin(1, 1);
+    produce(&member, "t", 0, 10);
+    member_open(&member, "commit.interval.ms=60000", "shutdown.timeout.ms=10000", NULL);
+    int32_t fault =
+        add_fault(&member, error_of(KF_API_OFFSET_COMMIT, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION, 0));
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 10);
+    kf_time before = kf_now();
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    cr_assert(lt(i64, kf_now() - before, 3 * KF_SECOND));
+    cr_assert(ge(i64, kf_broker_fault_hits(member.broker, fault), 1));
+    member_close(&member);
+}
+
+/* ---- memory ---- */
+
+Test(member_scenarios, a_stuck_partition_gives_its_memory_to_the_others)
+{
+    begin(1, 4);
+    char text[500];
+    memset(text, 'x', sizeof text);
+    for (int32_t p = 0; p < 4; p++)
+        for (int i = 0; i < 200; i++)
+            kf_broker_produce(member.broker, "t", p, (kf_bytes){NULL, 0},
+                              (kf_bytes){(const uint8_t *)text, sizeof text}, -1, NULL);
+    atomic_store(&member.stuck_on_partition, 0);
+    member_open(&member, "fetch.max.bytes=30000", "max.partition.fetch.bytes=20000", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 600);
+    atomic_store(&member.let_go, true);
+    WAIT_FOR(member_handled(&member) == 800);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    assert_exactly(4, 200);
     member_close(&member);
 }
