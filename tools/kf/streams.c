@@ -2,6 +2,7 @@
 #include "tools/kf/streams.h"
 
 #include <kafiber/codec.h>
+#include <kafiber/dissect.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,8 @@ enum {
     SERVER = 1,
 };
 
-static const uint32_t largest_frame = 512u << 20; /* bytes; Kafka's own limit is 100 MiB */
+/* Bytes; Kafka's own limit is 100 MiB, and a TLS handshake reads as one of 352 MiB. */
+static const uint32_t largest_frame = 256u << 20;
 
 /* Bytes that came before others that should precede them. */
 struct piece {
@@ -246,16 +248,35 @@ static kf_err hand_out(kf__streams *streams, struct connection *connection, int 
     return err;
 }
 
+/* Stricter, where nothing else says that a frame begins here: zeros look like much. */
+static bool is_surely_request(const uint8_t *bytes, size_t size)
+{
+    if (!kf__looks_like_request(bytes, size))
+        return false;
+    size_t frame = be32(bytes) + (size_t)SIZE_FIELD;
+    if (size >= frame) {
+        kf_dissection facts;
+        return kf_dissect_request(bytes, frame, &kf_default_allocator, NULL, NULL, &facts) ==
+                   KF_OK &&
+               !facts.err;
+    }
+    int16_t client_id = be16(bytes + 12);
+    bool printable = client_id > 0 && (size_t)client_id <= size - LEAST_REQUEST;
+    for (int16_t i = 0; printable && i < client_id; i++)
+        printable = bytes[LEAST_REQUEST + i] >= ' ';
+    return printable;
+}
+
 /* Whether frames of this half may begin at these bytes. */
 static bool may_begin(struct connection *connection, int from, const uint8_t *bytes, size_t size)
 {
     size_t at;
-    if (connection->client < 0 && kf__looks_like_request(bytes, size))
+    if (connection->client < 0 && is_surely_request(bytes, size))
         connection->client = from;
     if (connection->client < 0)
         return false;
     if (connection->client == from)
-        return kf__looks_like_request(bytes, size);
+        return is_surely_request(bytes, size);
     return size >= 2 * SIZE_FIELD && be32(bytes) <= largest_frame &&
            is_outstanding(connection, (int32_t)be32(bytes + SIZE_FIELD), &at);
 }
