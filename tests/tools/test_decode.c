@@ -107,9 +107,8 @@ Test(decode, reads_the_dumps_of_other_tools)
                      "|..|\\n00000012\\n' | $KF decode"),
                  0));
     expect_line("Metadata v1 request, correlation id 5\n");
-    cr_assert(
-        eq(int, run("echo '0000000e000300010000000\n5ffffffffffff' | xxd -r -p | xxd | $KF decode"),
-           0));
+    cr_assert(eq(
+        int, run("echo '0000000e0003000100000005ffffffffffff' | xxd -r -p | xxd | $KF decode"), 0));
     expect_line("Metadata v1 request, correlation id 5\n");
 }
 
