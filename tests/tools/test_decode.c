@@ -30,6 +30,8 @@ static int run(const char *arguments)
     if (!file)
         cr_skip_test("kf is not built");
     fclose(file);
+    if (strstr(arguments, "xxd") && system("command -v xxd >/dev/null") != 0)
+        cr_skip_test("xxd is not here");
     snprintf(command, sizeof command, "cd tests/tools/fixtures && %s 2>&1", arguments);
     setenv("KF", kf, 1);
     file = popen(command, "r");
@@ -95,6 +97,19 @@ Test(decode, reads_plain_hex_with_comments)
         int, run("echo '0x0000000e 0003 0001 00000005 ffff # header\n ffffffff' | $KF decode"), 0));
     expect_line("Metadata v1 request, correlation id 5\n");
     expect_line("clientId                           string           null\n");
+}
+
+Test(decode, reads_the_dumps_of_other_tools)
+{
+    cr_assert(eq(int,
+                 run("printf '00000000  00 00 00 0e 00 03 00 01  00 00 00 05 ff ff ff ff |........"
+                     "........|\\n00000010  ff ff                                            "
+                     "|..|\\n00000012\\n' | $KF decode"),
+                 0));
+    expect_line("Metadata v1 request, correlation id 5\n");
+    cr_assert(eq(
+        int, run("echo '0000000e0003000100000005ffffffffffff' | xxd -r -p | xxd | $KF decode"), 0));
+    expect_line("Metadata v1 request, correlation id 5\n");
 }
 
 /* The request says which API the response is of. */

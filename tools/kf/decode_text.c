@@ -22,17 +22,15 @@ static int hex_value(uint8_t c)
 static bool is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\r' || c == ':'; }
 
 /* Where the hex of a line begins: behind the offset of a dump. */
-static const uint8_t *line_begin(const uint8_t *at, const uint8_t *end, bool *xxd)
+static const uint8_t *line_begin(const uint8_t *at, const uint8_t *end, bool hexdump, bool *xxd)
 {
     const uint8_t *digit = at;
     while (digit < end && hex_value(*digit) >= 0)
         digit++;
-    *xxd = digit - at >= 4 && digit < end && *digit == ':' && digit + 1 < end && digit[1] == ' ';
-    bool hexdump = digit - at == OFFSET_DIGITS &&
-                   (digit == end || (end - digit > 1 && digit[0] == ' ' && digit[1] == ' '));
+    *xxd = digit - at >= 4 && end - digit > 1 && digit[0] == ':' && digit[1] == ' ';
     if (*xxd)
         return digit + 2;
-    return hexdump && digit < end ? digit : at;
+    return hexdump && digit - at >= OFFSET_DIGITS ? digit : at;
 }
 
 /* Where it ends: before a comment, or the text column of a dump. */
@@ -45,10 +43,10 @@ static const uint8_t *line_end(const uint8_t *at, const uint8_t *end, bool xxd)
 }
 
 /* Appends a line's bytes at *out; false where it is no hex. */
-static bool read_line(const uint8_t *at, const uint8_t *end, uint8_t **out)
+static bool read_line(const uint8_t *at, const uint8_t *end, bool hexdump, uint8_t **out)
 {
     bool xxd;
-    at = line_begin(at, end, &xxd);
+    at = line_begin(at, end, hexdump, &xxd);
     end = line_end(at, end, xxd);
     while (at < end) {
         if (is_space(*at)) {
@@ -72,10 +70,11 @@ static bool read_line(const uint8_t *at, const uint8_t *end, uint8_t **out)
 static bool read_lines(const uint8_t *bytes, size_t size, uint8_t **out, size_t *line)
 {
     const uint8_t *at = bytes, *end = bytes + size;
+    bool hexdump = size && memchr(bytes, '|', size); /* its text column */
     for (*line = 1; at < end; ++*line) {
         const uint8_t *newline = memchr(at, '\n', (size_t)(end - at));
         const uint8_t *stop = newline ? newline : end;
-        if (!read_line(at, stop, out))
+        if (!read_line(at, stop, hexdump, out))
             return false;
         at = newline ? newline + 1 : end;
     }
