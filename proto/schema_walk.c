@@ -45,6 +45,7 @@ bool kf_fields_next(kf_fields *walk, kf_field *field)
         .nullable_until = row->nullable_ends ? (int16_t)(row->nullable_ends - 1) : until,
         .tag = row->tag - 1,
         .ignorable = row->ignorable,
+        .never_compact = row->never_compact,
         .null_by_default = row->null || (row->type == KF__struct_pointer && !row->empty),
         .number_by_default = number_by_default(row),
         .offset = kf__place(row, &walk->at),

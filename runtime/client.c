@@ -259,12 +259,18 @@ struct coordinator_request {
     struct kf__ask ask;
     struct kf__coordinator_search search;
     int32_t node;
+    kf_error *error; /* may be NULL */
 };
 
 static void found(struct kf__coordinator_search *search, kf_err err, int32_t node)
 {
     struct coordinator_request *request = search->owner;
+    const kf_error *trouble = &request->ask.io->trouble;
     request->node = node;
+    if (err)
+        kf_error_set(request->error, err, "the coordinator of %s \"%s\" was not found: %s",
+                     search->key_type == KF__KEY_GROUP ? "group" : "transactional id", search->key,
+                     trouble->code == err ? trouble->text : kf_err_text(err));
     kf__ask_over(&request->ask, err);
 }
 
@@ -286,12 +292,10 @@ kf_err kf_client_coordinator(kf_client *client, const char *key, int8_t key_type
                    .deadline = deadline,
                    .done = found,
                    .owner = &request},
+        .error = error,
     };
     kf_err err = kf__io_ask(&client->io, &request.ask);
     *node = err ? -1 : request.node;
-    if (err && err != KF_ERR_FORKED && !client->io.fatal_error.code)
-        kf_error_set(error, err, "the coordinator of %s \"%s\" was not found: %s",
-                     key_type == 0 ? "group" : "transactional id", key, kf_err_text(err));
     return tell(&client->io, err, error);
 }
 

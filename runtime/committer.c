@@ -154,6 +154,24 @@ static void react(struct kf__committer *committer, kf_err err)
     }
 }
 
+/*
+ * Trying again would only hold up the rebalance: the topic was deleted, or is
+ * not ours to commit. (Errors of the membership end in a loss, see react.)
+ */
+static bool is_hopeless(kf_err err)
+{
+    switch (err) {
+    case KF_ERR_UNKNOWN_TOPIC_OR_PARTITION:
+    case KF_ERR_UNKNOWN_TOPIC_ID:
+    case KF_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case KF_ERR_OFFSET_METADATA_TOO_LARGE:
+    case KF_ERR_INVALID_COMMIT_OFFSET_SIZE:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void settle_one(struct kf__committer *committer, struct kf__offset *offset, kf_err err)
 {
     struct kf__consumer *consumer = consumer_of(committer);
@@ -163,6 +181,8 @@ static void settle_one(struct kf__committer *committer, struct kf__offset *offse
         kf__consumer_log(consumer, KF_LOG_WARNING, "commit.failed", partition, offset->in_flight,
                          err, "the offset was not committed: %s", kf_err_text(err));
     kf__offset_settled(&committer->offsets, offset, err, now_of(consumer));
+    if (partition->state == KF__PARTITION_DRAINED && is_hopeless(err))
+        kf__committer_forget(consumer, partition);
     kf__partition_committed(partition, err);
 }
 
@@ -285,7 +305,7 @@ void kf__committer_pump(struct kf__consumer *consumer)
     bool urgent = committer->due <= now_of(consumer) || consumer->draining || consumer->stopping;
     if (urgent)
         send_commit(committer);
-    else
+    else if (committer->due == KF_FOREVER)
         schedule(committer, kf__committer_idle_due(consumer));
 }
 

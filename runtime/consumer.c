@@ -90,7 +90,9 @@ static void fire_stop(struct kf__timer *timer, void *owner)
                      "offset %lld within shutdown.timeout.ms",
                      stuck->topic_name, (int)stuck->number,
                      (long long)kf__partition_position(stuck));
-    }
+    } else if (consumer->tellings > 0)
+        kf_error_set(&consumer->error, KF_ERR_HANDLER_STUCK,
+                     "the rebalance callback has not returned within shutdown.timeout.ms");
     end(consumer);
 }
 
@@ -160,7 +162,8 @@ static void tick_at(void *owner, kf_time at)
 static void run_credit_returned(struct kf__task *task)
 {
     struct kf__consumer *consumer = KF__OWNER(task, struct kf__consumer, credit_returned);
-    kf__fetcher_pump(consumer->fetcher);
+    if (consumer->fetcher)
+        kf__fetcher_pump(consumer->fetcher);
 }
 
 /* Once per commit interval: what long handlers have done, and memory that stands still. */
@@ -352,11 +355,17 @@ bool kf__consumer_close(struct kf__consumer *consumer)
     kf__timer_cancel(consumer->loop, &consumer->stop);
     kf__timer_cancel(consumer->loop, &consumer->drain);
     kf__topics_close(consumer);
+    /* The loop is still turned while workers end: what they post finds nothing to do. */
+    consumer->ended = true;
+    consumer->draining = false;
     if (consumer->member)
         kf__member_free(consumer->member);
+    consumer->member = NULL;
     kf__fetcher_close(consumer->fetcher);
+    consumer->fetcher = NULL;
     if (consumer->cluster)
         kf__cluster_close(consumer->cluster);
+    consumer->cluster = NULL;
     bool stuck = !kf__link_is_alone(&consumer->old);
     if (stuck)
         return true;

@@ -10,17 +10,20 @@ struct account {
 
 static void drop_reference(struct kf__credit *credit)
 {
-    if (atomic_fetch_sub_explicit(&credit->references, 1, memory_order_acq_rel) == 1)
-        kf_free(credit->alloc, credit);
+    if (atomic_fetch_sub_explicit(&credit->references, 1, memory_order_acq_rel) != 1)
+        return;
+    pthread_mutex_destroy(&credit->lock);
+    kf_free(credit->alloc, credit);
 }
 
 static void tell_whoever_waits(struct kf__credit *credit)
 {
     if (!atomic_load(&credit->wanted) || !atomic_exchange(&credit->wanted, false))
         return;
-    struct kf__task *returned = atomic_load(&credit->returned);
-    if (returned)
-        kf__loop_post(credit->loop, returned);
+    pthread_mutex_lock(&credit->lock);
+    if (credit->returned)
+        kf__loop_post(credit->loop, credit->returned);
+    pthread_mutex_unlock(&credit->lock);
 }
 
 struct kf__credit *kf__credit_new(const kf_allocator *alloc, struct kf__loop *loop,
@@ -34,7 +37,8 @@ struct kf__credit *kf__credit_new(const kf_allocator *alloc, struct kf__loop *lo
     credit->fetch_max = fetch_max;
     credit->budget_max = budget_max;
     atomic_init(&credit->references, 1);
-    atomic_init(&credit->returned, returned);
+    credit->returned = returned;
+    pthread_mutex_init(&credit->lock, NULL);
     return credit;
 }
 
@@ -42,7 +46,9 @@ void kf__credit_drop(struct kf__credit *credit)
 {
     if (!credit)
         return;
-    atomic_store(&credit->returned, NULL);
+    pthread_mutex_lock(&credit->lock);
+    credit->returned = NULL;
+    pthread_mutex_unlock(&credit->lock);
     drop_reference(credit);
 }
 
@@ -57,12 +63,12 @@ int64_t kf__credit_reserve(struct kf__credit *credit, int64_t least, int64_t mos
 {
     int64_t bytes = room(credit);
     if (bytes < least) {
-        /* Ask to be told, then look again: what came back in between was told to nobody. */
+        /* Ask to be told, then look again: what came back in between was told to nobody. The wish
+         * stays where there is room now: another's may be behind it. */
         atomic_store(&credit->wanted, true);
         bytes = room(credit);
         if (bytes < least)
             return 0;
-        atomic_store(&credit->wanted, false);
     }
     if (bytes > most)
         bytes = most;

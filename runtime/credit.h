@@ -12,6 +12,7 @@
 
 #include "net/loop.h"
 #include "net/slab.h"
+#include <pthread.h>
 
 struct kf__credit {
     int64_t fetch_max;      /* bytes */
@@ -21,15 +22,15 @@ struct kf__credit {
     atomic_bool wanted;     /* somebody waits for credit */
     atomic_uint references; /* slabs outlive the runtime where messages are retained */
     const kf_allocator *alloc;
-    /* Posted when credit comes back and somebody waits; NULL once the owner dropped it. */
-    _Atomic(struct kf__task *) returned;
+    pthread_mutex_t lock; /* guards the two below: the loop may go while messages are retained */
+    struct kf__task *returned; /* posted when credit comes back and somebody waits; NULL: dropped */
     struct kf__loop *loop;
 };
 
 /* `returned` is posted to the loop each time that credit comes back after a refusal. */
 struct kf__credit *kf__credit_new(const kf_allocator *alloc, struct kf__loop *loop,
                                   int64_t fetch_max, int64_t budget_max, struct kf__task *returned);
-/* Nobody is told any more; freed with the last slab. All workers have ended by then. */
+/* Nobody is told any more, and the loop may go; freed with the last slab. */
 void kf__credit_drop(struct kf__credit *credit);
 
 /* Up to `most` bytes, at least `least`; 0 where there isn't that much now. */

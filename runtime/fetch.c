@@ -13,8 +13,19 @@ static void run_pump(struct kf__task *task)
 {
     struct kf__fetcher *fetcher = KF__OWNER(task, struct kf__fetcher, pump);
     kf__seeks_send(fetcher);
-    for (struct kf__fetch_node *node = fetcher->nodes; node; node = node->next)
-        kf__node_pump(node);
+    /* Who sent goes to the end: where credit or max_concurrent lets few send, all take turns. */
+    struct kf__fetch_node *waiting = fetcher->nodes;
+    struct kf__fetch_node **last_waiting = &fetcher->nodes;
+    struct kf__fetch_node *sent = NULL;
+    struct kf__fetch_node **last_sent = &sent;
+    for (struct kf__fetch_node *node = waiting, *next; node; node = next) {
+        next = node->next;
+        struct kf__fetch_node ***end = kf__node_pump(node) ? &last_sent : &last_waiting;
+        **end = node;
+        *end = &node->next;
+    }
+    *last_sent = NULL;
+    *last_waiting = sent;
 }
 
 kf_err kf__fetcher_open(struct kf__cluster *cluster, struct kf__loop *loop,
@@ -41,6 +52,7 @@ void kf__fetcher_close(struct kf__fetcher *fetcher)
 {
     if (!fetcher)
         return;
+    kf__loop_undefer(fetcher->loop, &fetcher->pump);
     kf__seeks_close(fetcher);
     for (struct kf__fetch_node *node = fetcher->nodes, *next; node; node = next) {
         next = node->next;
@@ -57,7 +69,7 @@ void kf__fetcher_close(struct kf__fetcher *fetcher)
 void kf__fetcher_pump(struct kf__fetcher *fetcher)
 {
     /* At the end of this turn, so that one request carries all that changed in it. */
-    kf__loop_post(fetcher->loop, &fetcher->pump);
+    kf__loop_defer(fetcher->loop, &fetcher->pump);
 }
 
 kf_time kf__fetcher_backoff(struct kf__fetcher *fetcher, int attempts)
@@ -270,8 +282,10 @@ void kf__fetching_place(struct kf__fetching *fetching)
         fetching->state = fetching->offset >= 0 ? KF__FETCHING_READY : KF__FETCHING_SEEKING;
     int32_t node = fetching->state == KF__FETCHING_IDLE ? -1 : choose_node(fetching);
 
-    bool stays =
-        fetching->lane && fetching->state == KF__FETCHING_READY && fetching->lane->node == node;
+    /* What lags does not wait for a long poll's end: an answer that comes there is dropped. */
+    bool stays = fetching->lane && fetching->state == KF__FETCHING_READY &&
+                 fetching->lane->node == node &&
+                 (fetching->lane->kind == KF__LANE_BACKLOG || fetching->caught_up);
     if (stays) {
         kf__lane_note_change(fetching);
         kf__fetcher_pump(fetcher);

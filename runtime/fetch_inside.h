@@ -34,6 +34,7 @@ struct kf__fetch_lane {
     int32_t session_id;
     int32_t session_epoch;   /* of the next request; 0: begin a session */
     bool incremental;        /* the request under way continues a session */
+    size_t beginnings;       /* requests that did not */
     int64_t reserved;        /* credit of the request under way, bytes */
     int32_t requested_bytes; /* its max_bytes */
     int64_t target_bytes;    /* how much the next answer should bring at most */
@@ -45,6 +46,7 @@ struct kf__fetch_lane {
 
 struct kf__fetch_node {
     int32_t id;
+    bool long_poll_last; /* it sent last: where not all may, the backlog's turn is next */
     struct kf__fetch_lane backlog;
     struct kf__fetch_lane long_poll;
     struct kf__fetch_node *next;
@@ -93,6 +95,8 @@ void kf__lane_remove(struct kf__fetching *fetching);
  */
 void kf__lane_uncount(struct kf__fetching *fetching);
 void kf__lane_count(struct kf__fetching *fetching);
+/* Out of the long poll, whose answer has just come, into the backlog. */
+void kf__lane_fell_behind(struct kf__fetching *fetching);
 /* Its offset, epoch or eligibility differs from what the session has. */
 void kf__lane_note_change(struct kf__fetching *fetching);
 void kf__lane_reset_session(struct kf__fetch_lane *lane);
@@ -100,8 +104,8 @@ void kf__lane_reset_session(struct kf__fetch_lane *lane);
 void kf__lane_adapt(struct kf__fetch_lane *lane, size_t brought);
 /* Sends nothing for a while, and asks for fresh metadata. */
 void kf__lane_back_off(struct kf__fetch_lane *lane);
-/* Sends what may be sent from this node's lanes. */
-void kf__node_pump(struct kf__fetch_node *node);
+/* Sends what may be sent from this node's lanes; true where anything was. */
+bool kf__node_pump(struct kf__fetch_node *node);
 
 /* How long the broker may hold the answer back, in milliseconds. */
 int32_t kf__lane_wait_ms(const struct kf__fetch_lane *lane);

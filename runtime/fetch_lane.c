@@ -106,6 +106,13 @@ void kf__lane_remove(struct kf__fetching *fetching)
     fetching->lane = NULL;
 }
 
+void kf__lane_fell_behind(struct kf__fetching *fetching)
+{
+    struct kf__fetch_node *node = node_of_lane(fetching->lane);
+    kf__lane_remove(fetching);
+    kf__lane_add(&node->backlog, fetching);
+}
+
 void kf__lane_reset_session(struct kf__fetch_lane *lane)
 {
     lane->session_id = 0;
@@ -175,27 +182,29 @@ void kf__lane_adapt(struct kf__fetch_lane *lane, size_t brought)
         lane->target_bytes = least;
 }
 
-static void send_fetch(struct kf__fetch_lane *lane)
+/* True where it was sent. */
+static bool send_fetch(struct kf__fetch_lane *lane)
 {
     struct kf__fetcher *fetcher = lane->fetcher;
     const struct kf__fetch_settings *settings = &fetcher->settings;
     if (is_under_way(lane) || lane->wanted == 0 || kf__timer_is_set(&lane->retry))
-        return;
+        return false;
     if (settings->max_concurrent && fetcher->under_way >= settings->max_concurrent)
-        return;
+        return false;
     int64_t most = (int64_t)lane->wanted * settings->max_partition_bytes;
     if (most > lane->target_bytes)
         most = lane->target_bytes;
     int64_t least = most < LEAST_BYTES ? most : LEAST_BYTES;
     lane->reserved = kf__credit_reserve(fetcher->credit, least, most);
     if (lane->reserved == 0)
-        return;
+        return false;
     lane->requested_bytes = (int32_t)lane->reserved;
     lane->sent_at = kf__loop_now(fetcher->loop);
     fetcher->under_way++;
     lane->call.deadline = kf__loop_now(fetcher->loop) + settings->request_timeout +
                           settings->max_wait_ms * KF_MILLISECOND;
     kf__cluster_send(fetcher->cluster, lane->node, lane->kind, &lane->call);
+    return true;
 }
 
 /* Moves what has caught up out of the backlog; neither lane has a request under way. */
@@ -226,11 +235,12 @@ static void take_back(struct kf__fetch_node *node)
     }
 }
 
-void kf__node_pump(struct kf__fetch_node *node)
+bool kf__node_pump(struct kf__fetch_node *node)
 {
     struct kf__fetch_lane *backlog = &node->backlog;
     struct kf__fetch_lane *long_poll = &node->long_poll;
     bool caught_up_waits = backlog->wanted > backlog->lagging;
+    bool hold = false;
 
     if (!is_under_way(long_poll)) {
         if (long_poll->lagging > 0)
@@ -238,10 +248,14 @@ void kf__node_pump(struct kf__fetch_node *node)
         if (caught_up_waits && !is_under_way(backlog))
             hand_over(node);
         /* Else hold: the backlog's short wait ends soon, and they come along. */
-        if (!(caught_up_waits && is_under_way(backlog)))
-            send_fetch(long_poll);
+        hold = caught_up_waits && is_under_way(backlog);
     }
-    send_fetch(backlog);
+    bool backlog_sent = node->long_poll_last && send_fetch(backlog);
+    bool long_poll_sent = !hold && send_fetch(long_poll);
+    backlog_sent = send_fetch(backlog) || backlog_sent;
+    if (backlog_sent || long_poll_sent)
+        node->long_poll_last = long_poll_sent;
+    return backlog_sent || long_poll_sent;
 }
 
 void kf__lane_init(struct kf__fetch_lane *lane, struct kf__fetcher *fetcher, int32_t node,

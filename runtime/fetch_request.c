@@ -104,10 +104,36 @@ static void fill_partition(struct kf__fetching *fetching,
     fetching->sent_max_bytes = fetching->max_bytes;
 }
 
+static void reverse(struct kf__fetching **chosen, size_t count)
+{
+    for (size_t i = 0; i < count / 2; i++) {
+        struct kf__fetching *left = chosen[i];
+        chosen[i] = chosen[count - 1 - i];
+        chosen[count - 1 - i] = left;
+    }
+}
+
+/*
+ * A broker fills its answer in the order of the request. A session turns that
+ * order by itself; without one the first would always be served before the
+ * last.
+ */
+static void rotate(struct kf__fetching **chosen, size_t count, size_t by)
+{
+    if (count == 0)
+        return;
+    by %= count;
+    reverse(chosen, by);
+    reverse(chosen + by, count - by);
+    reverse(chosen, count);
+}
+
 static kf_err fill_topics(struct kf__fetch_lane *lane, struct kf__fetching **chosen, size_t count,
                           kf_arena *arena, struct kf_fetch_request *request)
 {
     qsort(chosen, count, sizeof *chosen, by_topic_and_partition);
+    if (!lane->incremental)
+        rotate(chosen, count, lane->beginnings++);
     struct kf_fetch_request_fetch_topic *topics = kf_arena_alloc(arena, count * sizeof *topics);
     struct kf_fetch_request_fetch_partition *rows = kf_arena_alloc(arena, count * sizeof *rows);
     if (count && (!topics || !rows))

@@ -91,7 +91,8 @@ static kf_err hand_out(struct kf__fetching *fetching, struct kf__slab *slab,
     kf_err err = kf__credit_hold(fetcher->credit, slab, 1);
     if (err)
         return err;
-    struct kf_batch *batch = kf__held_new(fetcher->alloc, slab, header, skip);
+    const char *topic = kf__cluster_topic(fetcher->cluster, fetching->topic)->name;
+    struct kf_batch *batch = kf__held_new(fetcher->alloc, slab, header, skip, topic);
     if (!batch) {
         kf__credit_started(slab);
         return KF_ERR_NO_MEMORY;
@@ -245,6 +246,8 @@ static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fet
     fetching->caught_up = has_caught_up(fetching, answer_is_empty);
     kf__lane_count(fetching);
     kf__lane_note_change(fetching);
+    if (lane->kind == KF__LANE_LONG_POLL && !fetching->caught_up)
+        kf__lane_fell_behind(fetching);
     fetching->owner->settled(fetching);
 }
 
@@ -279,7 +282,7 @@ static size_t count_bytes(const struct kf_fetch_response *response)
 }
 
 static void take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_response *response,
-                        const struct kf__answer *answer, size_t brought)
+                        const struct kf__answer *answer, size_t brought, bool *strange)
 {
     struct kf__fetcher *fetcher = lane->fetcher;
     for (int32_t i = 0; i < response->responses.count; i++) {
@@ -292,9 +295,21 @@ static void take_topics(struct kf__fetch_lane *lane, const struct kf_fetch_respo
         for (int32_t j = 0; j < topic->partitions.count; j++) {
             const partition_data *data = &topic->partitions.items[j];
             struct kf__fetching *fetching = kf__fetcher_find(fetcher, index, data->partition_index);
+            /* A topic that was created anew: the session still asks for the old one. */
+            if (index < 0 && data->error_code)
+                *strange = true;
             if (fetching)
                 take_partition(lane, fetching, data, answer->slab, brought == 0);
         }
+    }
+}
+
+/* Brokers that lead partitions now and that metadata doesn't know yet (KIP-951). */
+static void learn_nodes(struct kf__cluster *cluster, const struct kf_fetch_response *response)
+{
+    for (int32_t i = 0; i < response->node_endpoints.count; i++) {
+        const struct kf_fetch_response_node_endpoint *node = &response->node_endpoints.items[i];
+        kf__cluster_learn_node(cluster, node->node_id, node->host, node->port, node->rack);
     }
 }
 
@@ -317,8 +332,14 @@ void kf__fetch_take(struct kf__fetch_lane *lane, const struct kf__answer *answer
     } else {
         lane->session_epoch = lane->session_epoch == INT32_MAX ? 1 : lane->session_epoch + 1;
     }
+    learn_nodes(lane->fetcher->cluster, response);
     size_t brought = count_bytes(response);
-    take_topics(lane, response, answer, brought);
+    bool strange = false;
+    take_topics(lane, response, answer, brought, &strange);
     settle_the_silent(lane, brought);
+    if (strange) {
+        kf__lane_reset_session(lane);
+        kf__lane_back_off(lane);
+    }
     kf__lane_adapt(lane, brought);
 }

@@ -118,7 +118,6 @@ static void unlink_seek(struct kf__seek *seek)
 static void take_answer(struct kf__call *call, kf_err err, const struct kf__answer *answer)
 {
     struct kf__seek *seek = call->owner;
-    unlink_seek(seek);
     const struct kf_list_offsets_response *response = answer ? answer->message : NULL;
     for (int32_t i = 0; response && i < response->topics.count; i++) {
         const struct kf_list_offsets_response_list_offsets_topic_response *topic =
@@ -135,6 +134,7 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
     for (size_t i = 0; i < seek->count; i++)
         if (seek->waiting[i])
             kf__fetching_trouble(seek->waiting[i], err ? err : KF_ERR_OFFSET_RESET_FAILED, true);
+    unlink_seek(seek);
     kf_free(seek->fetcher->alloc, seek);
 }
 

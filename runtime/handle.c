@@ -13,8 +13,12 @@
 #include <stdarg.h>
 
 enum {
-    SLOW_BATCH = 10
-}; /* milliseconds: from here on a batch is copied out of its slab */
+    /* milliseconds */
+    SLOW_BATCH = 10, /* from here on a batch is copied out of its slab */
+    SHARE = 5,       /* of the caller's thread, then the loop gets its turn */
+
+    QUICK_RECORDS = 16,
+};
 
 static struct kf_batch *front(struct kf__partition *partition)
 {
@@ -65,12 +69,35 @@ static inline void count(atomic_llong *counter, int64_t more)
     atomic_store_explicit(counter, value + more, memory_order_relaxed);
 }
 
-static inline bool must_pause(const struct kf__partition *partition, const struct kf__sched *sched,
+/* Nobody watches the caller's thread: an activation there looks at the clock itself, every
+ * QUICK_RECORDS records while they are quick, after each one where they are not. */
+static void begin_share(struct kf__partition *partition)
+{
+    bool alone = kf__sched_workers(partition->activation.sched) == 0;
+    partition->share = (struct kf__share){.left = alone ? 1 : INT64_MAX, .step = 1};
+    if (alone)
+        partition->share.looked = kf_now();
+    partition->share.end = partition->share.looked + SHARE * KF_MILLISECOND;
+}
+
+static bool share_is_over(struct kf__share *share)
+{
+    kf_time now = kf_now();
+    bool quick = now - share->looked < KF_MILLISECOND;
+    share->step = !quick ? 1 : share->step < QUICK_RECORDS ? share->step * 2 : QUICK_RECORDS;
+    share->left = share->step;
+    share->looked = now;
+    return now >= share->end;
+}
+
+static inline bool must_pause(struct kf__partition *partition, const struct kf__sched *sched,
                               enum kf__end *end)
 {
     if (atomic_load_explicit(&partition->stop, memory_order_relaxed))
         *end = KF__END_STOPPED;
     else if (kf__sched_should_yield(sched))
+        *end = KF__END_YIELD;
+    else if (--partition->share.left == 0 && share_is_over(&partition->share))
         *end = KF__END_YIELD;
     else
         return false;
@@ -152,6 +179,8 @@ static enum kf__end at_least_once(struct kf__partition *partition, struct kf_bat
         if (record.offset == failed_before)
             set_attempt(partition, &message);
         if (route->handler(&message, route->context) != KF_HANDLED) {
+            /* The record comes again: the walk starts over and passes what is done. */
+            records = batch->start;
             end = note_failure(partition, record.offset);
             break;
         }
@@ -226,8 +255,13 @@ static enum kf__end pass_over(struct kf__partition *partition, const struct kf_b
     int64_t next = batch->header.last_offset + 1;
     if (partition->route->semantics == KF_AT_MOST_ONCE) {
         int64_t limit = atomic_load_explicit(&partition->limit, memory_order_acquire);
-        if (limit < next)
+        if (limit < next) {
+            /* As far as it is committed it is done: else the next chunk would never be asked for,
+             * and this partition be made ready without end. */
+            if (limit > kf__partition_position(partition))
+                set_position(partition, limit);
             return KF__END_LIMIT;
+        }
     }
     set_position(partition, next);
     return KF__END_NONE;
@@ -239,12 +273,11 @@ static enum kf__end handle_front(struct kf__partition *partition, struct kf_batc
         return KF__END_NONE;
     if (batch->skip)
         return pass_over(partition, batch);
-    if (!batch->opened || partition->end == KF__END_FAILED) {
+    if (!batch->opened) {
         kf_err err = open_front(partition, batch);
         if (err)
             return broken(partition, err);
     }
-    partition->end = KF__END_NONE;
     return partition->route->semantics == KF_AT_MOST_ONCE ? at_most_once(partition, batch)
                                                           : at_least_once(partition, batch);
 }
@@ -271,6 +304,7 @@ void kf__handle_run(struct kf__activation *activation)
 {
     struct kf__partition *partition = KF__OWNER(activation, struct kf__partition, activation);
     partition->reason[0] = '\0';
+    begin_share(partition);
     partition->end = handle_queue(partition);
 }
 

@@ -6,12 +6,14 @@
 #include <string.h>
 
 struct kf_batch *kf__held_new(const kf_allocator *alloc, struct kf__slab *slab,
-                              const struct kf__batch *header, bool skip)
+                              const struct kf__batch *header, bool skip, const char *topic)
 {
-    struct kf_batch *batch = kf_alloc(alloc, sizeof *batch);
+    size_t topic_size = strlen(topic) + 1;
+    struct kf_batch *batch = kf_alloc(alloc, sizeof *batch + topic_size);
     if (!batch)
         return NULL;
     *batch = (struct kf_batch){.alloc = alloc, .slab = slab, .header = *header, .skip = skip};
+    memcpy(batch->topic, topic, topic_size);
     atomic_init(&batch->references, 1);
     kf__buffer_init(&batch->expanded, alloc);
     kf__slab_retain(slab);

@@ -29,11 +29,12 @@ struct kf_batch {
     bool started; /* no longer counted as waiting in its slab */
     bool skip;    /* control or aborted: only its offsets count */
     struct kf_batch *next;
+    char topic[]; /* retained messages outlive the cluster that knows its name */
 };
 
 /* One reference; retains the slab. NULL when out of memory. */
 struct kf_batch *kf__held_new(const kf_allocator *alloc, struct kf__slab *slab,
-                              const struct kf__batch *header, bool skip);
+                              const struct kf__batch *header, bool skip, const char *topic);
 /* A handler begins with it (or nobody ever will): its share of the fetch credit goes back. */
 void kf__held_started(struct kf_batch *batch);
 void kf__held_retain(struct kf_batch *batch);

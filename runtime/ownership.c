@@ -10,20 +10,28 @@
 
 #include <string.h>
 
+enum {
+    MOST_PARTITIONS = 1000000 /* of a topic: tables are indexed by what another member says */
+};
+
 /* One rebalance on its way through the user's callback. */
 struct telling {
     struct kf__task done;
     struct kf__consumer *consumer;
     kf_rebalance_event event;
-    uint64_t revoke; /* KF_REVOKED: which one */
+    uint64_t revoke;     /* KF_REVOKED: which one */
+    int64_t rebalances; /* KF_ASSIGNED: how many there had been */
 };
 
-static void start_told(struct kf__consumer *consumer)
+/* Those assigned until then: the callback for later ones may not have run yet. */
+static void start_told(struct kf__consumer *consumer, int64_t rebalances)
 {
     struct kf__link *at = consumer->partitions.next;
     while (at != &consumer->partitions) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         at = at->next;
+        if (partition->assigned_in > rebalances)
+            continue;
         partition->user_told = true;
         kf__partition_begin(partition);
     }
@@ -37,10 +45,11 @@ static void told(struct kf__task *task)
     struct kf__consumer *consumer = telling->consumer;
     kf_rebalance_event event = telling->event;
     bool is_present = telling->revoke == consumer->revoke;
+    int64_t rebalances = telling->rebalances;
     kf_free(consumer->alloc, telling);
     consumer->tellings--;
     if (event == KF_ASSIGNED)
-        start_told(consumer);
+        start_told(consumer, rebalances);
     else if (event == KF_REVOKED && is_present)
         finish_revoke(consumer);
     kf__consumer_check_end(consumer);
@@ -64,7 +73,8 @@ static bool tell(struct kf__consumer *consumer, kf_rebalance_event event,
     }
     kf_err err = KF_ERR_NO_MEMORY;
     if (telling && rows) {
-        *telling = (struct telling){{.run = told}, consumer, event, consumer->revoke};
+        *telling = (struct telling){
+            {.run = told}, consumer, event, consumer->revoke, consumer->rebalances};
         err = kf__events_rebalance(consumer->events, consumer->on_rebalance,
                                    consumer->rebalance_context, event, rows, count, &telling->done);
     }
@@ -92,6 +102,13 @@ static kf_err own(struct kf__consumer *consumer, const struct kf__topic_partitio
 {
     if (kf__consumer_find(consumer, added->topic.data, added->topic.size, added->partition))
         return KF_OK;
+    if (added->partition < 0 || added->partition > MOST_PARTITIONS) {
+        kf__consumer_log(consumer, KF_LOG_ERROR, "assigned.impossible", NULL, -1,
+                         KF_ERR_INVALID_PARTITIONS,
+                         "the group's leader assigned partition %d of %.*s, which can't exist",
+                         (int)added->partition, (int)added->topic.size, added->topic.data);
+        return KF_OK;
+    }
     char name[256];
     size_t size = added->topic.size < sizeof name ? added->topic.size : sizeof name - 1;
     memcpy(name, added->topic.data, size);
@@ -112,6 +129,7 @@ static kf_err own(struct kf__consumer *consumer, const struct kf__topic_partitio
     if (!partition)
         return KF_ERR_NO_MEMORY;
     partition->needs_offset = true;
+    partition->assigned_in = consumer->rebalances;
     partition->waits_for = find_old(consumer, topic, added->partition);
     kf__link_append(&consumer->partitions, &partition->link);
     consumer->partition_count++;
@@ -128,8 +146,9 @@ void kf__consumer_assigned(void *owner, const struct kf__partition_list *added,
         if (own(consumer, &added->items[i]))
             kf__consumer_fail(consumer, KF_ERR_NO_MEMORY, "no memory for an assigned partition");
     if (!tell(consumer, KF_ASSIGNED, added))
-        start_told(consumer);
+        start_told(consumer, consumer->rebalances);
     kf__positions_ask(consumer);
+    kf__committer_pump(consumer);
 }
 
 /* ---- revoked ---- */
@@ -151,6 +170,7 @@ static void finish_revoke(struct kf__consumer *consumer)
     if (!consumer->draining)
         return;
     consumer->draining = false;
+    kf__timer_cancel(consumer->loop, &consumer->drain);
     struct kf__link *at = consumer->partitions.next;
     while (at != &consumer->partitions) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
@@ -192,31 +212,59 @@ void kf__consumer_check_drained(struct kf__consumer *consumer)
             (partition->state == KF__PARTITION_DRAINED && !kf__committer_is_settled(partition)))
             return;
     }
-    kf__timer_cancel(consumer->loop, &consumer->drain);
     tell_revoked(consumer);
+}
+
+static void condemn(struct kf__consumer *consumer, struct kf__partition *partition)
+{
+    disown(consumer, partition);
+    kf__link_append(&consumer->old, &partition->link);
+    kf__partition_condemn(partition);
+}
+
+/* The bound has passed: what runs is left behind, what is not committed stays so. */
+static void give_up(struct kf__consumer *consumer, struct kf__partition *partition)
+{
+    if (partition->state == KF__PARTITION_DRAINING && partition->scheduled)
+        kf__consumer_log(consumer, KF_LOG_ERROR, "handler.stuck", partition,
+                         kf__partition_position(partition), KF_ERR_HANDLER_STUCK,
+                         "the handler did not return in time; the partition is given up and the "
+                         "record stays uncommitted, another member may handle it meanwhile");
+    else if (!kf__committer_is_settled(partition))
+        kf__consumer_log(consumer, KF_LOG_ERROR, "commit.late", partition,
+                         partition->account.done, partition->account.last_error,
+                         "offset %lld was not acknowledged in time; the partition is given up, its "
+                         "next owner begins at %lld",
+                         (long long)partition->account.done,
+                         (long long)partition->account.committed);
+    if (partition->state == KF__PARTITION_DRAINED) {
+        kf__committer_forget(consumer, partition);
+        return;
+    }
+    struct kf__topic_partition row = {{partition->topic_name, strlen(partition->topic_name)},
+                                      partition->number};
+    tell(consumer, KF_LOST, &(struct kf__partition_list){&row, 1});
+    condemn(consumer, partition);
 }
 
 static void fire_drain(struct kf__timer *timer, void *owner)
 {
     (void)timer;
     struct kf__consumer *consumer = owner;
+    if (!consumer->draining)
+        return;
     struct kf__link *at = consumer->partitions.next;
     while (at != &consumer->partitions) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         at = at->next;
-        if (partition->state == KF__PARTITION_DRAINED)
-            kf__committer_forget(consumer, partition);
-        if (partition->state != KF__PARTITION_DRAINING)
-            continue;
-        kf__consumer_log(consumer, KF_LOG_ERROR, "handler.stuck", partition,
-                         kf__partition_position(partition), KF_ERR_HANDLER_STUCK,
-                         "the handler did not return in time; the partition is given up and the "
-                         "record stays uncommitted, another member may handle it meanwhile");
-        disown(consumer, partition);
-        kf__link_append(&consumer->old, &partition->link);
-        kf__partition_condemn(partition);
+        if (is_being_revoked(partition))
+            give_up(consumer, partition);
     }
-    kf__consumer_check_drained(consumer);
+    if (!consumer->telling)
+        tell_revoked(consumer);
+    /* The member goes on now, and may be given the same partitions: the callback's end is void. */
+    consumer->revoke++;
+    finish_revoke(consumer);
 }
 
 void kf__ownership_open(struct kf__consumer *consumer)
@@ -248,13 +296,6 @@ void kf__consumer_revoked(void *owner, const struct kf__partition_list *partitio
 }
 
 /* ---- lost ---- */
-
-static void condemn(struct kf__consumer *consumer, struct kf__partition *partition)
-{
-    disown(consumer, partition);
-    kf__link_append(&consumer->old, &partition->link);
-    kf__partition_condemn(partition);
-}
 
 void kf__consumer_lost(void *owner, const struct kf__partition_list *partitions, kf_err why)
 {

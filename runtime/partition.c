@@ -29,17 +29,29 @@ static bool has_batches(struct kf__partition *partition)
     return any;
 }
 
-/* Cuts the queue off behind its first batch (which a worker may hold), or altogether. */
-static struct kf_batch *cut_queue(struct kf__partition *partition, bool keep_first,
-                                  struct kf_batch **kept)
+/*
+ * Cuts the queue off behind its first batch, where a worker may hold that,
+ * and behind what begins below `below`. *end: where what is left of it ends,
+ * -1 where nothing is; a worker may free it as soon as the lock is released.
+ */
+static struct kf_batch *cut_queue(struct kf__partition *partition, bool keep_first, int64_t below,
+                                  int64_t *end)
 {
+    *end = -1;
     pthread_mutex_lock(&partition->lock);
-    struct kf_batch *first = partition->first;
-    struct kf_batch *cut = keep_first && first ? first->next : first;
-    *kept = keep_first ? first : NULL;
-    if (*kept)
-        first->next = NULL;
-    partition->first = partition->last = *kept;
+    struct kf_batch *last = NULL;
+    struct kf_batch *cut = partition->first;
+    while (cut && ((keep_first && !last) || cut->header.base_offset < below)) {
+        last = cut;
+        cut = cut->next;
+    }
+    if (last) {
+        last->next = NULL;
+        *end = last->header.last_offset + 1;
+    } else {
+        partition->first = NULL;
+    }
+    partition->last = last;
     pthread_mutex_unlock(&partition->lock);
     return cut;
 }
@@ -54,15 +66,24 @@ static void release_all(struct kf__partition *partition, struct kf_batch *batch)
     }
 }
 
-/* Drops what is queued; what is dropped is fetched again later. */
-static void give_back(struct kf__partition *partition)
+/*
+ * Drops what is queued, but for what begins below `below`; what is dropped is
+ * fetched again later, whatever the fetcher was about: an offset that it waits
+ * with or that was out of range lies behind what was dropped.
+ */
+static void give_back(struct kf__partition *partition, int64_t below)
 {
-    struct kf_batch *kept;
-    struct kf_batch *cut = cut_queue(partition, partition->scheduled, &kept);
-    int64_t from = kept ? kept->header.last_offset + 1 : kf__partition_position(partition);
+    int64_t from;
+    struct kf_batch *cut = cut_queue(partition, partition->scheduled, below, &from);
+    if (!cut)
+        return;
+    if (from < 0)
+        from = kf__partition_position(partition);
     release_all(partition, cut);
-    if (partition->fetching.state == KF__FETCHING_READY)
-        kf__fetching_seek(&partition->fetching, KF__START_AT, from, -1);
+    if (partition->reset_why == KF_ERR_TRUNCATION_DETECTED)
+        return; /* reset_position goes on from the lower of the two */
+    partition->reset_why = KF_OK;
+    kf__fetching_seek(&partition->fetching, KF__START_AT, from, -1);
 }
 
 /* ---- what it wants ---- */
@@ -186,8 +207,10 @@ static void reset_position(struct kf__partition *partition)
 {
     kf_err why = partition->reset_why;
     partition->reset_why = KF_OK;
+    int64_t position = kf__partition_position(partition);
     if (why == KF_ERR_TRUNCATION_DETECTED)
-        kf__partition_start_at(partition, partition->reset_offset, -1);
+        kf__partition_start_at(
+            partition, position < partition->reset_offset ? position : partition->reset_offset, -1);
     else
         kf__positions_reset(partition, why);
 }
@@ -240,7 +263,7 @@ static void log_failure(struct kf__partition *partition, int64_t offset, kf_time
     const char *reason = partition->reason[0] ? partition->reason : "no reason given";
     kf__consumer_log(partition->consumer, KF_LOG_WARNING, "handler.failed", partition, offset,
                      KF_ERR_HANDLER_FAILED,
-                     "the handler failed (%s), for the %d. time; the record is tried again in "
+                     "the handler failed (%s), %d in a row; the record is tried again in "
                      "%lld ms",
                      reason, (int)partition->failures, (long long)(wait / KF_MILLISECOND));
 }
@@ -278,9 +301,10 @@ static void wait_and_retry(struct kf__partition *partition, bool drop)
     kf_time wait = backoff(partition);
     if (drop || wait >= KEEP_WHILE_RETRYING * KF_MILLISECOND) {
         partition->given_back = true;
-        give_back(partition);
+        give_back(partition, 0);
     }
-    kf__timer_set(partition->consumer->loop, &partition->retry, now_of(partition) + wait);
+    if (kf__timer_set(partition->consumer->loop, &partition->retry, now_of(partition) + wait))
+        partition->given_back = false; /* no memory for a timer: again at once, better than never */
     if (drop)
         kf__consumer_log(partition->consumer, KF_LOG_ERROR, "batch.broken", partition,
                          partition->failed_at, partition->end_error,
@@ -436,8 +460,8 @@ void kf__partition_free(struct kf__partition *partition)
 {
     struct kf__consumer *consumer = partition->consumer;
     leave_the_loop(partition);
-    struct kf_batch *kept;
-    release_all(partition, cut_queue(partition, false, &kept));
+    int64_t end;
+    release_all(partition, cut_queue(partition, false, 0, &end));
     pthread_mutex_destroy(&partition->lock);
     kf_free(consumer->alloc, partition);
 }
@@ -476,8 +500,8 @@ void kf__partition_drain(struct kf__partition *partition)
     partition->state = KF__PARTITION_DRAINING;
     kf__timer_cancel(partition->consumer->loop, &partition->retry);
     kf__fetching_want(&partition->fetching, false);
-    if (!is_at_most_once(partition) || at_rest || partition->paused)
-        atomic_store(&partition->stop, 1);
+    /* At most once: what is committed is handled, paused or not; nobody else ever will. */
+    atomic_store(&partition->stop, !is_at_most_once(partition) || at_rest);
     if (at_rest)
         partition->state = KF__PARTITION_DRAINED;
     settle(partition);
@@ -509,6 +533,10 @@ void kf__partition_give_back(struct kf__partition *partition)
     int64_t position = kf__partition_position(partition);
     bool stands = partition->seen_position == position && has_batches(partition);
     partition->seen_position = position;
-    if (stands && partition->state == KF__PARTITION_RUNNING)
-        give_back(partition);
+    if (!stands || partition->state != KF__PARTITION_RUNNING)
+        return;
+    /* At most once: what is committed, or about to be, has to be here when its turn comes. */
+    int64_t limit = atomic_load(&partition->limit);
+    int64_t bound = partition->chunk_asked > limit ? partition->chunk_asked : limit;
+    give_back(partition, is_at_most_once(partition) ? bound : 0);
 }

@@ -49,6 +49,14 @@ enum {
     KF__REASON_BYTES = 160
 }; /* of kf_fail's text that is kept */
 
+/* How long an activation may go on where the caller's thread is the only one. */
+struct kf__share {
+    int64_t left; /* records until the next look at the clock */
+    int64_t step; /* how many that were the last time */
+    kf_time looked;
+    kf_time end;
+};
+
 struct kf__partition {
     struct kf__activation activation;
     struct kf__task task;  /* to the loop: passed a chunk's end, or has room */
@@ -70,6 +78,7 @@ struct kf__partition {
     bool needs_offset;               /* its committed offset is not known yet */
     bool offset_asked;               /* an OffsetFetch under way covers it */
     bool user_told;                  /* kf_runtime_on_rebalance's callback has returned */
+    int64_t assigned_in;         /* the consumer's count of rebalances then */
     bool scheduled;                  /* its activation is ready or runs */
     bool paused;
     int32_t failures;       /* of the present record, in a row */
@@ -98,11 +107,11 @@ struct kf__partition {
     /* ---- the worker's ---- */
     enum kf__end end;
     kf_err end_error;
+    struct kf__share share;
     int64_t attempt_offset;        /* the record that failed last; -1 */
     int32_t attempt;               /* how often it did */
     bool slow;                     /* a batch takes longer than a moment: move it out of its slab */
     char reason[KF__REASON_BYTES]; /* kf_fail's */
-    char overflow_text[KF__REASON_BYTES];
 };
 
 /* STARTING: not fetched, not handled. NULL when out of memory. */

@@ -266,7 +266,9 @@ static kf_err put(struct kf_producer *producer, struct kf__out_partition *partit
                   bool urgent)
 {
     const struct kf__world *world = kf__loop_world(producer->io.loop);
-    int64_t timestamp = record->timestamp ? record->timestamp : world->wall_ms(world->context);
+    int64_t timestamp = record->timestamp == 0                    ? world->wall_ms(world->context)
+                        : record->timestamp == KF_TIMESTAMP_EPOCH ? 0
+                                                                  : record->timestamp;
     bool is_new = !batch;
     kf_err err = is_new ? begin_batch(producer, partition, record, timestamp, receipt, &batch)
                         : kf__out_batch_add(batch, record, timestamp, receipt);
@@ -327,10 +329,11 @@ static kf_err check(const struct kf_producer *producer, const kf_record *record,
                     kf_error *error)
 {
     const struct kf__settings *settings = &producer->io.settings;
-    if (!record->topic || !*record->topic || record->partition < -1 || record->timestamp < 0 ||
+    if (!record->topic || !*record->topic || record->partition < -1 ||
+        (record->timestamp < -1 && record->timestamp != KF_TIMESTAMP_EPOCH) ||
         (record->header_count && !record->headers))
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
-                            "a record needs a topic, a partition from -1 and a timestamp from 0");
+                            "a record needs a topic, a partition from -1 and a timestamp from -1");
     for (size_t i = 0; i < record->header_count; i++)
         if (!record->headers[i].name.data)
             return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a header has no name");

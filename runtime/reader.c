@@ -710,8 +710,8 @@ void kf_reader_close(kf_reader *reader)
     while (reader->readings)
         close_reading(reader, reader->readings);
     kf__fetcher_close(reader->fetcher);
-    kf__io_close(io_of(reader));
     kf__credit_drop(reader->credit);
+    kf__io_close(io_of(reader));
     kf__codecs_free(&reader->codecs);
     pthread_mutex_destroy(&reader->lock);
     pthread_cond_destroy(&reader->arrived);

@@ -6,8 +6,10 @@
 void kf_message_retain(const kf_message *message, kf_message *kept)
 {
     *kept = *message;
-    if (kept->batch)
-        kf__held_retain(kept->batch);
+    if (!kept->batch)
+        return;
+    kf__held_retain(kept->batch);
+    kept->topic = kept->batch->topic;
 }
 
 void kf_message_release(kf_message *kept)

@@ -121,7 +121,7 @@ kf_err kf_runtime_handle_with(kf_runtime *runtime, const char *topic, kf_semanti
     if (runtime->error.code)
         return runtime->error.code;
     if (runtime->state != KF__RUNTIME_NEW)
-        return refuse(runtime, topic ? topic : "", "handlers must be given before run or start");
+        return KF_ERR_STATE; /* too late to matter, and no reason for the run to fail */
     kf_err err = check_route(runtime, topic, semantics, handler);
     if (err)
         return err;
@@ -146,7 +146,11 @@ kf_err kf_runtime_handle(kf_runtime *runtime, const char *topic, kf_semantics se
 
 kf_err kf_runtime_on_rebalance(kf_runtime *runtime, kf_rebalance_fn fn, void *context)
 {
-    if (!runtime || runtime->state != KF__RUNTIME_NEW)
+    if (!runtime)
+        return KF_ERR_STATE;
+    if (runtime->error.code)
+        return runtime->error.code;
+    if (runtime->state != KF__RUNTIME_NEW)
         return KF_ERR_STATE;
     runtime->on_rebalance = fn;
     runtime->rebalance_context = context;
@@ -162,8 +166,6 @@ static kf_err check_ready(kf_runtime *runtime)
     if (kf__runtime_is_foreign(runtime, getpid()))
         return kf_error_set(&runtime->error, KF_ERR_FORKED,
                             "the runtime was opened before fork: open one in the child");
-    if (runtime->state != KF__RUNTIME_NEW)
-        return kf_error_set(&runtime->error, KF_ERR_STATE, "the runtime was started before");
     if (!runtime->routes)
         return kf_error_set(&runtime->error, KF_ERR_CONFIG,
                             "no topic has a handler: call kf_runtime_handle before run");
@@ -184,9 +186,18 @@ kf_err kf_runtime_start(kf_runtime *runtime, kf_error *error)
 {
     if (!runtime)
         return error && error->code ? error->code : KF_ERR_STATE;
-    if (check_ready(runtime) == KF_OK)
-        kf__runtime_start_loop(runtime, &runtime->error);
-    return report(runtime, error);
+    /* Held until it runs: a second start, a question or the I/O thread's end come after it. */
+    pthread_mutex_lock(&runtime->lock);
+    kf_err err = KF_OK;
+    if (runtime->state != KF__RUNTIME_NEW) {
+        err = kf_error_set(error, KF_ERR_STATE, "the runtime was started before");
+    } else {
+        if (check_ready(runtime) == KF_OK && !kf__runtime_start_loop(runtime, &runtime->error))
+            runtime->state = KF__RUNTIME_RUNNING;
+        err = report(runtime, error);
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    return err;
 }
 
 static void turn_until_end(kf_runtime *runtime)
@@ -200,11 +211,11 @@ static void wait_for_thread(kf_runtime *runtime)
     pthread_mutex_lock(&runtime->lock);
     while (runtime->state == KF__RUNTIME_RUNNING)
         pthread_cond_wait(&runtime->changed, &runtime->lock);
+    bool join = !runtime->joined;
+    runtime->joined = true;
     pthread_mutex_unlock(&runtime->lock);
-    if (!runtime->joined) {
+    if (join)
         pthread_join(runtime->thread, NULL);
-        runtime->joined = true;
-    }
 }
 
 kf_err kf_runtime_wait(kf_runtime *runtime, kf_error *error)
@@ -219,9 +230,12 @@ kf_err kf_runtime_wait(kf_runtime *runtime, kf_error *error)
         else
             turn_until_end(runtime);
     }
+    pthread_mutex_lock(&runtime->lock);
     if (runtime->consumer.error.code && !runtime->error.code)
         runtime->error = runtime->consumer.error;
-    return report(runtime, error);
+    kf_err err = report(runtime, error);
+    pthread_mutex_unlock(&runtime->lock);
+    return err;
 }
 
 void kf_runtime_stop(kf_runtime *runtime)
@@ -229,8 +243,9 @@ void kf_runtime_stop(kf_runtime *runtime)
     if (!runtime)
         return;
     atomic_store(&runtime->stop_asked, true);
-    if (runtime->loop)
-        kf__loop_wake(runtime->loop);
+    struct kf__loop *loop = atomic_load(&runtime->loop);
+    if (loop)
+        kf__loop_wake(loop);
 }
 
 /* ---- signals: only kf_runtime_run, only where handle.signals says so ---- */

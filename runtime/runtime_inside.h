@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <sys/types.h>
 
+struct kf__question;
+
 enum kf__runtime_state {
     KF__RUNTIME_NEW,
     KF__RUNTIME_RUNNING,
@@ -28,19 +30,21 @@ struct kf_runtime {
     void *rebalance_context;
     pid_t pid; /* of the process that opened it */
 
-    struct kf__loop *loop;
+    struct kf__loop *_Atomic loop; /* a signal handler may look */
     struct kf__sched *sched;
     struct kf__events *events;
     struct kf__consumer consumer;
-    bool own_thread; /* false: the caller turns the loop */
-    pthread_t thread;
-    bool joined;
+    bool own_thread;  /* false: the caller turns the loop */
+    pthread_t thread; /* that turns the loop; the caller's own may change: guarded by lock */
+    bool joined;      /* guarded by lock, too */
     atomic_bool stop_asked;
     atomic_bool consumer_ended; /* written by the loop's thread */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    enum kf__runtime_state state; /* guarded by lock */
+    _Atomic(enum kf__runtime_state) state; /* written under lock */
+    struct kf__question *questions;        /* guarded by lock */
+    struct kf__task answer;
 };
 
 static inline bool kf__runtime_is_foreign(const struct kf_runtime *runtime, pid_t pid)
@@ -53,5 +57,9 @@ kf_err kf__runtime_start_loop(struct kf_runtime *runtime, kf_error *error);
 /* One turn: the loop, what is ready on this thread, a stop that was asked for. */
 void kf__runtime_turn(struct kf_runtime *runtime, kf_time until);
 bool kf__runtime_has_ended(struct kf_runtime *runtime);
+
+/* ---- snapshot.c ---- */
+/* On the loop's thread, with the lock held. */
+void kf__runtime_answer_all(struct kf_runtime *runtime);
 
 #endif

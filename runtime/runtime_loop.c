@@ -2,13 +2,16 @@
  * but in kf_loop_step, where the caller's thread is also the worker. */
 #include "runtime/runtime_inside.h"
 
+#include <kafiber/fiber.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
 enum {
-    ACTIVATIONS_A_TURN = 64
-}; /* with worker.threads=0: then sockets and timers get a look */
+    /* With worker.threads=0, then sockets and timers get a look: */
+    ACTIVATIONS_A_TURN = 64,
+    TURN_MS = 10,
+};
 
 static void consumer_ended(void *owner)
 {
@@ -20,7 +23,7 @@ static void set_state(struct kf_runtime *runtime, enum kf__runtime_state state)
 {
     pthread_mutex_lock(&runtime->lock);
     runtime->state = state;
-    pthread_cond_broadcast(&runtime->changed);
+    kf__runtime_answer_all(runtime);
     pthread_mutex_unlock(&runtime->lock);
 }
 
@@ -29,23 +32,41 @@ bool kf__runtime_has_ended(struct kf_runtime *runtime)
     return atomic_load(&runtime->consumer_ended);
 }
 
-void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
+/* What is ready on the caller's thread, for a moment; true when there is more. */
+static bool run_activations(struct kf_runtime *runtime)
 {
-    bool more = false;
-    if (!runtime->own_thread)
-        more = kf__sched_run_ready(runtime->sched, ACTIVATIONS_A_TURN);
-    kf__loop_turn(runtime->loop, more ? 0 : until);
-    if (!runtime->own_thread)
-        kf__sched_run_ready(runtime->sched, ACTIVATIONS_A_TURN);
+    if (runtime->own_thread)
+        return false;
+    kf_time end = kf_now() + TURN_MS * KF_MILLISECOND;
+    bool more = true;
+    for (int i = 0; more && i < ACTIVATIONS_A_TURN && (i == 0 || kf_now() < end); i++)
+        more = kf__sched_run_ready(runtime->sched, 1);
+    return more;
+}
+
+static void heed_stop(struct kf_runtime *runtime)
+{
     if (atomic_load(&runtime->stop_asked) && !runtime->consumer.stopping)
         kf__consumer_stop(&runtime->consumer,
-                          kf__loop_now(runtime->loop) +
-                              runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
+                          kf_now() + runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
+}
+
+void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
+{
+    /* Before it waits: the stop may have been asked for before there was a loop to wake. */
+    heed_stop(runtime);
+    bool more = run_activations(runtime);
+    kf__loop_turn(runtime->loop, more ? 0 : until);
+    run_activations(runtime);
+    heed_stop(runtime);
 }
 
 static void *io_thread(void *argument)
 {
     struct kf_runtime *runtime = argument;
+    /* Whoever starts it says that it runs, before it can say that it has ended. */
+    pthread_mutex_lock(&runtime->lock);
+    pthread_mutex_unlock(&runtime->lock);
     while (!kf__runtime_has_ended(runtime))
         kf__runtime_turn(runtime, KF_FOREVER);
     set_state(runtime, KF__RUNTIME_ENDED);
@@ -85,7 +106,9 @@ static int32_t count_workers(const struct kf__settings *settings)
     if (settings->worker_threads >= 0)
         return settings->worker_threads;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores > 0 && cores <= settings->worker_threads_max ? (int32_t)cores : 1;
+    if (cores < 1)
+        return 1;
+    return cores < settings->worker_threads_max ? (int32_t)cores : settings->worker_threads_max;
 }
 
 static kf_err open_parts(struct kf_runtime *runtime)
@@ -93,10 +116,12 @@ static kf_err open_parts(struct kf_runtime *runtime)
     const struct kf__settings *settings = &runtime->settings;
     int32_t workers = count_workers(settings);
     runtime->own_thread = workers > 0;
+    struct kf__loop *loop;
     kf_err err = kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend),
-                               &runtime->loop);
+                               &loop);
     if (err)
         return err;
+    runtime->loop = loop;
     struct kf__sched_settings sched = {
         .workers = workers,
         .workers_max = settings->worker_threads_max,
@@ -140,15 +165,13 @@ kf_err kf__runtime_start_loop(struct kf_runtime *runtime, kf_error *error)
     if (err)
         return err;
     log_notes(runtime);
-    runtime->state = KF__RUNTIME_RUNNING;
-    if (!runtime->own_thread)
-        return KF_OK;
-    err = start_thread(runtime);
-    if (err) {
-        runtime->state = KF__RUNTIME_ENDED;
-        kf_error_set(error, err, "the I/O thread could not be started");
-    }
-    return err;
+    if (runtime->own_thread)
+        err = start_thread(runtime);
+    else
+        runtime->thread = pthread_self();
+    if (err)
+        return kf_error_set(error, err, "the I/O thread could not be started");
+    return KF_OK;
 }
 
 /* ---- the caller's own loop ---- */
@@ -165,14 +188,26 @@ kf_time kf_loop_deadline(kf_runtime *runtime)
     return kf__sched_has_ready(runtime->sched) ? 0 : kf__loop_deadline(runtime->loop);
 }
 
+/* Questions of this thread are answered at once, those of others in the loop's turn. */
+static void note_thread(kf_runtime *runtime)
+{
+    if (pthread_equal(runtime->thread, pthread_self()))
+        return;
+    pthread_mutex_lock(&runtime->lock);
+    runtime->thread = pthread_self();
+    pthread_mutex_unlock(&runtime->lock);
+}
+
 kf_err kf_loop_step(kf_runtime *runtime, kf_time wait_until)
 {
-    if (!runtime || !runtime->loop || runtime->own_thread)
+    if (!runtime || runtime->state == KF__RUNTIME_NEW || runtime->own_thread ||
+        kf__activation_current())
         return KF_ERR_STATE;
     if (kf__runtime_is_foreign(runtime, getpid()))
         return KF_ERR_FORKED;
     if (kf__runtime_has_ended(runtime))
         return KF_ERR_CLOSED;
+    note_thread(runtime);
     kf__runtime_turn(runtime, wait_until);
     if (!kf__runtime_has_ended(runtime))
         return KF_OK;

@@ -1,6 +1,6 @@
 /*
  * sanitizer: whether this build runs under a tool that must be told about
- * stacks. Included by fiber.c and stack.c only.
+ * stacks. Included by fiber.c, stack.c and their tests.
  */
 #ifndef KF_RUNTIME_SANITIZER_H
 #define KF_RUNTIME_SANITIZER_H

@@ -9,12 +9,10 @@
 
 /* ---- a question and its answer ---- */
 
-struct question {
-    struct kf__task task;
+struct kf__question {
+    struct kf__question *next;
     kf_runtime *runtime;
-    void (*answer)(struct question *question);
-    pthread_mutex_t lock;
-    pthread_cond_t answered;
+    void (*answer)(struct kf__question *question);
     bool is_answered;
     const char *topic;
     int32_t partition;
@@ -22,60 +20,48 @@ struct question {
     kf_snapshot *snapshot;
 };
 
-static void run_question(struct kf__task *task)
+void kf__runtime_answer_all(kf_runtime *runtime)
 {
-    struct question *question = KF__OWNER(task, struct question, task);
-    question->answer(question);
-    pthread_mutex_lock(&question->lock);
-    question->is_answered = true;
-    pthread_cond_signal(&question->answered);
-    pthread_mutex_unlock(&question->lock);
-}
-
-/* The loop's thread stops answering when the runtime ends: look at both. */
-static bool wait_for_answer(struct question *question)
-{
-    kf_runtime *runtime = question->runtime;
-    pthread_mutex_lock(&question->lock);
-    while (!question->is_answered) {
-        struct timespec soon;
-        clock_gettime(CLOCK_REALTIME, &soon);
-        soon.tv_nsec += 20000000;
-        if (soon.tv_nsec >= 1000000000) {
-            soon.tv_sec++;
-            soon.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&question->answered, &question->lock, &soon);
-        if (question->is_answered || !kf__runtime_has_ended(runtime))
-            continue;
-        pthread_mutex_lock(&runtime->lock);
-        bool ended = runtime->state == KF__RUNTIME_ENDED;
-        pthread_mutex_unlock(&runtime->lock);
-        if (ended)
-            break;
-    }
-    bool answered = question->is_answered;
-    pthread_mutex_unlock(&question->lock);
-    return answered;
-}
-
-static void ask(struct question *question)
-{
-    kf_runtime *runtime = question->runtime;
-    question->task.run = run_question;
-    if (!runtime->own_thread || runtime->state != KF__RUNTIME_RUNNING) {
+    struct kf__question *question;
+    while ((question = runtime->questions)) {
+        runtime->questions = question->next;
         question->answer(question);
-        return;
+        question->is_answered = true;
     }
-    pthread_mutex_init(&question->lock, NULL);
-    pthread_cond_init(&question->answered, NULL);
-    kf__loop_post(runtime->loop, &question->task);
-    if (!wait_for_answer(question)) {
-        /* Nobody turns the loop any more: take the task out by running it here. */
-        kf__loop_turn(runtime->loop, 0);
+    pthread_cond_broadcast(&runtime->changed);
+}
+
+static void run_questions(struct kf__task *task)
+{
+    kf_runtime *runtime = KF__OWNER(task, kf_runtime, answer);
+    pthread_mutex_lock(&runtime->lock);
+    kf__runtime_answer_all(runtime);
+    pthread_mutex_unlock(&runtime->lock);
+}
+
+/* Whether the loop belongs to another thread now. The lock is held. */
+static bool must_wait(const kf_runtime *runtime)
+{
+    return runtime->state == KF__RUNTIME_RUNNING &&
+           (runtime->own_thread || !pthread_equal(runtime->thread, pthread_self()));
+}
+
+/* The loop's end answers too what nobody turns it for any more. */
+static void ask(struct kf__question *question)
+{
+    kf_runtime *runtime = question->runtime;
+    pthread_mutex_lock(&runtime->lock);
+    if (must_wait(runtime)) {
+        question->next = runtime->questions;
+        runtime->questions = question;
+        runtime->answer.run = run_questions;
+        kf__loop_post(runtime->loop, &runtime->answer);
+        while (!question->is_answered)
+            pthread_cond_wait(&runtime->changed, &runtime->lock);
+    } else {
+        question->answer(question);
     }
-    pthread_cond_destroy(&question->answered);
-    pthread_mutex_destroy(&question->lock);
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 /* ---- snapshot ---- */
@@ -101,10 +87,12 @@ static void fill_row(const struct kf__partition *partition, kf_partition_snapsho
 }
 
 /* Struct, rows and strings in one block. */
-static void take_snapshot(struct question *question)
+static void take_snapshot(struct kf__question *question)
 {
     kf_runtime *runtime = question->runtime;
-    struct kf__consumer *consumer = &runtime->consumer;
+    static struct kf__consumer nobody;
+    bool is_new = runtime->state == KF__RUNTIME_NEW; /* another thread may be starting it */
+    struct kf__consumer *consumer = is_new ? &nobody : &runtime->consumer;
     size_t count = consumer->partition_count;
     const char *group = runtime->settings.group_id ? runtime->settings.group_id : "";
     const char *id = consumer->member ? kf__member_id(consumer->member) : "";
@@ -127,7 +115,7 @@ static void take_snapshot(struct question *question)
     snapshot->generation = consumer->member ? kf__member_generation(consumer->member) : -1;
     snapshot->rebalances = consumer->rebalances;
     snapshot->records_processed = consumer->records_before;
-    snapshot->workers = runtime->sched ? kf__sched_workers(runtime->sched) : 0;
+    snapshot->workers = is_new ? 0 : kf__sched_workers(runtime->sched);
     for (struct kf__link *at = count ? consumer->partitions.next : NULL;
          at && at != &consumer->partitions; at = at->next) {
         kf_partition_snapshot *row = &rows[snapshot->partition_count++];
@@ -144,7 +132,7 @@ kf_snapshot *kf_runtime_snapshot(kf_runtime *runtime)
 {
     if (!runtime || kf__runtime_is_foreign(runtime, getpid()))
         return NULL;
-    struct question question = {.runtime = runtime, .answer = take_snapshot};
+    struct kf__question question = {.runtime = runtime, .answer = take_snapshot};
     ask(&question);
     return question.snapshot;
 }
@@ -153,7 +141,7 @@ void kf_snapshot_free(kf_snapshot *snapshot) { kf_free(&kf_default_allocator, sn
 
 /* ---- pause and resume ---- */
 
-static void pause_or_resume(struct question *question)
+static void pause_or_resume(struct kf__question *question)
 {
     kf__consumer_pause(&question->runtime->consumer, question->topic, question->partition,
                        question->paused);
@@ -165,7 +153,7 @@ static kf_err set_paused(kf_runtime *runtime, const char *topic, int32_t partiti
         return KF_ERR_STATE;
     if (kf__runtime_is_foreign(runtime, getpid()))
         return KF_ERR_FORKED;
-    struct question question = {.runtime = runtime,
+    struct kf__question question = {.runtime = runtime,
                                 .answer = pause_or_resume,
                                 .topic = topic,
                                 .partition = partition,

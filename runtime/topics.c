@@ -203,7 +203,7 @@ void kf__topics_describe(void *owner, const kf_string *names, size_t count)
     }
     kf_free(consumer->alloc, topics->described);
     topics->described = described;
-    topics->described_count = count;
+    topics->described_count = err ? 0 : count;
     topics->answered = false;
     if (err) {
         kf__consumer_fail(consumer, err, "no memory for the group's topics");

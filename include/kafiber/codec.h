@@ -182,6 +182,7 @@ typedef struct kf_field {
     int16_t nullable_until;
     int32_t tag; /* -1: not tagged */
     bool ignorable;
+    bool never_compact; /* its length is classic even in flexible versions */
     bool null_by_default;
     int64_t number_by_default; /* for numbers; a bool's is 0 or 1 */
     size_t offset;             /* in the C struct, bytes */

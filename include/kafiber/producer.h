@@ -38,8 +38,11 @@ typedef struct kf_record {
     kf_bytes value;
     const kf_header *headers;
     size_t header_count;
-    int64_t timestamp; /* milliseconds since 1970 UTC; 0: now */
+    int64_t timestamp; /* milliseconds since 1970 UTC; 0: now; -1: none; or: */
 } kf_record;
+
+/* The timestamp 0 itself, for who copies records. */
+#define KF_TIMESTAMP_EPOCH INT64_MIN
 
 /*
  * Exactly one a record. err KF_OK: stored at partition and offset (with

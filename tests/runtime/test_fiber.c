@@ -1,5 +1,6 @@
 #include "net/loop.h"
 #include "runtime/fiber.h"
+#include "runtime/sanitizer.h"
 #include "runtime/sched.h"
 #include <criterion/criterion.h>
 #include <fenv.h>
@@ -194,7 +195,7 @@ static int overflow_in_process(bool in_child, bool reporter, char *text, size_t 
     return status;
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef KF__ASAN
 #define STACK_BYTES "262144"
 #else
 #define STACK_BYTES "65536"

@@ -1,3 +1,4 @@
+#include "runtime/sanitizer.h"
 #include "runtime/stack.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -84,7 +85,7 @@ Test(stack, ten_thousand_are_few_mappings_and_cost_nothing_when_free)
     for (size_t i = 0; i < COUNT; i++)
         kf__stack_give(pool, stacks[i]);
     size_t left = resident_pages() - before;
-#if !defined(__SANITIZE_ADDRESS__)
+#ifndef KF__ASAN
     cr_assert_lt(left, used / 4, "%zu of %zu pages left", left, used);
 #else
     (void)left;

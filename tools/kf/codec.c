@@ -320,7 +320,7 @@ static void print_rows(const kf_schema *schema, kf_fields walk, const char *pref
                version_range(field.nullable_since, field.nullable_until, last, nullable,
                              sizeof nullable),
                tag, default_text(&field, value, sizeof value), field.ignorable ? "ignorable" : "-",
-               flexible);
+               field.never_compact ? "-" : flexible);
         if (field.inside) {
             snprintf(path, sizeof path, "%s%s.", prefix, name);
             print_rows(schema, kf_fields_inside(&field), path);

@@ -68,6 +68,7 @@ static kf_verdict print(struct member *member, const kf_message *message)
 {
     if (!kf__consume_print(member->consume, message) || fflush(stdout)) {
         member->broken = true;
+        atomic_store(&member->ending, true);
         kf__finish(&member->consume->command, KF__EXIT_PARTLY);
         kf_runtime_stop(member->runtime);
         return KF_FAILED;
@@ -170,7 +171,9 @@ static void say(void *context, const kf_log_event *event)
 {
     const struct member *member = context;
     const struct kf__command *command = &member->consume->command;
-    if (atomic_load(&member->ending) && event->error == KF_ERR_HANDLER_FAILED)
+    const struct end *end = event->topic ? end_of(member, event->topic, event->partition) : NULL;
+    bool beyond = end && event->offset >= end->offset;
+    if (event->error == KF_ERR_HANDLER_FAILED && (beyond || atomic_load(&member->ending)))
         return;
     fprintf(stderr, "kf %s: ", command->verb);
     if (event->topic && event->partition >= 0)
@@ -262,9 +265,12 @@ static int open_runtime(struct member *member)
     member->runtime = kf_runtime_new(command->config, &error);
     if (!member->runtime)
         return kf__report(command, &error);
+    /* At most once: what is committed is handled even past -n, so commit no more than need be. */
+    kf_topic_options options = {.size = sizeof options,
+                                .chunk_max_records = member->consume->count >= 0 ? 1 : 0};
     for (size_t i = 0; i < command->arguments.count; i++)
-        kf_runtime_handle(member->runtime, command->arguments.items[i], member->semantics,
-                          member->exec ? handle_exec : handle_print, member);
+        kf_runtime_handle_with(member->runtime, command->arguments.items[i], member->semantics,
+                               member->exec ? handle_exec : handle_print, member, &options);
     kf_runtime_on_rebalance(member->runtime, rebalanced, member);
     if (kf_runtime_start(member->runtime, &error))
         return kf__report(command, &error);

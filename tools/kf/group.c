@@ -233,12 +233,13 @@ static void own_assigned(struct group *group, const struct member *member, kf_by
     size_t used;
     bool any = false;
     kf_arena_init(&arena, &kf_default_allocator, 0);
-    int16_t version = bytes.size >= 2 ? (int16_t)(bytes.data[0] << 8 | bytes.data[1]) : -1;
-    if (version > kf_schema_max_version(schema))
-        version = kf_schema_max_version(schema);
+    int newest = kf_schema_max_version(schema);
+    int version = bytes.size >= 2 && bytes.data[0] < 0x80 ? bytes.data[0] << 8 | bytes.data[1] : -1;
+    if (version > newest)
+        version = newest;
     bool readable =
-        version >= 0 && kf_decode_prefix(schema, version, bytes.data + 2, bytes.size - 2, &arena,
-                                         &assignment, &used) == KF_OK;
+        version >= 0 && kf_decode_prefix(schema, (int16_t)version, bytes.data + 2, bytes.size - 2,
+                                         &arena, &assignment, &used) == KF_OK;
     for (int32_t i = 0; readable && i < assignment.assigned_partitions.count; i++) {
         const struct kf_consumer_protocol_assignment_topic_partition *topic =
             &assignment.assigned_partitions.items[i];

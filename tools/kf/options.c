@@ -67,6 +67,7 @@ int kf__finish(const struct kf__command *command, int code)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
     fprintf(stderr, "kf %s: stdout: %s\n", command->verb, strerror(errno));
+    clearerr(stdout); /* told once */
     return code ? code : KF__EXIT_PARTLY;
 }
 
