@@ -144,7 +144,7 @@ static void walk_consumer_protocol(struct kf__dissector *d, const kf_schema *sch
     int16_t newest = schema->max_version;
     if (version < 0) {
         kf__text_add(&d->text, "version %d", (int)version);
-        kf__node_fail(d, d->in.at - 2, schema->name, KF_ERR_BAD_VERSION);
+        kf__node_fail(d, d->in.at, schema->name, KF_ERR_BAD_VERSION);
         return;
     }
     kf__dissect_embedded(d, schema, version > newest ? newest : (int16_t)version);
@@ -412,6 +412,15 @@ static void walk_array(struct kf__dissector *d, const struct place *place)
     d->depth--;
 }
 
+/* A build may leave the fields' names out (KF__WITHOUT_NAMES): then all are "". */
+static const char *first_name(const struct kf__struct *type)
+{
+    const char *names = kf__names_of(type);
+    return names ? names : "";
+}
+
+static const char *next_name(const char *name) { return *name ? name + strlen(name) + 1 : name; }
+
 static void walk_row(struct kf__dissector *d, const struct kf__row *row, const char *row_name)
 {
     char name[KF__FIELD_NAME_BYTES];
@@ -429,11 +438,11 @@ static const struct kf__row *find_tagged(const struct kf__struct *type, uint32_t
                                          const char **name)
 {
     const struct kf__row *row = kf__rows_of(type);
-    *name = kf__names_of(type);
+    *name = first_name(type);
     for (const struct kf__row *end = row + type->count; row < end; row++) {
         if (row->tag == tag + 1)
             return row;
-        *name += strlen(*name) + 1;
+        *name = next_name(*name);
     }
     return NULL;
 }
@@ -466,8 +475,10 @@ static int64_t walk_tag(struct kf__dissector *d, const struct kf__struct *type, 
     const uint8_t *at = d->in.at;
     uint32_t tag = read_varuint(d, "_tags");
     uint32_t size = d->in.err ? 0 : read_varuint(d, "_tags");
-    if (d->in.err)
+    if (d->in.err) {
+        d->stop = at;
         return last;
+    }
     const char *name;
     const struct kf__row *row = find_tagged(type, tag, &name);
     if ((int64_t)tag <= last)
@@ -517,11 +528,11 @@ static void walk_tags(struct kf__dissector *d, const struct kf__struct *type)
 void kf__dissect_struct(struct kf__dissector *d, const struct kf__struct *type)
 {
     const struct kf__row *row = kf__rows_of(type);
-    const char *name = kf__names_of(type);
+    const char *name = first_name(type);
     for (const struct kf__row *end = row + type->count; row < end && !d->in.err; row++) {
         if (row->type != KF__none && !row->tag && kf__in_version(row, d->version))
             walk_row(d, row, name);
-        name += strlen(name) + 1;
+        name = next_name(name);
     }
     if (d->flexible && !d->in.err)
         walk_tags(d, type);

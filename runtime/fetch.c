@@ -2,6 +2,7 @@
 #include "runtime/fetch_inside.h"
 
 #include <assert.h>
+#include <string.h>
 
 static void fire_retry(struct kf__timer *timer, void *owner)
 {
@@ -124,6 +125,20 @@ struct kf__fetching *kf__fetcher_find(struct kf__fetcher *fetcher, int32_t topic
 
 /* ---- one partition ---- */
 
+/* Another topic of the same name: what its offset says belongs to the one before. */
+static bool is_created_anew(struct kf__fetching *fetching)
+{
+    static const kf_uuid none;
+    const struct kf__topic_info *info =
+        kf__cluster_topic(fetching->fetcher->cluster, fetching->topic);
+    if (!info || !info->known || info->error || memcmp(&info->id, &none, sizeof none) == 0 ||
+        memcmp(&info->id, &fetching->topic_id, sizeof info->id) == 0)
+        return false;
+    bool was_known = memcmp(&fetching->topic_id, &none, sizeof none) != 0;
+    fetching->topic_id = info->id;
+    return was_known && fetching->offset >= 0;
+}
+
 kf_err kf__fetching_open(struct kf__fetching *fetching, struct kf__fetcher *fetcher, int32_t topic,
                          int32_t partition, const struct kf__fetching_owner *owner, void *context)
 {
@@ -151,6 +166,7 @@ kf_err kf__fetching_open(struct kf__fetching *fetching, struct kf__fetcher *fetc
     kf__link_init(&fetching->in_changed);
     kf__timer_init(&fetching->retry, fire_retry, fetching);
     fetcher->topics[topic].partitions[partition] = fetching;
+    is_created_anew(fetching);
     kf__fetching_place(fetching);
     return KF_OK;
 }
@@ -330,6 +346,13 @@ void kf__fetcher_metadata(struct kf__fetcher *fetcher)
             struct kf__fetching *fetching = fetcher->topics[topic].partitions[i];
             if (!fetching || fetching->state == KF__FETCHING_IDLE)
                 continue;
+            if (is_created_anew(fetching)) {
+                displace(fetching);
+                kf__link_append(&fetcher->unplaced, &fetching->in_lane);
+                fetching->state = KF__FETCHING_IDLE;
+                fetching->owner->out_of_range(fetching, KF_ERR_UNKNOWN_TOPIC_ID, fetching->offset);
+                continue;
+            }
             int32_t epoch = fetching->leader_epoch;
             int32_t node = choose_node(fetching);
             if (node != fetching->node || epoch != fetching->leader_epoch)

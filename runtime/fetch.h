@@ -46,6 +46,7 @@ struct kf__fetching {
     void *context;
     int32_t topic; /* the cluster's index */
     int32_t partition;
+    kf_uuid topic_id; /* that the offset belongs to; zero: not known */
 
     enum kf__fetching_state state;
     enum kf__start start;
@@ -87,7 +88,8 @@ struct kf__fetching_owner {
     void (*settled)(struct kf__fetching *fetching);
     /*
      * The broker says that the offset is out of range, or that the log was
-     * cut below it (KF_ERR_TRUNCATION_DETECTED; offset: where it diverges).
+     * cut below it (KF_ERR_TRUNCATION_DETECTED; offset: where it diverges), or
+     * metadata that the topic was created anew (KF_ERR_UNKNOWN_TOPIC_ID).
      * The partition is IDLE until kf__fetching_seek.
      */
     void (*out_of_range)(struct kf__fetching *fetching, kf_err err, int64_t offset);

@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum {
-    FIRST_VERSION_WITH_SESSIONS = 7
+    FIRST_VERSION_WITH_SESSIONS = 7,
+    FIRST_VERSION_WITH_LAST_EPOCHS = 12
 };
 
 static int by_topic_and_partition(const void *a, const void *b)
@@ -86,14 +87,14 @@ static size_t choose_changed(struct kf__fetch_lane *lane, struct kf__fetching **
     return count;
 }
 
-static void fill_partition(struct kf__fetching *fetching,
+static void fill_partition(struct kf__fetching *fetching, int16_t version,
                            struct kf_fetch_request_fetch_partition *row)
 {
     *row = (struct kf_fetch_request_fetch_partition){
         .partition = fetching->partition,
         .current_leader_epoch = fetching->leader_epoch,
         .fetch_offset = fetching->offset,
-        .last_fetched_epoch = fetching->last_epoch,
+        .last_fetched_epoch = version >= FIRST_VERSION_WITH_LAST_EPOCHS ? fetching->last_epoch : -1,
         .log_start_offset = -1, /* a follower's */
         .partition_max_bytes = fetching->max_bytes,
         .high_watermark = INT64_MAX, /* a follower's (KIP-1166) */
@@ -129,7 +130,7 @@ static void rotate(struct kf__fetching **chosen, size_t count, size_t by)
 }
 
 static kf_err fill_topics(struct kf__fetch_lane *lane, struct kf__fetching **chosen, size_t count,
-                          kf_arena *arena, struct kf_fetch_request *request)
+                          int16_t version, kf_arena *arena, struct kf_fetch_request *request)
 {
     qsort(chosen, count, sizeof *chosen, by_topic_and_partition);
     if (!lane->incremental)
@@ -149,7 +150,7 @@ static kf_err fill_topics(struct kf__fetch_lane *lane, struct kf__fetching **cho
             topic->partitions.items = &rows[i];
         }
         topics[topic_count - 1].partitions.count++;
-        fill_partition(chosen[i], &rows[i]);
+        fill_partition(chosen[i], version, &rows[i]);
     }
     request->topics.items = topics;
     request->topics.count = topic_count;
@@ -212,7 +213,7 @@ kf_err kf__fetch_build(struct kf__call *call, int16_t version, kf_arena *arena,
     size_t forgotten_count = 0;
     size_t count = lane->incremental ? choose_changed(lane, chosen, forgotten, &forgotten_count)
                                      : choose_all(lane, chosen);
-    kf_err err = fill_topics(lane, chosen, count, arena, request);
+    kf_err err = fill_topics(lane, chosen, count, version, arena, request);
     if (!err)
         err = fill_forgotten(lane, forgotten, forgotten_count, arena, request);
     *message = request;

@@ -189,7 +189,10 @@ static enum kf__end at_least_once(struct kf__partition *partition, struct kf_bat
         position = record.offset + 1;
         set_position(partition, position);
     } while (!must_pause(partition, sched, &end));
-    batch->records = records;
+    /* After a failure the walk begins where it did before, and passes over what is handled: it is
+     * the record, not its successor, that has to come again, whatever happens in between. */
+    if (end != KF__END_FAILED)
+        batch->records = records;
     count(&partition->processed, handled);
     return end;
 }

@@ -151,8 +151,6 @@ kf_err kf__overflow_reporter_install(void)
     static bool installed;
     kf_err err = KF_OK;
     pthread_mutex_lock(&lock);
-    /* With 0 workers handlers run here; this thread keeps the stack for as long as it lives. */
-    kf__overflow_thread_begin(&kf_default_allocator);
     if (!installed) {
         err = install(SIGSEGV, &before_segv);
         if (!err)

@@ -19,7 +19,7 @@ struct telling {
     struct kf__task done;
     struct kf__consumer *consumer;
     kf_rebalance_event event;
-    uint64_t revoke;     /* KF_REVOKED: which one */
+    uint64_t revoke;    /* KF_REVOKED: which one */
     int64_t rebalances; /* KF_ASSIGNED: how many there had been */
 };
 
@@ -231,8 +231,8 @@ static void give_up(struct kf__consumer *consumer, struct kf__partition *partiti
                          "the handler did not return in time; the partition is given up and the "
                          "record stays uncommitted, another member may handle it meanwhile");
     else if (!kf__committer_is_settled(partition))
-        kf__consumer_log(consumer, KF_LOG_ERROR, "commit.late", partition,
-                         partition->account.done, partition->account.last_error,
+        kf__consumer_log(consumer, KF_LOG_ERROR, "commit.late", partition, partition->account.done,
+                         partition->account.last_error,
                          "offset %lld was not acknowledged in time; the partition is given up, its "
                          "next owner begins at %lld",
                          (long long)partition->account.done,

@@ -80,8 +80,8 @@ static void give_back(struct kf__partition *partition, int64_t below)
     if (from < 0)
         from = kf__partition_position(partition);
     release_all(partition, cut);
-    if (partition->reset_why == KF_ERR_TRUNCATION_DETECTED)
-        return; /* reset_position goes on from the lower of the two */
+    if (partition->reset_why && partition->reset_why != KF_ERR_OFFSET_OUT_OF_RANGE)
+        return; /* reset_position knows better */
     partition->reset_why = KF_OK;
     kf__fetching_seek(&partition->fetching, KF__START_AT, from, -1);
 }
@@ -370,20 +370,30 @@ static void fetching_settled(struct kf__fetching *fetching)
     }
 }
 
+static void log_out_of_range(struct kf__partition *partition, kf_err err, int64_t offset)
+{
+    const char *name = "offset.out_of_range";
+    const char *format = "the broker does not have offset %lld (any more); auto.offset.reset "
+                         "decides where to go on";
+    if (err == KF_ERR_TRUNCATION_DETECTED) {
+        name = "log.truncated";
+        format = "the log was cut off below the position (unclean leader election); going on at "
+                 "offset %lld";
+    } else if (err == KF_ERR_UNKNOWN_TOPIC_ID) {
+        name = "topic.recreated";
+        format = "the topic was deleted and created anew, offset %lld belongs to the one before; "
+                 "auto.offset.reset decides where to go on";
+    }
+    kf__consumer_log(partition->consumer, KF_LOG_WARNING, name, partition,
+                     partition->fetching.offset, err, format, (long long)offset);
+}
+
 static void fetching_out_of_range(struct kf__fetching *fetching, kf_err err, int64_t offset)
 {
     struct kf__partition *partition = fetching->context;
     partition->reset_why = err;
     partition->reset_offset = offset;
-    kf__consumer_log(partition->consumer, KF_LOG_WARNING,
-                     err == KF_ERR_TRUNCATION_DETECTED ? "log.truncated" : "offset.out_of_range",
-                     partition, fetching->offset, err,
-                     err == KF_ERR_TRUNCATION_DETECTED
-                         ? "the log was cut off below the position (unclean leader election); "
-                           "going on at offset %lld"
-                         : "the broker does not have offset %lld (any more); auto.offset.reset "
-                           "decides where to go on",
-                     (long long)offset);
+    log_out_of_range(partition, err, offset);
     settle(partition);
 }
 

@@ -78,7 +78,7 @@ struct kf__partition {
     bool needs_offset;               /* its committed offset is not known yet */
     bool offset_asked;               /* an OffsetFetch under way covers it */
     bool user_told;                  /* kf_runtime_on_rebalance's callback has returned */
-    int64_t assigned_in;         /* the consumer's count of rebalances then */
+    int64_t assigned_in;             /* the consumer's count of rebalances then */
     bool scheduled;                  /* its activation is ready or runs */
     bool paused;
     int32_t failures;       /* of the present record, in a row */

@@ -26,6 +26,7 @@ kf_runtime *kf_runtime_new(const kf_config *config, kf_error *error)
     runtime->config = copy;
     runtime->pid = getpid();
     runtime->joined = true;
+    runtime->answer.run = kf__runtime_run_questions;
     pthread_mutex_init(&runtime->lock, NULL);
     pthread_cond_init(&runtime->changed, NULL);
     if (kf__config_settings(copy, &runtime->settings, error)) {
@@ -299,13 +300,18 @@ kf_err kf_runtime_run(kf_runtime *runtime, kf_error *error)
     if (!runtime)
         return error && error->code ? error->code : KF_ERR_STATE;
     struct signals before;
+    void *signal_stack = NULL;
     install_signals(runtime, &before);
-    if (runtime->settings.handle_signals)
+    if (runtime->settings.handle_signals) {
         kf__overflow_reporter_install();
+        signal_stack =
+            kf__overflow_thread_begin(runtime->alloc); /* without workers they run here */
+    }
     kf_err err = kf_runtime_start(runtime, error);
     if (!err)
         err = kf_runtime_wait(runtime, error);
     restore_signals(&before);
+    kf__overflow_thread_end(runtime->alloc, signal_stack);
     return err;
 }
 

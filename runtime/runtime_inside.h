@@ -61,5 +61,6 @@ bool kf__runtime_has_ended(struct kf_runtime *runtime);
 /* ---- snapshot.c ---- */
 /* On the loop's thread, with the lock held. */
 void kf__runtime_answer_all(struct kf_runtime *runtime);
+void kf__runtime_run_questions(struct kf__task *task);
 
 #endif

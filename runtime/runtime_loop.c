@@ -117,8 +117,8 @@ static kf_err open_parts(struct kf_runtime *runtime)
     int32_t workers = count_workers(settings);
     runtime->own_thread = workers > 0;
     struct kf__loop *loop;
-    kf_err err = kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend),
-                               &loop);
+    kf_err err =
+        kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend), &loop);
     if (err)
         return err;
     runtime->loop = loop;

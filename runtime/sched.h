@@ -92,7 +92,12 @@ int32_t kf__sched_workers(const struct kf__sched *sched); /* threads now */
 kf_err kf__sched_suspend(struct kf__activation *activation);
 void kf__sched_resume(struct kf__activation *activation, kf_err reason);
 
+/* ---- overflow.c ---- */
 /* Reports a stack overflow in a fiber with one line on stderr, then lets the old action run. */
 kf_err kf__overflow_reporter_install(void);
+/* Gives this thread a stack for signals and unblocks those of faults; returns what to free later,
+ * NULL if it had one. A thread that runs fibers needs it for the reporter. */
+void *kf__overflow_thread_begin(const kf_allocator *alloc);
+void kf__overflow_thread_end(const kf_allocator *alloc, void *signal_stack);
 
 #endif

@@ -131,10 +131,4 @@ void kf__wait_forget(struct kf__run *run);
 void kf__children_end(struct kf__run *run);
 void kf__children_cancel(struct kf__run *run);
 
-/* ---- overflow.c ---- */
-/* Gives this thread a stack for signals and unblocks those of faults; returns what to free later,
- * NULL if it had one. */
-void *kf__overflow_thread_begin(const kf_allocator *alloc);
-void kf__overflow_thread_end(const kf_allocator *alloc, void *signal_stack);
-
 #endif

@@ -31,7 +31,7 @@ void kf__runtime_answer_all(kf_runtime *runtime)
     pthread_cond_broadcast(&runtime->changed);
 }
 
-static void run_questions(struct kf__task *task)
+void kf__runtime_run_questions(struct kf__task *task)
 {
     kf_runtime *runtime = KF__OWNER(task, kf_runtime, answer);
     pthread_mutex_lock(&runtime->lock);
@@ -54,7 +54,6 @@ static void ask(struct kf__question *question)
     if (must_wait(runtime)) {
         question->next = runtime->questions;
         runtime->questions = question;
-        runtime->answer.run = run_questions;
         kf__loop_post(runtime->loop, &runtime->answer);
         while (!question->is_answered)
             pthread_cond_wait(&runtime->changed, &runtime->lock);
@@ -154,10 +153,10 @@ static kf_err set_paused(kf_runtime *runtime, const char *topic, int32_t partiti
     if (kf__runtime_is_foreign(runtime, getpid()))
         return KF_ERR_FORKED;
     struct kf__question question = {.runtime = runtime,
-                                .answer = pause_or_resume,
-                                .topic = topic,
-                                .partition = partition,
-                                .paused = paused};
+                                    .answer = pause_or_resume,
+                                    .topic = topic,
+                                    .partition = partition,
+                                    .paused = paused};
     ask(&question);
     return KF_OK;
 }

@@ -74,12 +74,15 @@ KF_API kf_err kf_runtime_handle_with(kf_runtime *runtime, const char *topic, kf_
                                      kf_handler handler, void *context,
                                      const kf_topic_options *options);
 
-/* Called on the event fiber, one at a time, before the partitions start or after they have ended.
+/*
+ * Told on the event fiber, one at a time. Assigned: before the first handler
+ * runs. Revoked: after the last one ended. Lost: at once; a handler may still
+ * be running (kf_cancelled() is true in it).
  */
 typedef enum kf_rebalance_event {
     KF_ASSIGNED = 1,
     KF_REVOKED, /* drained and committed; about to be given up */
-    KF_LOST,    /* owned by somebody else already; nothing was committed */
+    KF_LOST,    /* owned by somebody else already, or given up at a deadline; not committed */
 } kf_rebalance_event;
 
 typedef struct kf_topic_partition {

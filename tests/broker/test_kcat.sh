@@ -13,7 +13,7 @@ fail() { echo "test_kcat: $*" >&2; cat "$work"/*.err >&2; exit 1; }
 "$kf" broker --listen 127.0.0.1:0 --nodes 3 --topic orders:6:2 --journal "$work/journal" \
     >"$work/broker.out" 2>"$work/broker.err" &
 pid=$!
-for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+for _ in $(seq 200); do
     test -s "$work/broker.out" && break
     sleep 0.1
 done

@@ -29,8 +29,12 @@ static void on_rebalance(void *context, kf_rebalance_event event,
                          const kf_topic_partition *partitions, size_t count)
 {
     struct member *member = context;
-    (void)partitions;
     pthread_mutex_lock(&member->lock);
+    for (size_t i = 0; i < count; i++) {
+        int32_t partition = partitions[i].partition;
+        if (partition < PARTITIONS_MAX)
+            member->given_up_at[partition] = event == KF_ASSIGNED ? SIZE_MAX : member->count;
+    }
     *(event == KF_ASSIGNED  ? &member->assigned
       : event == KF_REVOKED ? &member->revoked
                             : &member->lost) += count;
@@ -66,6 +70,8 @@ static kf_verdict handle(const kf_message *message, void *context)
     entry.verdict = decide ? decide(member, message) : KF_HANDLED;
 
     pthread_mutex_lock(&member->lock);
+    if (entry.partition < PARTITIONS_MAX && member->given_up_at[entry.partition] != SIZE_MAX)
+        member->handled_after++;
     if (member->count < ENTRIES_MAX)
         member->entries[member->count++] = entry;
     member->handled += entry.verdict == KF_HANDLED;

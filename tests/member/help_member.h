@@ -22,6 +22,7 @@
 enum {
     ENTRIES_MAX = 200000,
     EVENTS_MAX = 512,
+    PARTITIONS_MAX = 64,
     PATIENCE_MS = 15000, /* after that a test has failed */
 };
 
@@ -56,7 +57,7 @@ struct member {
     atomic_bool let_go;
     atomic_bool ask_committed;
     _Atomic(kf_verdict (*)(struct member *, const kf_message *)) decide; /* NULL: handled */
-    void *context; /* the test's */
+    void *context;                                                       /* the test's */
 
     pthread_mutex_t lock; /* guards the rest */
     struct entry *entries;
@@ -64,7 +65,9 @@ struct member {
     size_t handled; /* of these, with KF_HANDLED */
     struct event events[EVENTS_MAX];
     size_t event_count;
-    size_t assigned, revoked, lost; /* partitions, as told to kf_runtime_on_rebalance */
+    size_t given_up_at[PARTITIONS_MAX]; /* SIZE_MAX while it is ours */
+    size_t handled_after;               /* records of partitions that were given up by then */
+    size_t assigned, revoked, lost;     /* partitions, as told to kf_runtime_on_rebalance */
 };
 
 /* Zeroes the member and starts a broker on a thread of its own. */

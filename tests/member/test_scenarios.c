@@ -1,3 +1,4 @@
+/* Faults that real clients shipped: the numbers are those of docs/scenarios, where it has them. */
 #include "help_member.h"
 
 #include <criterion/criterion.h>
@@ -7,34 +8,308 @@
 TestSuite(member_scenarios, .timeout = 60);
 
 static struct member member;
+static struct member other;
 
-static void begin(int32_t partitions, kf_semantics semantics)
+static void begin(int32_t nodes, int32_t partitions)
 {
-    member_broker(&member, NULL);
-    kf_broker_create_topic(member.broker, "t", partitions, 1);
-    (void)semantics;
+    kf_broker_options options = {.nodes = nodes};
+    member_broker(&member, &options);
+    kf_broker_create_topic(member.broker, "t", partitions, nodes);
 }
 
-static void run(kf_semantics semantics)
+static void run(struct member *of, kf_semantics semantics)
 {
-    member_handle(&member, "t", semantics);
-    member_start(&member);
+    member_handle(of, "t", semantics);
+    member_start(of);
+}
+
+static kf_broker_fault error_of(int16_t api, kf_err error, int64_t times)
+{
+    return (kf_broker_fault){
+        .kind = KF_BROKER_ANSWER_ERROR, .api_key = api, .error = error, .times = times};
+}
+
+/* Nothing missing, nothing twice, all committed. */
+static void assert_exactly(int32_t partitions, int64_t end)
+{
+    for (int32_t p = 0; p < partitions; p++) {
+        struct span span = span_of(&member, "t", p, end);
+        cr_assert(eq(i64, span.missing, 0), "partition %d", (int)p);
+        cr_assert(eq(i64, span.repeated, 0), "partition %d", (int)p);
+        cr_assert(eq(i64, member_committed(&member, "t", p), end), "partition %d", (int)p);
+    }
 }
 
 Test(member_scenarios, handles_every_record_once_and_commits_it)
 {
-    begin(3, KF_AT_LEAST_ONCE);
+    begin(1, 3);
     for (int32_t p = 0; p < 3; p++)
         produce(&member, "t", p, 50);
     member_open(&member, NULL);
-    run(KF_AT_LEAST_ONCE);
+    run(&member, KF_AT_LEAST_ONCE);
     WAIT_FOR(member_handled(&member) >= 150);
     cr_assert(eq(int, member_stop(&member), KF_OK));
-    for (int32_t p = 0; p < 3; p++) {
-        cr_assert(eq(i64, span_of(&member, "t", p, 50).missing, 0));
-        cr_assert(eq(i64, span_of(&member, "t", p, 50).repeated, 0));
-        cr_assert(eq(i64, member_committed(&member, "t", p), 50));
-    }
+    assert_exactly(3, 50);
     cr_assert(eq(i32, kf_broker_group_members(member.broker, "g", NULL), 0));
+    member_close(&member);
+}
+
+static void hand_over(const char *strategy)
+{
+    begin(1, 4);
+    for (int32_t p = 0; p < 4; p++)
+        produce(&member, "t", p, 300);
+    atomic_store(&member.sleep_ms, 1);
+    member_open(&member, strategy, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) > 50);
+
+    member_join(&other, &member);
+    atomic_store(&other.sleep_ms, 1);
+    member_open(&other, strategy, NULL);
+    run(&other, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&other) > 50);
+    cr_assert(eq(int, member_stop(&other), KF_OK));
+    WAIT_FOR(member_handled(&member) + member_handled(&other) >= 1200);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+
+    cr_assert(eq(sz, member_handled(&member) + member_handled(&other), 1200));
+    for (int32_t p = 0; p < 4; p++)
+        cr_assert(eq(i64, member_committed(&member, "t", p), 300));
+    cr_assert(eq(sz, member.handled_after, 0));
+    cr_assert(eq(sz, other.handled_after, 0));
+    cr_assert(eq(sz, member.lost + other.lost, 0));
+    member_close(&other);
+    member_close(&member);
+}
+
+Test(member_scenarios, s2_s13_an_eager_handover_repeats_nothing)
+{
+    hand_over("partition.assignment.strategy=range");
+}
+
+Test(member_scenarios, s2_s13_a_cooperative_handover_repeats_nothing)
+{
+    hand_over("partition.assignment.strategy=cooperative-sticky");
+}
+
+Test(member_scenarios, s6_a_member_that_was_expelled_joins_again)
+{
+    begin(1, 2);
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_assigned(&member) == 2);
+    add_fault(&member, error_of(KF_API_HEARTBEAT, KF_ERR_ILLEGAL_GENERATION, 1));
+    WAIT_FOR(member_assigned(&member) == 4);
+    for (int32_t p = 0; p < 2; p++)
+        produce(&member, "t", p, 20);
+    WAIT_FOR(member_handled(&member) == 40);
+    cr_assert(eq(sz, member.lost, 2));
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    assert_exactly(2, 20);
+    member_close(&member);
+}
+
+Test(member_scenarios, s8_a_commit_that_meets_a_rebalance_keeps_the_assignment)
+{
+    begin(1, 2);
+    add_fault(&member, error_of(KF_API_OFFSET_COMMIT, KF_ERR_REBALANCE_IN_PROGRESS, 3));
+    for (int32_t p = 0; p < 2; p++)
+        produce(&member, "t", p, 20);
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_committed(&member, "t", 0) == 20 && member_committed(&member, "t", 1) == 20);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    cr_assert(eq(sz, member.lost, 0));
+    assert_exactly(2, 20);
+    member_close(&member);
+}
+
+Test(member_scenarios, s11_leaving_is_tried_again_where_the_coordinator_moved)
+{
+    begin(1, 1);
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_assigned(&member) == 1);
+    int32_t fault = add_fault(&member, error_of(KF_API_LEAVE_GROUP, KF_ERR_NOT_COORDINATOR, 2));
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    cr_assert(eq(i64, kf_broker_fault_hits(member.broker, fault), 2));
+    cr_assert(eq(i32, kf_broker_group_members(member.broker, "g", NULL), 0));
+    member_close(&member);
+}
+
+Test(member_scenarios, s12_latest_is_pinned_when_it_was_assigned)
+{
+    begin(1, 1);
+    produce(&member, "t", 0, 5);
+    member_open(&member, "auto.offset.reset=latest", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_committed(&member, "t", 0) == 5);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    produce(&member, "t", 0, 3);
+    member_open(&member, "auto.offset.reset=latest", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 3);
+    cr_assert(eq(i64, member.entries[0].offset, 5));
+    member_close(&member);
+}
+
+Test(member_scenarios, s14_unstable_offsets_are_asked_for_again)
+{
+    begin(1, 1);
+    produce(&member, "t", 0, 10);
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_committed(&member, "t", 0) == 10);
+    member_stop(&member);
+    produce(&member, "t", 0, 5);
+    int32_t fault =
+        add_fault(&member, error_of(KF_API_OFFSET_FETCH, KF_ERR_UNSTABLE_OFFSET_COMMIT, 3));
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 15);
+    cr_assert(eq(i64, kf_broker_fault_hits(member.broker, fault), 3));
+    cr_assert(eq(i64, member.entries[10].offset, 10));
+    member_stop(&member);
+    assert_exactly(1, 15);
+    member_close(&member);
+}
+
+Test(member_scenarios, s15_one_partitions_commit_error_is_told_and_hurts_no_other)
+{
+    begin(1, 2);
+    kf_broker_fault fault = error_of(KF_API_OFFSET_COMMIT, KF_ERR_TOPIC_AUTHORIZATION_FAILED, 0);
+    fault.topic = "t";
+    fault.one_partition = true;
+    fault.partition = 1;
+    add_fault(&member, fault);
+    for (int32_t p = 0; p < 2; p++)
+        produce(&member, "t", p, 10);
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_committed(&member, "t", 0) == 10 && member_has_event(&member, "commit.failed"));
+    cr_assert(eq(i64, member_committed(&member, "t", 1), -1));
+    for (size_t i = 0; i < member.event_count; i++)
+        if (strcmp(member.events[i].name, "commit.failed") == 0)
+            cr_assert(eq(i32, member.events[i].partition, 1));
+    kf_time before = kf_now();
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    cr_assert(lt(i64, kf_now() - before, 2 * KF_SECOND), "a hopeless commit held up the end");
+    member_close(&member);
+}
+
+Test(member_scenarios, s21_a_leader_that_keeps_moving_repeats_and_loses_nothing)
+{
+    begin(3, 2);
+    atomic_store(&member.sleep_ms, 1);
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    for (int i = 0; i < 12; i++) {
+        for (int32_t p = 0; p < 2; p++) {
+            produce(&member, "t", p, 20);
+            kf_broker_move_leader(member.broker, "t", p, i % 3 + 1);
+        }
+        kf_sleep(20 * KF_MILLISECOND);
+    }
+    WAIT_FOR(member_handled(&member) >= 480);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    assert_exactly(2, 240);
+    member_close(&member);
+}
+
+Test(member_scenarios, s26_a_corrupt_batch_is_fetched_again_and_never_skipped)
+{
+    begin(1, 1);
+    produce(&member, "t", 0, 10);
+    add_fault(&member, (kf_broker_fault){
+                           .kind = KF_BROKER_CORRUPT_CRC, .api_key = KF_API_FETCH, .times = 3});
+    member_open(&member, NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 10);
+    cr_assert(ge(sz, member_events(&member, "batch.broken"), 1));
+    for (size_t i = 0; i < 10; i++)
+        cr_assert(eq(i64, member.entries[i].offset, (int64_t)i));
+    member_stop(&member);
+    assert_exactly(1, 10);
+    member_close(&member);
+}
+
+Test(member_scenarios, s28_a_topic_created_anew_is_read_from_its_beginning)
+{
+    begin(1, 1);
+    produce(&member, "t", 0, 10);
+    member_open(&member, "metadata.max.age.ms=1000", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_committed(&member, "t", 0) == 10);
+    kf_broker_delete_topic(member.broker, "t");
+    kf_broker_create_topic(member.broker, "t", 1, 1);
+    produce(&member, "t", 0, 5);
+    WAIT_FOR(member_handled(&member) == 15);
+    cr_assert(eq(i64, member.entries[10].offset, 0));
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    member_close(&member);
+}
+
+Test(member_scenarios, s31_all_brokers_gone_for_a_while_is_survived)
+{
+    begin(3, 3);
+    member_open(&member, "session.timeout.ms=6000", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    for (int32_t p = 0; p < 3; p++)
+        produce(&member, "t", p, 10);
+    WAIT_FOR(member_handled(&member) == 30);
+    for (int32_t node = 1; node <= 3; node++)
+        kf_broker_stop_node(member.broker, node);
+    kf_sleep(500 * KF_MILLISECOND);
+    for (int32_t node = 1; node <= 3; node++)
+        kf_broker_start_node(member.broker, node);
+    for (int32_t p = 0; p < 3; p++)
+        produce(&member, "t", p, 10);
+    WAIT_FOR(member_handled(&member) >= 60);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    assert_exactly(3, 20);
+    member_close(&member);
+}
+
+Test(member_scenarios, commits_find_the_coordinator_again_while_partitions_are_given_up)
+{
+    begin(1, 2);
+    for (int32_t p = 0; p < 2; p++)
+        produce(&member, "t", p, 20);
+    member_open(&member, "commit.interval.ms=60000", NULL);
+    add_fault(&member, error_of(KF_API_OFFSET_COMMIT, KF_ERR_NOT_COORDINATOR, 4));
+    run(&member, KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 40);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    assert_exactly(2, 20);
+    member_close(&member);
+}
+
+Test(member_scenarios, a_silent_broker_and_cut_answers_are_survived)
+{
+    begin(1, 2);
+    add_fault(
+        &member,
+        (kf_broker_fault){
+            .kind = KF_BROKER_CUT, .api_key = KF_API_FETCH, .every = 3, .times = 5, .bytes = 50});
+    add_fault(&member, (kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER,
+                                         .api_key = KF_API_OFFSET_COMMIT,
+                                         .every = 2,
+                                         .times = 3});
+    add_fault(&member, (kf_broker_fault){.kind = KF_BROKER_GARBAGE,
+                                         .api_key = KF_API_METADATA,
+                                         .first = 3,
+                                         .times = 1,
+                                         .bytes = 100});
+    member_open(&member, "request.timeout.ms=1000", NULL);
+    run(&member, KF_AT_LEAST_ONCE);
+    for (int i = 0; i < 10; i++) {
+        for (int32_t p = 0; p < 2; p++)
+            produce(&member, "t", p, 10);
+        kf_sleep(30 * KF_MILLISECOND);
+    }
+    WAIT_FOR(member_handled(&member) >= 200);
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    assert_exactly(2, 100);
     member_close(&member);
 }

@@ -1,6 +1,7 @@
 /* The producer against the embedded broker: what it promises to who produces. */
 #include <kafiber/broker.h>
 #include <kafiber/producer.h>
+#include <kafiber/runtime.h>
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -492,4 +493,88 @@ Test(producer, may_be_used_from_a_callback_but_not_waited_for)
     cr_assert(eq(int, atomic_load(&produce_result), KF_OK));
     cr_assert(eq(int, atomic_load(&flush_result), KF_ERR_STATE));
     kf_producer_close(shared, in(KF_SECOND));
+}
+
+/* ---- inside a handler ---- */
+
+static _Atomic kf_err waited_result;
+static atomic_int handled;
+static kf_time wait_of_handler;
+
+static kf_verdict forward(const kf_message *message, void *context)
+{
+    (void)context;
+    kf_record record = record_to(2, "out");
+    if (message->partition == 0)
+        atomic_store(&waited_result,
+                     kf_produce_wait(shared, &record, in(wait_of_handler), NULL, NULL, NULL));
+    atomic_fetch_add(&handled, 1);
+    return KF_HANDLED;
+}
+
+static kf_runtime *start_forwarding(void)
+{
+    const char *settings[][2] = {
+        {"bootstrap.servers", kf_broker_bootstrap(broker)},
+        {"group.id", "g"},
+        {"worker.threads", "1"},
+        {"worker.threads.max", "1"},
+    };
+    kf_config *config = kf_config_new(NULL);
+    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        kf_config_set(config, settings[i][0], settings[i][1], &error);
+    kf_runtime *runtime = kf_runtime_new(config, &error);
+    kf_config_free(config);
+    kf_runtime_handle(runtime, "orders", KF_AT_LEAST_ONCE, forward, NULL);
+    cr_assert(eq(int, kf_runtime_start(runtime, &error), KF_OK), "%s", error.text);
+    return runtime;
+}
+
+static void stop_forwarding(kf_runtime *runtime)
+{
+    kf_runtime_stop(runtime);
+    kf_runtime_wait(runtime, &error);
+    cr_assert(eq(int, kf_runtime_close(runtime), KF_OK));
+    kf_producer_close(shared, in(KF_SECOND));
+}
+
+static void store(int32_t partition)
+{
+    cr_assert(
+        eq(int,
+           kf_broker_produce(broker, "orders", partition, bytes_of(NULL), bytes_of("in"), -1, NULL),
+           KF_OK));
+}
+
+Test(producer, stores_what_a_handler_produces_and_waits_for)
+{
+    shared = open_with(NULL);
+    wait_of_handler = 10 * KF_SECOND;
+    kf_runtime *runtime = start_forwarding();
+    store(0);
+    while (atomic_load(&handled) < 2) /* the order, and what came of it */
+        kf_sleep(KF_MILLISECOND);
+    cr_assert(eq(int, atomic_load(&waited_result), KF_OK));
+    stop_forwarding(runtime);
+}
+
+/* One worker only: were it held, the other partition's record would not be handled meanwhile. */
+Test(producer, suspends_the_fiber_that_waits_and_not_its_worker)
+{
+    shared = open_with(NULL);
+    wait_of_handler = 2 * KF_SECOND;
+    add_fault((kf_broker_fault){.kind = KF_BROKER_SILENCE});
+    kf_runtime *runtime = start_forwarding();
+    kf_time began = kf_now();
+    store(0);
+    kf_sleep(500 * KF_MILLISECOND);
+    store(1);
+    while (!atomic_load(&handled))
+        kf_sleep(KF_MILLISECOND);
+    cr_assert(lt(i64, kf_now() - began, 1800 * KF_MILLISECOND));
+    while (!atomic_load(&waited_result))
+        kf_sleep(KF_MILLISECOND);
+    cr_assert(eq(int, atomic_load(&waited_result), KF_ERR_TIMED_OUT));
+    stop_forwarding(runtime);
 }

@@ -308,7 +308,8 @@ void kf__server_write(struct kf_broker *broker, struct kf__connection *connectio
             kf__writer_iovec_from(&connection->out, connection->sent, vectors, MAX_VECTORS);
         if (count > MAX_VECTORS)
             count = MAX_VECTORS;
-        struct msghdr message = {.msg_iov = vectors, .msg_iovlen = count};
+        struct msghdr message = {.msg_iov = vectors};
+        message.msg_iovlen = (unsigned short)count; /* size_t in glibc, int in POSIX and musl */
         ssize_t sent =
             count == 0 ? 0 : sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0 && (errno == EAGAIN || errno == EINTR))

@@ -23,6 +23,7 @@ static const char usage[] =
     "  -p, --partition N    only this one\n"
     "  -o, --offset FROM    start (default), end, N, -N (the last N) or @MILLISECONDS\n"
     "with a group:\n"
+    "  -g, --group GROUP    whose member to be\n"
     "  -o, --offset FROM    start (default) or end, where the group has no offset yet\n"
     "      --semantics S    at-least-once (default) or at-most-once\n"
     "      --instance-id ID a static member\n"
@@ -49,7 +50,7 @@ static const struct kf__option options[] = {
 };
 #undef AT
 
-volatile sig_atomic_t kf__consume_signal;
+atomic_int kf__consume_signal;
 
 /* ---- printing ---- */
 
@@ -226,7 +227,8 @@ static int take_record(struct reading *reading, const kf_message *message)
 static bool is_over(const struct reading *reading)
 {
     const struct kf__consume *consume = reading->consume;
-    return kf__consume_signal || (consume->count >= 0 && reading->printed >= consume->count) ||
+    return atomic_load(&kf__consume_signal) ||
+           (consume->count >= 0 && reading->printed >= consume->count) ||
            (consume->until_end && reading->left == 0);
 }
 
@@ -254,7 +256,8 @@ static int read_on(struct reading *reading)
         if (code != KF__GO_ON)
             return code;
     }
-    return kf__consume_signal ? KF__EXIT_SIGNAL + kf__consume_signal : KF__EXIT_DONE;
+    int number = atomic_load(&kf__consume_signal);
+    return number ? KF__EXIT_SIGNAL + number : KF__EXIT_DONE;
 }
 
 static int read_partitions(struct kf__consume *consume)
@@ -279,7 +282,7 @@ static int read_partitions(struct kf__consume *consume)
 
 /* ---- the verb ---- */
 
-static void note_signal(int number) { kf__consume_signal = number; }
+static void note_signal(int number) { atomic_store(&kf__consume_signal, number); }
 
 static void set_signals(void)
 {

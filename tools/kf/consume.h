@@ -12,6 +12,7 @@
 #include "tools/kf/lines.h"
 #include "tools/kf/options.h"
 #include <signal.h>
+#include <stdatomic.h>
 
 struct kf__consume {
     struct kf__command command;
@@ -36,7 +37,7 @@ bool kf__consume_print(struct kf__consume *consume, const kf_message *message);
 
 int kf__consume_group(struct kf__consume *consume);
 
-/* The signal that asked for an end; 0: none yet. */
-extern volatile sig_atomic_t kf__consume_signal;
+/* The signal that asked for an end; 0: none yet. Set by a handler, read by several threads. */
+extern atomic_int kf__consume_signal;
 
 #endif

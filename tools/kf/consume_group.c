@@ -37,7 +37,8 @@ struct member {
     size_t end_count;
     pthread_mutex_t lock; /* stdout, the line and what follows */
     int64_t handled;
-    bool broken; /* stdout could not be written */
+    bool broken;    /* stdout could not be written */
+    bool cut_short; /* a program had no time to finish its record */
     atomic_bool ending;
     atomic_bool over; /* the runtime has ended */
     pthread_t watcher;
@@ -108,11 +109,12 @@ static kf_verdict handle_exec(const kf_message *message, void *context)
     if (unwanted)
         return KF_FAILED;
     kf_verdict verdict = kf__exec_handle(member->exec, message);
-    if (verdict == KF_HANDLED) {
-        pthread_mutex_lock(&member->lock);
+    pthread_mutex_lock(&member->lock);
+    if (verdict == KF_HANDLED)
         count_handled(member);
-        pthread_mutex_unlock(&member->lock);
-    }
+    else if (kf_cancelled())
+        member->cut_short = true;
+    pthread_mutex_unlock(&member->lock);
     return verdict;
 }
 
@@ -155,7 +157,7 @@ static void *watch(void *context)
     for (int64_t ms = 0; !atomic_load(&member->over); ms += LOOK_MS) {
         bool until_end = member->consume->until_end && ms % ASK_MS == 0;
         if (!atomic_load(&member->ending) &&
-            (kf__consume_signal || (until_end && is_at_end(member)))) {
+            (atomic_load(&kf__consume_signal) || (until_end && is_at_end(member)))) {
             atomic_store(&member->ending, true);
             kf_runtime_stop(member->runtime);
         }
@@ -297,6 +299,9 @@ static int run(struct member *member)
         _Exit(KF__EXIT_NO_BROKER);
     }
     member->runtime = NULL;
+    int number = atomic_load(&kf__consume_signal);
+    if (code == KF__EXIT_DONE && member->cut_short && number)
+        return KF__EXIT_SIGNAL + number;
     return member->broken || !watched ? KF__EXIT_PARTLY : code;
 }
 

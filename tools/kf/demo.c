@@ -17,7 +17,7 @@
 
 enum {
     LOOK_MS = 20,
-    END_MS = 9000, /* what the survivor has to drain, commit and leave */
+    END_MS = 4500, /* what the survivor has to drain, commit and leave */
     MAX_ARGUMENTS = 64,
     VICTIM = 1,
 };
@@ -28,7 +28,7 @@ static const char usage[] =
     "100,000 orders in a topic of six partitions; two members of one group, each with a fiber\n"
     "per partition, handle them at least once. Some 1 % fail and are tried again. Half-way one\n"
     "member is killed with SIGKILL; the other one takes over. Then the account is made of what\n"
-    "the members wrote down. It takes some 20 seconds, never more than 30.\n"
+    "the members wrote down. It takes some 20 seconds, and never more than 30.\n"
     "\n"
     "Without -b it runs on the embedded broker. On a real cluster it makes a topic and a group\n"
     "of its own and deletes both.\n"
@@ -212,9 +212,10 @@ static void kill_victim(struct kf__demo_story *story)
     read_journals(story);
     victim->killed = true;
     kf__demo_say(story->demo,
-                 "member %c was killed with SIGKILL; the group notices after session.timeout.ms, "
-                 "%d s; its %d partitions wait, the others go on",
-                 victim->name, KF__DEMO_SESSION_MS / 1000, owned);
+                 "member %c killed with SIGKILL: its %d partitions wait, the others go on",
+                 victim->name, owned);
+    kf__demo_say(story->demo, "(the group gives it up after session.timeout.ms, %d s)",
+                 KF__DEMO_SESSION_MS / 1000);
 }
 
 /* False: a member ended that nobody asked to. */
@@ -237,7 +238,7 @@ static void tell_takeover(struct kf__demo_story *story, bool *told)
     if (*told || !story->members[VICTIM].killed || owned_by(story, VICTIM) > 0)
         return;
     *told = true;
-    kf__demo_say(story->demo, "member A has taken over all %d partitions, where %c's commits end",
+    kf__demo_say(story->demo, "member A has all %d partitions now, from %c's last commits on",
                  owned_by(story, 0), story->members[VICTIM].name);
 }
 
@@ -313,7 +314,6 @@ static bool ended_well(const struct kf__demo_story *story)
 
 static int tell_story(struct kf__demo *demo, struct kf__demo_story *story)
 {
-    char text[] = "A";
     int64_t stored[KF__DEMO_PARTITIONS];
     int code = kf__demo_produce(demo, stored);
     if (code != KF__GO_ON)
@@ -322,13 +322,13 @@ static int tell_story(struct kf__demo *demo, struct kf__demo_story *story)
         story->parts[i] = (struct kf__demo_part){.orders = stored[i], .owner = -1};
         story->stored += stored[i];
     }
-    kf__demo_say(demo, "%d orders produced to topic %s: six partitions, by customer",
-                 KF__DEMO_ORDERS, demo->topic);
+    kf__demo_say(demo, "100,000 orders produced to a topic of %d partitions, by customer",
+                 KF__DEMO_PARTITIONS);
     bool started = true;
     for (int i = 0; i < KF__DEMO_MEMBERS; i++)
         started &= start_member(demo, &story->members[i]);
-    kf__demo_say(demo, "members %s (pid %d) and B (pid %d) of group %s started", text,
-                 (int)story->members[0].pid, (int)story->members[1].pid, demo->group);
+    kf__demo_say(demo, "members A (pid %d) and B (pid %d) of one group started",
+                 (int)story->members[0].pid, (int)story->members[1].pid);
     if (started)
         watch(story);
     end_members(story);

@@ -25,8 +25,8 @@ enum {
     KF__DEMO_MEMBERS = 2,
     KF__DEMO_CUSTOMERS = 5000,
     KF__DEMO_SESSION_MS = 6000, /* brokers allow no less by default */
-    KF__DEMO_SECONDS = 28,      /* then the account is made of what is there */
-    KF__DEMO_EASE_SECONDS = 17, /* from then on orders take no time any more */
+    KF__DEMO_SECONDS = 25,      /* then the account is made of what is there */
+    KF__DEMO_EASE_SECONDS = 15, /* from then on orders take no time any more */
     KF__DEMO_PATH_BYTES = 200,
 };
 

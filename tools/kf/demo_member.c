@@ -109,7 +109,7 @@ static kf_err configure(const struct kf__demo *demo, kf_error *error)
     } settings[] = {
         {"group.id", demo->member_group},  {"session.timeout.ms", "6000"}, /* KF__DEMO_SESSION_MS */
         {"heartbeat.interval.ms", "500"},  {"commit.interval.ms", "200"},
-        {"auto.offset.reset", "earliest"}, {"shutdown.timeout.ms", "8000"},
+        {"auto.offset.reset", "earliest"}, {"shutdown.timeout.ms", "4000"},
     };
     kf_err err = KF_OK;
     for (size_t i = 0; i < sizeof settings / sizeof *settings && !err; i++)

@@ -10,10 +10,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
-    BAR_CELLS = 32,
+    BAR_CELLS = 30,
+    TABLE_COLUMNS = 80, /* narrower terminals get lines */
     LINE_EVERY_MS = 1000,
     REDRAW_EVERY_MS = 100,
 };
@@ -88,12 +90,22 @@ static void end_table_line(void)
 
 /* ---- lines that stay ---- */
 
+static int columns(void)
+{
+#ifdef TIOCGWINSZ
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        return size.ws_col;
+#endif
+    return TABLE_COLUMNS;
+}
+
 void kf__demo_show_begin(const struct kf__demo *demo)
 {
     setlocale(LC_CTYPE, "");
-    screen.terminal = isatty(STDOUT_FILENO) != 0;
+    screen.terminal = isatty(STDOUT_FILENO) && columns() >= TABLE_COLUMNS;
     const char *no_colour = getenv("NO_COLOR");
-    screen.colour = screen.terminal && !(no_colour && *no_colour);
+    screen.colour = isatty(STDOUT_FILENO) && !(no_colour && *no_colour);
     screen.blocks = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     putchar('\n');
     print_in(BOLD, "  kafiber: a Kafka group member with one fiber per partition, at least once\n");

@@ -42,6 +42,8 @@ struct program {
     struct program *next;
     char *topic;
     int32_t partition;
+    bool busy;   /* a handler runs; guarded by the lock */
+    bool let_go; /* … and is to dispose of it: the partition went meanwhile */
     struct process process;
     kf_writer line;
     char answer[ANSWER_BYTES];
@@ -149,6 +151,14 @@ void kf__exec_tick(struct kf__exec *exec)
     pthread_mutex_unlock(&exec->lock);
 }
 
+static void dispose(struct kf__exec *exec, struct program *program)
+{
+    end_process(exec, &program->process, false);
+    kf_writer_free(&program->line);
+    free(program->topic);
+    free(program);
+}
+
 void kf__exec_free(struct kf__exec *exec)
 {
     if (!exec)
@@ -156,10 +166,7 @@ void kf__exec_free(struct kf__exec *exec)
     while (exec->programs) {
         struct program *program = exec->programs;
         exec->programs = program->next;
-        end_process(exec, &program->process, false);
-        kf_writer_free(&program->line);
-        free(program->topic);
-        free(program);
+        dispose(exec, program);
     }
     while (exec->endings) {
         kf__exec_tick(exec);
@@ -308,15 +315,28 @@ static struct program **place_of(struct kf__exec *exec, const char *topic, int32
     return at;
 }
 
-static struct program *program_of(struct kf__exec *exec, const kf_message *message)
+/* Until put_back. One handler of a partition runs at a time. */
+static struct program *take_out(struct kf__exec *exec, const kf_message *message)
 {
     pthread_mutex_lock(&exec->lock);
     struct program **at = place_of(exec, message->topic, message->partition);
     if (!*at)
         *at = new_program(message);
     struct program *program = *at;
+    if (program)
+        program->busy = true;
     pthread_mutex_unlock(&exec->lock);
     return program;
+}
+
+static void put_back(struct kf__exec *exec, struct program *program)
+{
+    pthread_mutex_lock(&exec->lock);
+    program->busy = false;
+    bool let_go = program->let_go;
+    pthread_mutex_unlock(&exec->lock);
+    if (let_go)
+        dispose(exec, program);
 }
 
 void kf__exec_let_go(struct kf__exec *exec, const char *topic, int32_t partition)
@@ -324,15 +344,15 @@ void kf__exec_let_go(struct kf__exec *exec, const char *topic, int32_t partition
     pthread_mutex_lock(&exec->lock);
     struct program **at = place_of(exec, topic, partition);
     struct program *program = *at;
-    if (program)
+    if (program) {
         *at = program->next;
+        program->let_go = true;
+    }
+    /* A partition that was lost may have a handler running still: that one disposes of it. */
+    bool idle = program && !program->busy;
     pthread_mutex_unlock(&exec->lock);
-    if (!program)
-        return;
-    end_process(exec, &program->process, false);
-    kf_writer_free(&program->line);
-    free(program->topic);
-    free(program);
+    if (idle)
+        dispose(exec, program);
 }
 
 /* ---- one record ---- */
@@ -456,7 +476,7 @@ static kf_verdict fail(struct kf__exec *exec, struct program *program, const kf_
 
 kf_verdict kf__exec_handle(struct kf__exec *exec, const kf_message *message)
 {
-    struct program *program = program_of(exec, message);
+    struct program *program = take_out(exec, message);
     if (!program)
         return kf_fail(message, "no memory for a program");
     kf_writer_reset(&program->line);
@@ -470,5 +490,8 @@ kf_verdict kf__exec_handle(struct kf__exec *exec, const kf_message *message)
         err = send_line(program);
     if (!err)
         err = receive_line(program, &size);
-    return err ? fail(exec, program, message, err) : judge(exec, program, message, size);
+    kf_verdict verdict =
+        err ? fail(exec, program, message, err) : judge(exec, program, message, size);
+    put_back(exec, program);
+    return verdict;
 }

@@ -128,6 +128,7 @@ static int list(const struct group *group)
         int mine = list_of_node(group, answer->brokers.items[i].node_id, &table);
         code = code == KF__EXIT_DONE ? mine : KF__EXIT_PARTLY;
     }
+    kf__table_sort(&table);
     if (!kf__table_print(&table, group->command.json))
         code = KF__EXIT_PARTLY;
     kf__table_free(&table);

@@ -22,6 +22,7 @@ const char kf__left_out[] = "";
 #ifndef KAFIBER_WITH_JSON
 LEFT_OUT("call", kf__verb_call, "-DKAFIBER_JSON=ON")
 LEFT_OUT("codec", kf__verb_codec, "-DKAFIBER_JSON=ON")
+LEFT_OUT("decode", kf__verb_decode, "-DKAFIBER_JSON=ON")
 #endif
 #ifndef KAFIBER_WITH_ADMIN
 LEFT_OUT("group", kf__verb_group, "-DKAFIBER_MESSAGES_ADMIN=ON")
@@ -29,4 +30,5 @@ LEFT_OUT("topic", kf__verb_topic, "-DKAFIBER_MESSAGES_ADMIN=ON")
 #endif
 #ifndef KAFIBER_WITH_BROKER
 LEFT_OUT("broker", kf__verb_broker, "-DKAFIBER_JSON=ON and all of -DKAFIBER_MESSAGES_…=ON")
+LEFT_OUT("demo", kf__verb_demo, "-DKAFIBER_JSON=ON and all of -DKAFIBER_MESSAGES_…=ON")
 #endif

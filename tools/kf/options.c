@@ -322,7 +322,7 @@ static int configure(struct kf__command *command, const struct common *common)
     int code = set_servers(command, &common->servers, &error);
     for (size_t i = 0; i < common->settings.count && code == KF__GO_ON; i++)
         code = set_text(command, common->settings.items[i], &error);
-    kf_config_log(command->config, command->verbose ? KF_LOG_INFO : KF_LOG_ERROR, say, command);
+    kf_config_log(command->config, command->verbose ? KF_LOG_INFO : KF_LOG_WARNING, say, command);
     return code;
 }
 

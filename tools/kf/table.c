@@ -61,6 +61,20 @@ void kf__table_numbers(struct kf__table *table, const int32_t *numbers, int32_t 
     free(text);
 }
 
+static int by_first_cell(const void *a, const void *b)
+{
+    char *const *left = a;
+    char *const *right = b;
+    return strcmp(*left, *right);
+}
+
+void kf__table_sort(struct kf__table *table)
+{
+    if (!table->failed && table->count)
+        qsort(table->cells, table->count / table->width, table->width * sizeof *table->cells,
+              by_first_cell);
+}
+
 void kf__table_free(struct kf__table *table)
 {
     for (size_t i = 0; i < table->count; i++)

@@ -34,6 +34,8 @@ void kf__table_text(struct kf__table *table, const char *text);
 void kf__table_string(struct kf__table *table, kf_string text);
 void kf__table_number(struct kf__table *table, int64_t number);
 void kf__table_numbers(struct kf__table *table, const int32_t *numbers, int32_t count);
+/* Rows by their first cell, which must not be NULL. */
+void kf__table_sort(struct kf__table *table);
 /* Prints all rows; a heading where it is for people. Returns false where memory was short. */
 bool kf__table_print(const struct kf__table *table, bool json);
 void kf__table_free(struct kf__table *table);
