@@ -24,6 +24,7 @@ enum {
     BATCH_BYTES = 1024 * 1024, /* an answer that stays in the processor's cache */
     LANES_AT_ONCE = 4,         /* that one lane's answer must leave credit for */
     LONG_WAY_MS = 10,          /* an answer that took longer was worth asking more of */
+    TOLD_AFTER = 5,            /* failures in a row; fewer are a leader that moved */
 };
 
 static struct kf__fetch_node *node_of_lane(struct kf__fetch_lane *lane)
@@ -144,6 +145,18 @@ void kf__lane_back_off(struct kf__fetch_lane *lane)
     kf__cluster_refresh(fetcher->cluster);
 }
 
+/* A whole lane that goes on failing is told once, by one of its partitions. */
+static void tell_trouble(struct kf__fetch_lane *lane, kf_err err)
+{
+    for (struct kf__link *at = lane->members.next; at != &lane->members; at = at->next) {
+        struct kf__fetching *fetching = KF__OWNER(at, struct kf__fetching, in_lane);
+        if (kf__fetching_is_eligible(fetching)) {
+            fetching->owner->troubled(fetching, err);
+            return;
+        }
+    }
+}
+
 static void take_answer(struct kf__call *call, kf_err err, const struct kf__answer *answer)
 {
     struct kf__fetch_lane *lane = call->owner;
@@ -151,6 +164,8 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
     if (err) {
         kf__lane_reset_session(lane);
         kf__lane_back_off(lane);
+        if (lane->attempts == TOLD_AFTER)
+            tell_trouble(lane, err);
     } else {
         kf__fetch_take(lane, answer);
     }

@@ -402,3 +402,45 @@ Test(member_lifecycle, a_handler_that_runs_out_of_stack_is_named)
     cr_assert(strstr(text, "topic orders partition 0 offset 3") != NULL, "%s", text);
 }
 #endif
+
+/* ---- what a broker refuses ---- */
+
+Test(member_lifecycle, fetches_that_go_on_failing_are_told_once)
+{
+    begin(1, 3);
+    add_fault(&member,
+              (kf_broker_fault){.kind = KF_BROKER_DROP, .api_key = KF_API_FETCH, .times = 8});
+    member_open(&member, "retry.backoff.ms=10", "retry.backoff.max.ms=20", NULL);
+    run(KF_AT_LEAST_ONCE);
+    WAIT_FOR(member_handled(&member) == 3);
+    cr_assert(eq(sz, member_events(&member, "fetch.failed"), 1));
+    member_close(&member);
+}
+
+static void refused(int16_t api, kf_err wanted, const char *words)
+{
+    begin(1, 1);
+    add_fault(&member,
+              (kf_broker_fault){.kind = KF_BROKER_ANSWER_ERROR, .api_key = api, .error = wanted});
+    member_open(&member, NULL);
+    member_handle(&member, "t", KF_AT_LEAST_ONCE);
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_runtime_run(member.runtime, &error), wanted));
+    cr_assert(strstr(error.text, words) != NULL, "%s", error.text);
+    member_close(&member);
+}
+
+Test(member_lifecycle, a_group_that_may_not_be_used_ends_the_run)
+{
+    refused(KF_API_FIND_COORDINATOR, KF_ERR_GROUP_AUTHORIZATION_FAILED, "group");
+}
+
+Test(member_lifecycle, a_group_with_an_impossible_name_ends_the_run)
+{
+    refused(KF_API_JOIN_GROUP, KF_ERR_INVALID_GROUP_ID, "group");
+}
+
+Test(member_lifecycle, a_group_of_another_protocol_ends_the_run)
+{
+    refused(KF_API_JOIN_GROUP, KF_ERR_INCONSISTENT_GROUP_PROTOCOL, "group");
+}
