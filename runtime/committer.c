@@ -291,9 +291,10 @@ void kf__committer_look(struct kf__consumer *consumer)
     for (struct kf__link *at = consumer->partitions.next; at != &consumer->partitions;
          at = at->next) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
+        /* The look comes once an interval: what it finds has waited long enough. */
         if (partition->scheduled && partition->route->semantics == KF_AT_LEAST_ONCE)
             kf__committer_note(consumer, partition, kf__partition_position(partition),
-                               kf__committer_busy_due(consumer));
+                               now_of(consumer));
     }
 }
 
