@@ -206,6 +206,7 @@ kf_err kf__events_open(const kf_allocator *alloc, struct kf__loop *loop, struct 
     events->context = context;
     pthread_mutex_init(&events->lock, NULL);
     kf__activation_init(&events->activation, sched, run, ended);
+    events->activation.kin = events;
     *out = events;
     return KF_OK;
 }

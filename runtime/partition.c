@@ -448,6 +448,7 @@ struct kf__partition *kf__partition_new(struct kf__consumer *consumer,
     kf__activation_init(&partition->activation, consumer->sched, kf__handle_run, kf__handle_ended);
     partition->activation.stack_bytes = route->stack_bytes;
     partition->activation.cancel = &partition->cancel;
+    partition->activation.kin = route;
     partition->activation.describe = describe;
     if (kf__fetching_open(&partition->fetching, consumer->fetcher, topic, number,
                           &kf__partition_fetching, partition)) {

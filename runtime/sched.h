@@ -20,8 +20,8 @@
 struct kf__sched;
 
 struct kf__sched_settings {
-    int32_t workers;      /* to begin with; 0: the caller's thread */
-    int32_t workers_max;  /* elastic growth ends here */
+    int32_t workers;     /* to begin with; 0: the caller's thread */
+    int32_t workers_max; /* elastic growth ends here, but for the one that each kin is guaranteed */
     kf_time surplus_ends; /* idle for so long, those beyond `workers` end; 0: 10 s */
     size_t stack_bytes;
     /* Out of workers: told once per episode, on the loop's thread. */
@@ -53,6 +53,12 @@ struct kf__activation {
     struct kf__sched *sched;
     size_t stack_bytes;  /* 0: the sched's */
     atomic_uint *cancel; /* non-zero word: kf_cancelled() is true, waits end; may be NULL */
+    /*
+     * What it belongs to (a topic); NULL: nothing. Each kin is guaranteed one
+     * worker: where all workers_max of them are blocked in others, it gets
+     * one more.
+     */
+    const void *kin;
     const char *(*describe)(struct kf__activation *activation, char *text,
                             size_t size); /* for the overflow line; signal-safe */
     /* ---- the sched's; what it needs only while it runs is pooled ---- */

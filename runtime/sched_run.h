@@ -44,7 +44,10 @@ struct kf__worker {
     bool alive;
     bool idle;
     bool woken;
-    bool busy;  /* inside an activation, or about to be */
+    bool busy;       /* inside an activation, or about to be */
+    const void *kin; /* of that activation */
+    const void
+        *only;  /* beyond workers_max: it serves this kin and ends when that has nothing ready */
     bool ended; /* an activation has ended since the lock was last held */
     bool has_clock;
     clockid_t cpu_clock;

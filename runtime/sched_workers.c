@@ -116,15 +116,63 @@ static void spin(struct kf__sched *sched)
     }
 }
 
+/* ---- kin: each is guaranteed one worker ---- */
+
+/* Puts the first ready one of that kin in front of all; false where there is none. */
+static bool bring_to_front(struct kf__sched *sched, const void *kin)
+{
+    struct kf__activation *before = NULL;
+    struct kf__activation *activation = sched->first;
+    while (activation && activation->kin != kin) {
+        before = activation;
+        activation = activation->next;
+    }
+    if (!activation)
+        return false;
+    if (before) {
+        before->next = activation->next;
+        if (sched->last == activation)
+            sched->last = before;
+        activation->next = sched->first;
+        sched->first = activation;
+    }
+    return true;
+}
+
+static bool is_served(const struct kf__sched *sched, const void *kin)
+{
+    for (const struct kf__worker *worker = sched->workers; worker; worker = worker->next_all)
+        if (worker->alive && (worker->only == kin || (worker->busy && worker->kin == kin)))
+            return true;
+    return false;
+}
+
+/* A kin that is ready and that no worker is in; NULL: none. The sched's lock is held. */
+static const void *find_unserved(const struct kf__sched *sched)
+{
+    const void *last = NULL; /* neighbours in the queue are often of one kin */
+    for (const struct kf__activation *at = sched->first; at; at = at->next) {
+        if (!at->kin || at->kin == last)
+            continue;
+        last = at->kin;
+        if (!is_served(sched, last))
+            return last;
+    }
+    return NULL;
+}
+
 /* ---- a worker's thread ---- */
 
 /* The sched's lock is held, here and on return. */
 static void work(struct kf__sched *sched, struct kf__worker *worker)
 {
     while (!sched->stopping) {
+        if (worker->only && !bring_to_front(sched, worker->only))
+            break;
         struct kf__activation *activation = kf__sched_pop(sched, worker);
         if (activation) {
             worker->busy = true;
+            worker->kin = activation->kin;
             pthread_mutex_unlock(&sched->lock);
             kf__sched_enter(worker, activation);
             pthread_mutex_lock(&sched->lock);
@@ -189,7 +237,8 @@ static struct kf__worker *new_worker(struct kf__sched *sched)
     return worker;
 }
 
-static kf_err start_one(struct kf__sched *sched)
+/* `only`: the kin that it serves, NULL: all. */
+static kf_err start_one(struct kf__sched *sched, const void *only)
 {
     pthread_mutex_lock(&sched->lock);
     struct kf__worker *worker = sched->stopping ? NULL : new_worker(sched);
@@ -197,6 +246,8 @@ static kf_err start_one(struct kf__sched *sched)
         worker->alive = true;
         worker->idle = worker->woken = worker->busy = false;
         worker->cpu_seen = 0;
+        worker->only = only;
+        worker->kin = NULL;
         sched->coming++;
         sched->worker_count++;
         atomic_store(&sched->worker_count_seen, sched->worker_count);
@@ -220,7 +271,7 @@ static kf_err start_one(struct kf__sched *sched)
 kf_err kf__workers_start(struct kf__sched *sched, int32_t count)
 {
     for (int32_t i = 0; i < count; i++) {
-        kf_err err = start_one(sched);
+        kf_err err = start_one(sched, NULL);
         if (err)
             return err;
     }
@@ -238,7 +289,8 @@ static kf_time cpu_time(const struct kf__worker *worker)
 }
 
 struct view {
-    int32_t blocked; /* busy workers whose CPU clocks stand still, nearly */
+    int32_t regular; /* workers that serve all kin */
+    int32_t blocked; /* those of them that are busy, but whose CPU clocks stand still, nearly */
     kf_time used;    /* by all workers since the last look */
 };
 
@@ -252,6 +304,9 @@ static struct view view_workers(struct kf__sched *sched, kf_time since_last)
         kf_time used = now - worker->cpu_seen;
         worker->cpu_seen = now;
         view.used += used;
+        if (worker->only)
+            continue;
+        view.regular++;
         if (worker->busy && used * 10 < since_last)
             view.blocked++;
     }
@@ -281,13 +336,15 @@ static int32_t missing_workers(struct kf__sched *sched, kf_time now)
     atomic_store_explicit(&sched->yield, true, memory_order_relaxed);
     if (sched->coming > 0 || look_is_late(sched, since_last))
         return 0;
+    int32_t working = view.regular - view.blocked;
+    if (working == 0 && view.regular >= sched->settings.workers_max)
+        return 1; /* no room: for a kin that none serves, perhaps */
     if (view.used * 4 > since_last * sched->cores * 3)
         return 0; /* the processors are busy with handlers: more threads would not help */
 
-    int32_t working = sched->worker_count - view.blocked;
     if (view.blocked == 0 || working >= sched->settings.workers)
         return 0;
-    return working == 0 ? sched->worker_count : sched->settings.workers - working;
+    return working == 0 ? view.regular : sched->settings.workers - working;
 }
 
 static void grow(struct kf__sched *sched, int32_t wanted, int32_t count)
@@ -296,6 +353,11 @@ static void grow(struct kf__sched *sched, int32_t wanted, int32_t count)
     kf_err err = kf__workers_start(sched, wanted < room ? wanted : room);
     if (room > 0 && !err)
         return;
+    pthread_mutex_lock(&sched->lock);
+    const void *unserved = find_unserved(sched);
+    pthread_mutex_unlock(&sched->lock);
+    if (unserved)
+        start_one(sched, unserved);
     if (!sched->told_exhausted && sched->settings.exhausted)
         sched->settings.exhausted(sched->settings.owner, kf__sched_workers(sched));
     sched->told_exhausted = true;

@@ -1,5 +1,6 @@
 /* Starting, turning and ending a runtime, in each order a program may find. */
 #include "help_member.h"
+#include "runtime/sanitizer.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -355,7 +356,7 @@ Test(member_lifecycle, a_signal_ends_the_run_where_asked)
     member_close(&member);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(KF__ASAN) && !defined(KF__TSAN)
 /* Volatile, so that the frames are not optimised into nothing. */
 static int dig(volatile char *above, int depth)
 {

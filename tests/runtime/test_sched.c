@@ -445,6 +445,44 @@ Test(sched, running_out_of_workers_is_told)
     close_sched();
 }
 
+/* One kin that blocks all workers there may be must not starve another. */
+Test(sched, each_kin_is_served_when_another_blocks_all_workers)
+{
+    enum {
+        BLOCKED = 6,
+        KIN = 3
+    };
+    static struct job blocked[BLOCKED];
+    static struct job others[KIN];
+    static const char kin[KIN + 1];
+    cr_assert_eq(sem_init(&gate, 0, 0), 0);
+    open_sched(1, 2);
+    for (size_t i = 0; i < BLOCKED; i++) {
+        job_init(&blocked[i], block_thread);
+        blocked[i].activation.kin = &kin[KIN];
+        kf__sched_ready(sched, &blocked[i].activation);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < KIN; i++) {
+            job_init(&others[i], work_a_little);
+            others[i].activation.kin = &kin[i];
+            kf__sched_ready(sched, &others[i].activation);
+        }
+        cr_assert(ended_within(others, KIN, 5 * KF_SECOND));
+    }
+    for (size_t i = 0; i < BLOCKED; i++)
+        cr_assert_eq(atomic_load(&blocked[i].ended), 0);
+    kf_time deadline = kf_now() + 5 * KF_SECOND;
+    while (kf__sched_workers(sched) > 2 && kf_now() < deadline)
+        usleep(1000);
+    cr_assert_eq(kf__sched_workers(sched), 2); /* those beyond the limit went */
+
+    for (int i = 0; i < BLOCKED; i++)
+        sem_post(&gate);
+    cr_assert(ended_within(blocked, BLOCKED, 5 * KF_SECOND));
+    close_sched();
+}
+
 static void compute_until_asked(struct job *job)
 {
     kf_time deadline = kf_now() + 5 * KF_SECOND;
