@@ -68,6 +68,7 @@ same() { [ "$2" = "$3" ] || fail "$1: wanted '$2', got '$3'"; }
 # ---- members of ours, and what their journals say ------------------------------------------------
 
 member=${KAFIBER_MEMBER:-$build/tests/integration_member}
+[ -x "$member" ] || fail "no $member: where is the build? (KAFIBER_BUILD)"
 
 # start_member NAME GROUP TOPIC [KEY=VALUE]...: in the background; its process id is in $pid
 start_member() {
