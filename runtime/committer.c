@@ -4,7 +4,7 @@
  *
  *   note ──▶ due ──▶ sent ──▶ settled: committed, or dirty again
  *             ▲ a partition falls idle: ≥ 50 ms after the last one
- *             ▲ busy: commit.interval.ms after the first change
+ *             ▲ busy: once every commit.interval.ms
  *             ▲ at most once, drained: at once
  */
 #include "runtime/consumer.h"
@@ -291,10 +291,9 @@ void kf__committer_look(struct kf__consumer *consumer)
     for (struct kf__link *at = consumer->partitions.next; at != &consumer->partitions;
          at = at->next) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
-        /* The look comes once an interval: what it finds has waited long enough. */
         if (partition->scheduled && partition->route->semantics == KF_AT_LEAST_ONCE)
             kf__committer_note(consumer, partition, kf__partition_position(partition),
-                               now_of(consumer));
+                               kf__committer_idle_due(consumer));
     }
 }
 
