@@ -4,7 +4,7 @@
  *
  *   note ──▶ due ──▶ sent ──▶ settled: committed, or dirty again
  *             ▲ a partition falls idle: ≥ 50 ms after the last one
- *             ▲ busy: commit.interval.ms after the first change
+ *             ▲ busy: once every commit.interval.ms
  *             ▲ at most once, drained: at once
  */
 #include "runtime/member/consumer.h"
@@ -293,7 +293,7 @@ void kf__committer_look(struct kf__consumer *consumer)
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         if (partition->scheduled && partition->route->semantics == KF_AT_LEAST_ONCE)
             kf__committer_note(consumer, partition, kf__partition_position(partition),
-                               kf__committer_busy_due(consumer));
+                               kf__committer_idle_due(consumer));
     }
 }
 
