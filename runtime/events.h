@@ -5,7 +5,7 @@
 #ifndef KF_RUNTIME_EVENTS_H
 #define KF_RUNTIME_EVENTS_H
 
-#include "runtime/sched.h"
+#include "runtime/fiber/sched.h"
 #include <kafiber/log.h>
 #include <kafiber/runtime.h>
 

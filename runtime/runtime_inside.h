@@ -8,7 +8,7 @@
 #ifndef KF_RUNTIME_RUNTIME_INSIDE_H
 #define KF_RUNTIME_RUNTIME_INSIDE_H
 
-#include "runtime/consumer.h"
+#include "runtime/member/consumer.h"
 #include <pthread.h>
 #include <sys/types.h>
 

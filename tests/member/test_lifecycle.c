@@ -1,6 +1,6 @@
 /* Starting, turning and ending a runtime, in each order a program may find. */
 #include "help_member.h"
-#include "runtime/sanitizer.h"
+#include "runtime/fiber/sanitizer.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,4 +1,4 @@
-#include "runtime/config.h"
+#include "runtime/config/config.h"
 #include "tests/runtime/java_client_keys.h"
 
 #include <criterion/criterion.h>

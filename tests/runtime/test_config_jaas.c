@@ -1,4 +1,4 @@
-#include "runtime/config_jaas.h"
+#include "runtime/config/config_jaas.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

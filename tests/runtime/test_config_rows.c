@@ -1,4 +1,4 @@
-#include "runtime/config_rows.h"
+#include "runtime/config/config_rows.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,4 +1,4 @@
-#include "runtime/config.h"
+#include "runtime/config/config.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,6 +1,6 @@
-#include "runtime/credit.h"
+#include "runtime/fetch/credit.h"
 
-#include "runtime/held.h"
+#include "runtime/fetch/held.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

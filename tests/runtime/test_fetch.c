@@ -1,5 +1,5 @@
 /* The fetcher against the embedded broker, and what answers mean that no broker gives on demand. */
-#include "runtime/fetch_inside.h"
+#include "runtime/fetch/fetch_inside.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

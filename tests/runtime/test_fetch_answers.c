@@ -1,6 +1,6 @@
 /* What a Fetch or ListOffsets answer means, by answers that no broker gives on demand. */
 #include "proto/batch.h"
-#include "runtime/fetch_inside.h"
+#include "runtime/fetch/fetch_inside.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

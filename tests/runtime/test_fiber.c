@@ -1,7 +1,7 @@
 #include "net/loop.h"
-#include "runtime/fiber.h"
-#include "runtime/sanitizer.h"
-#include "runtime/sched.h"
+#include "runtime/fiber/fiber.h"
+#include "runtime/fiber/sanitizer.h"
+#include "runtime/fiber/sched.h"
 #include <criterion/criterion.h>
 #include <fenv.h>
 #include <kafiber/fiber.h>

@@ -1,6 +1,6 @@
-#include "runtime/held.h"
+#include "runtime/fetch/held.h"
 
-#include "runtime/credit.h"
+#include "runtime/fetch/credit.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

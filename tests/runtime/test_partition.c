@@ -1,9 +1,9 @@
 /* A partition's two sides on one thread, without a network: batches and commits come by hand. */
-#include "runtime/partition.h"
+#include "runtime/member/partition.h"
 
 #include "proto/batch.h"
-#include "runtime/consumer.h"
-#include "runtime/fetch_inside.h"
+#include "runtime/fetch/fetch_inside.h"
+#include "runtime/member/consumer.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

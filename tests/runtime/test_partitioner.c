@@ -1,4 +1,4 @@
-#include "runtime/partitioner.h"
+#include "runtime/producer/partitioner.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,4 +1,4 @@
-#include "runtime/producer_batch.h"
+#include "runtime/producer/producer_batch.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,5 +1,5 @@
 #include "net/loop.h"
-#include "runtime/sched.h"
+#include "runtime/fiber/sched.h"
 #include <criterion/criterion.h>
 #include <kafiber/fiber.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
-#include "runtime/sanitizer.h"
-#include "runtime/stack.h"
+#include "runtime/fiber/sanitizer.h"
+#include "runtime/fiber/stack.h"
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

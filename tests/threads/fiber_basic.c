@@ -3,7 +3,7 @@
  * that it runs where those don't: emulated processors, musl, Valgrind, the
  * thread sanitizer. Prints the cost of a switch; exit code 0 is success.
  */
-#include "runtime/fiber.h"
+#include "runtime/fiber/fiber.h"
 #include <fenv.h>
 #include <pthread.h>
 #include <stdio.h>

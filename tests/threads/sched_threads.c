@@ -5,7 +5,7 @@
  * activations ready. Prints the cost of a hand-off; exit code 0 is success.
  */
 #include "net/loop.h"
-#include "runtime/sched.h"
+#include "runtime/fiber/sched.h"
 #include <kafiber/fiber.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,0 +1,251 @@
+/* io: see io.h. The loop is turned here and nowhere else while the thread runs. */
+#include "runtime/client/io.h"
+
+#include <kafiber/fiber.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    SLAB_KEEP = 8 * 1024 * 1024, /* bytes of free slabs kept for the next answers */
+    LINE_BYTES = 2 * KF_ERROR_TEXT_BYTES,
+};
+
+/* ---- conditions ---- */
+
+void kf__condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+bool kf__condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, kf_time deadline)
+{
+    if (deadline == KF_FOREVER)
+        return pthread_cond_wait(condition, lock) == 0;
+    if (deadline <= kf_now())
+        return false;
+    struct timespec until = {
+        .tv_sec = (time_t)(deadline / KF_SECOND),
+        .tv_nsec = (long)(deadline % KF_SECOND),
+    };
+    return pthread_cond_timedwait(condition, lock, &until) == 0;
+}
+
+/* ---- asking ---- */
+
+static void begin(struct kf__task *task)
+{
+    struct kf__ask *ask = KF__OWNER(task, struct kf__ask, task);
+    if (ask->io->fatal_error.code)
+        kf__ask_over(ask, ask->io->fatal_error.code);
+    else
+        ask->begin(ask);
+}
+
+kf_err kf__io_ask(struct kf__io *io, struct kf__ask *ask)
+{
+    if (io->pid != getpid())
+        return KF_ERR_FORKED;
+    ask->task = (struct kf__task){.run = begin};
+    ask->io = io;
+    ask->over = false;
+    ask->err = KF_OK;
+    kf__loop_post(io->loop, &ask->task);
+    pthread_mutex_lock(&io->lock);
+    while (!ask->over)
+        pthread_cond_wait(&io->changed, &io->lock);
+    pthread_mutex_unlock(&io->lock);
+    return ask->err;
+}
+
+void kf__ask_over(struct kf__ask *ask, kf_err err)
+{
+    struct kf__io *io = ask->io;
+    pthread_mutex_lock(&io->lock);
+    ask->err = err;
+    ask->over = true;
+    pthread_cond_broadcast(&io->changed);
+    pthread_mutex_unlock(&io->lock);
+}
+
+/* ---- waiting for a node ---- */
+
+static bool is_known(const struct kf__io *io, int32_t node)
+{
+    if (node == KF__NODE_CONTROLLER)
+        return io->has_metadata;
+    return node < 0 || kf__cluster_has_node(io->cluster, node);
+}
+
+static void stop_waiting(struct kf__io_wait *wait)
+{
+    kf__timer_cancel(wait->io->loop, &wait->timer);
+    kf__link_remove(&wait->link);
+    wait->go_on(wait);
+}
+
+static void fire_wait(struct kf__timer *timer, void *owner)
+{
+    (void)timer;
+    stop_waiting(owner);
+}
+
+void kf__io_wait_for_node(struct kf__io *io, struct kf__io_wait *wait, int32_t node,
+                          kf_time deadline, void (*go_on)(struct kf__io_wait *wait))
+{
+    wait->io = io;
+    wait->node = node;
+    wait->go_on = go_on;
+    kf__link_init(&wait->link);
+    kf__timer_init(&wait->timer, fire_wait, wait);
+    if (is_known(io, node) || kf__timer_set(io->loop, &wait->timer, deadline)) {
+        go_on(wait);
+        return;
+    }
+    kf__link_append(&io->asks_for_node, &wait->link);
+    kf__cluster_refresh(io->cluster);
+}
+
+/* Metadata is fresh: who waits for a node that isn't in it now waits for nothing. */
+static void release_waits(struct kf__io *io)
+{
+    while (!kf__link_is_alone(&io->asks_for_node))
+        stop_waiting(KF__OWNER(io->asks_for_node.next, struct kf__io_wait, link));
+}
+
+/* ---- what the cluster tells ---- */
+
+static void take_metadata(void *owner, bool changed)
+{
+    struct kf__io *io = owner;
+    io->has_metadata = true;
+    if (io->metadata)
+        io->metadata(io->owner, changed);
+    release_waits(io);
+}
+
+static void take_fatal(void *owner, kf_err err, const char *text)
+{
+    struct kf__io *io = owner;
+    kf_error_set(&io->fatal_error, err, "%s", text);
+    if (io->fatal)
+        io->fatal(io->owner);
+    release_waits(io);
+}
+
+static void take_log(void *owner, const kf_log_event *event)
+{
+    struct kf__io *io = owner;
+    if (event->error && event->text) {
+        io->trouble = (kf_error)KF_ERROR_INIT;
+        kf_error_set(&io->trouble, event->error, "%s", event->text);
+    }
+    if (event->level > io->settings.log_level)
+        return;
+    if (io->settings.log) {
+        io->settings.log(io->settings.log_context, event);
+        return;
+    }
+    char line[LINE_BYTES];
+    kf_log_format(event, line, sizeof line);
+    fprintf(stderr, "%s\n", line);
+}
+
+/* ---- opening ---- */
+
+static enum kf__backend backend_of(enum kf__loop_choice choice)
+{
+    return choice == KF__LOOP_EPOLL  ? KF__BACKEND_EPOLL
+           : choice == KF__LOOP_POLL ? KF__BACKEND_POLL
+                                     : KF__BACKEND_AUTO;
+}
+
+static kf_err open_parts(struct kf__io *io)
+{
+    kf_err err =
+        kf__loop_open(io->alloc, &kf__real_world, backend_of(io->settings.loop_backend), &io->loop);
+    if (err)
+        return err;
+    struct kf__cluster_settings settings = {.slab_keep = SLAB_KEEP};
+    kf__settings_for_cluster(&io->settings, &settings);
+    struct kf__cluster_events events = {
+        .owner = io,
+        .metadata = take_metadata,
+        .fatal = take_fatal,
+        .log = take_log,
+    };
+    return kf__cluster_open(io->loop, &settings, &events, &io->cluster);
+}
+
+kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error)
+{
+    if (!config)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no configuration was given");
+    io->alloc = &kf_default_allocator;
+    io->pid = getpid();
+    pthread_mutex_init(&io->lock, NULL);
+    kf__condition_init(&io->changed);
+    kf__link_init(&io->asks_for_node);
+    io->config = kf_config_copy(config);
+    kf_err err = io->config ? kf__config_settings(io->config, &io->settings, error)
+                            : kf_error_set(error, KF_ERR_NO_MEMORY, "no memory");
+    if (!err) {
+        err = open_parts(io);
+        kf_error_set(err ? error : NULL, err, "the I/O could not be set up: %s", kf_err_text(err));
+    }
+    if (err)
+        kf__io_close(io);
+    return err;
+}
+
+static void *turn(void *argument)
+{
+    struct kf__io *io = argument;
+    while (!atomic_load(&io->stopping))
+        kf__loop_turn(io->loop, KF_FOREVER);
+    return NULL;
+}
+
+kf_err kf__io_start(struct kf__io *io, kf_error *error)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    io->running = pthread_create(&io->thread, NULL, turn, io) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (io->running)
+        return KF_OK;
+    return kf_error_set(error, KF_ERR_SYSTEM, "the I/O thread could not be started");
+}
+
+void kf__io_stop(struct kf__io *io)
+{
+    if (!io->running || io->pid != getpid())
+        return;
+    atomic_store(&io->stopping, true);
+    kf__loop_wake(io->loop);
+    pthread_join(io->thread, NULL);
+    io->running = false;
+}
+
+void kf__io_close(struct kf__io *io)
+{
+    if (!io->alloc)
+        return;
+    kf__io_stop(io);
+    /* In a child process sockets and epoll are the parent's: only memory that is ours goes. */
+    if (io->pid == getpid()) {
+        kf__cluster_close(io->cluster);
+        if (io->loop)
+            kf__loop_close(io->loop);
+    }
+    kf_config_free(io->config);
+    pthread_mutex_destroy(&io->lock);
+    pthread_cond_destroy(&io->changed);
+    io->alloc = NULL;
+}

@@ -1,0 +1,83 @@
+/*
+ * io: one loop, one cluster and the thread that turns them, for what blocks
+ * its callers: client, reader, producer.
+ *
+ *     any thread ──kf__io_ask──▶ begin() on the I/O thread … kf__ask_over ──▶ returns
+ *
+ * Knows no API and no partition. The runtime does not use it: a group member
+ * has a loop of its own, with workers and events.
+ */
+#ifndef KF_RUNTIME_IO_H
+#define KF_RUNTIME_IO_H
+
+#include "net/cluster.h"
+#include "runtime/config/config.h"
+#include "runtime/list.h"
+#include <pthread.h>
+#include <sys/types.h>
+
+struct kf__io {
+    const kf_allocator *alloc;
+    kf_config *config; /* a copy; the settings borrow from it */
+    struct kf__settings settings;
+    struct kf__loop *loop;
+    struct kf__cluster *cluster;
+    pid_t pid; /* of the process that opened it */
+
+    /* Told on the I/O thread; set before kf__io_start; may be NULL. */
+    void *owner;
+    void (*metadata)(void *owner, bool changed);
+    void (*fatal)(void *owner);
+
+    pthread_t thread;
+    bool running;
+    atomic_bool stopping;
+    pthread_mutex_t lock;   /* guards each ask's `over` */
+    pthread_cond_t changed; /* some ask is over; on the monotonic clock */
+
+    /* ---- the I/O thread's ---- */
+    bool has_metadata;
+    kf_error fatal_error;          /* no retry cures it */
+    kf_error trouble;              /* the last connection that failed, for sentences */
+    struct kf__link asks_for_node; /* kf__io_wait.link: wait for metadata */
+};
+
+/* `io` is zeroed memory. Nothing is connected; after an error it is closed already. */
+kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error);
+kf_err kf__io_start(struct kf__io *io, kf_error *error);
+/* The thread has ended; cluster and loop are still there, for the caller's thread now. */
+void kf__io_stop(struct kf__io *io);
+/* Calls still under way end with KF_ERR_CLOSED. */
+void kf__io_close(struct kf__io *io);
+
+/* A question from another thread, in the memory of who waits for its answer. */
+struct kf__ask {
+    struct kf__task task;
+    struct kf__io *io;
+    void (*begin)(struct kf__ask *ask); /* on the I/O thread */
+    bool over;
+    kf_err err;
+};
+/* Blocks until kf__ask_over. KF_ERR_FORKED in a child process. */
+kf_err kf__io_ask(struct kf__io *io, struct kf__ask *ask);
+/* The I/O thread's; exactly once for each ask. The ask's memory is gone afterwards. */
+void kf__ask_over(struct kf__ask *ask, kf_err err);
+
+/* Until metadata knows of a node, or has answered once; on the I/O thread. */
+struct kf__io_wait {
+    struct kf__link link;
+    struct kf__timer timer;
+    struct kf__io *io;
+    int32_t node; /* KF__NODE_CONTROLLER: the controller */
+    void (*go_on)(struct kf__io_wait *wait);
+};
+/* go_on is called exactly once, at the deadline at the latest; maybe before this returns. */
+void kf__io_wait_for_node(struct kf__io *io, struct kf__io_wait *wait, int32_t node,
+                          kf_time deadline, void (*go_on)(struct kf__io_wait *wait));
+
+/* A condition variable whose waits end by kf_now()'s clock. */
+void kf__condition_init(pthread_cond_t *condition);
+/* False when the deadline has passed. */
+bool kf__condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, kf_time deadline);
+
+#endif
