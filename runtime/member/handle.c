@@ -179,8 +179,6 @@ static enum kf__end at_least_once(struct kf__partition *partition, struct kf_bat
         if (record.offset == failed_before)
             set_attempt(partition, &message);
         if (route->handler(&message, route->context) != KF_HANDLED) {
-            /* The record comes again: the walk starts over and passes what is done. */
-            records = batch->start;
             end = note_failure(partition, record.offset);
             break;
         }
