@@ -157,14 +157,3 @@ int64_t kf__read_varint(struct kf__dissector *d, const char *name, unsigned bits
     d->in = in;
     return value;
 }
-
-int64_t kf__field_varint(struct kf__dissector *d, const char *name, unsigned bits)
-{
-    const uint8_t *at = d->in.at;
-    int64_t value = kf__read_varint(d, name, bits);
-    if (d->in.err)
-        return 0;
-    kf__text_add(&d->text, "%lld", (long long)value);
-    kf__node_field(d, at, name, bits == 32 ? "varint" : "varlong");
-    return value;
-}

@@ -83,9 +83,8 @@ struct kf__outer kf__region_enter(struct kf__dissector *d, size_t size);
 /* Tells what was not read; the cursor goes on behind the region. */
 void kf__region_leave(struct kf__dissector *d, struct kf__outer outer, const char *what);
 
-/* Numbers as fields of their own; 0 after an error. */
+/* A number as a field of its own; 0 after an error. */
 int64_t kf__field_int(struct kf__dissector *d, const char *name, unsigned bytes);
-int64_t kf__field_varint(struct kf__dissector *d, const char *name, unsigned bits);
 /* The same without node, for those who add to the text first. */
 int64_t kf__read_int(struct kf__dissector *d, const char *name, unsigned bytes);
 int64_t kf__read_varint(struct kf__dissector *d, const char *name, unsigned bits);

@@ -102,7 +102,6 @@ void kf__consumer_stop(struct kf__consumer *consumer, kf_time until)
         return;
     kf_time now = kf__loop_now(consumer->loop);
     consumer->stopping = true;
-    consumer->stop_until = until;
     kf__timer_set(consumer->loop, &consumer->stop, until);
     kf__member_leave(consumer->member, until - (until - now) / LEAVE_RESERVE, now);
 }

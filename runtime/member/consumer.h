@@ -84,7 +84,6 @@ struct kf__consumer {
     size_t partition_count;
     struct kf__committer committer;
     struct kf__positions positions;
-    kf_time drain_until;
     struct kf__timer drain; /* the bound of a revoke or of the stop */
     bool draining;          /* the member waits for kf__member_drained */
     bool telling;           /* the user is being told of revoked ones; then the member goes on */
@@ -92,8 +91,7 @@ struct kf__consumer {
     int tellings;           /* callbacks queued for the user */
 
     bool stopping;
-    kf_time stop_until;
-    struct kf__timer stop;   /* fires then */
+    struct kf__timer stop;   /* the time to stop is over */
     struct kf__task give_up; /* after an error that no retry cures */
     bool left;               /* the group */
     bool ended;
