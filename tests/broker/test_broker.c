@@ -3,6 +3,8 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -382,6 +384,38 @@ Test(broker_nodes, moves_leaders_when_a_node_stops, .timeout = 60)
     kf_broker_leader(broker, "spread", 0, &next, &epoch);
     cr_assert(eq(i32, next, leader));
     cr_assert(eq(i32, epoch, 2));
+    close_broker();
+}
+
+/* The node's address, as the first in the broker's list. */
+static struct sockaddr_in address_of_first(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    address.sin_port =
+        htons((uint16_t)strtoul(strchr(kf_broker_bootstrap(broker), ':') + 1, NULL, 10));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return address;
+}
+
+static int errno_of(int (*call)(int, const struct sockaddr *, socklen_t))
+{
+    struct sockaddr_in address = address_of_first();
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    errno = 0;
+    int failed = call(fd, (struct sockaddr *)&address, sizeof address);
+    int error = failed ? errno : 0;
+    close(fd);
+    return error;
+}
+
+Test(broker_nodes, keeps_the_port_of_a_stopped_node_and_refuses_who_connects, .timeout = 60)
+{
+    open_nodes(2);
+    cr_assert(eq(int, kf_broker_stop_node(broker, 1), KF_OK));
+    cr_assert(eq(int, errno_of(connect), ECONNREFUSED));
+    cr_assert(eq(int, errno_of(bind), EADDRINUSE), "somebody else may have the port");
+    cr_assert(eq(int, kf_broker_start_node(broker, 1), KF_OK));
+    cr_assert(eq(int, errno_of(connect), 0));
     close_broker();
 }
 

@@ -135,6 +135,7 @@ static void close_parts(kf_broker *broker)
     if (broker->journal)
         fclose(broker->journal);
     kf_free(broker->alloc, broker->bootstrap);
+    pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
     kf_free(broker->alloc, broker);
 }
@@ -192,6 +193,7 @@ kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
     for (int32_t node = 0; node <= KF__MAX_NODES; node++)
         broker->server.nodes[node].fd = -1;
     pthread_mutex_init(&broker->lock, NULL);
+    pthread_cond_init(&broker->poll_ends, NULL);
     take_options(broker, options);
     open_parts(broker);
     if (open_broker(broker, error)) {
@@ -454,6 +456,7 @@ kf_err kf_broker_stop_node(kf_broker *broker, int32_t node)
 {
     kf_err err = KF_OK;
     lock(broker);
+    kf__server_end_poll(broker);
     if (node < 1 || node > broker->topics.node_count)
         err = KF_ERR_INVALID_ARGUMENT;
     else if (!broker->topics.runs[node])
@@ -475,7 +478,7 @@ kf_err kf_broker_start_node(kf_broker *broker, int32_t node)
     else if (broker->topics.runs[node])
         err = KF_ERR_STATE;
     if (!err)
-        err = kf__server_listen(broker, node, broker->server.nodes[node].port);
+        err = kf__server_start_node(broker, node);
     if (!err)
         kf__topics_set_running(&broker->topics, node, true);
     unlock_and_wake(broker);

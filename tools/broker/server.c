@@ -38,15 +38,14 @@ static uint16_t bound_port(int fd)
     return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }
 
-static int listen_at(const struct addrinfo *at)
+static int bind_to(const struct addrinfo *at)
 {
     int fd = socket(at->ai_family, at->ai_socktype, at->ai_protocol);
     int on = 1;
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (make_nonblocking(fd) && bind(fd, at->ai_addr, at->ai_addrlen) == 0 &&
-        listen(fd, BACKLOG) == 0)
+    if (make_nonblocking(fd) && bind(fd, at->ai_addr, at->ai_addrlen) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -54,22 +53,33 @@ static int listen_at(const struct addrinfo *at)
     return -1;
 }
 
-kf_err kf__server_listen(struct kf_broker *broker, int32_t node, uint16_t port)
+/* A node has its port from here on; what connects to it is refused until it listens. */
+static kf_err take_port(struct kf__server *server, int32_t node, uint16_t port)
 {
-    struct kf__server *server = &broker->server;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
     char service[8];
     snprintf(service, sizeof service, "%u", port);
     if (getaddrinfo(server->host, service, &hints, &found) != 0)
         return KF_ERR_NAME_NOT_RESOLVED;
-    int fd = listen_at(found);
+    int fd = bind_to(found);
     freeaddrinfo(found);
     if (fd < 0)
         return KF_ERR_SYSTEM;
     server->nodes[node].fd = fd;
     server->nodes[node].port = bound_port(fd);
     return KF_OK;
+}
+
+kf_err kf__server_start_node(struct kf_broker *broker, int32_t node)
+{
+    struct kf__server *server = &broker->server;
+    struct kf__node *starting = &server->nodes[node];
+    kf_err err = starting->fd < 0 ? take_port(server, node, starting->port) : KF_OK;
+    if (!err && listen(starting->fd, BACKLOG) != 0)
+        err = KF_ERR_SYSTEM;
+    starting->listens = !err;
+    return err;
 }
 
 /* "HOST:PORT", "[::1]:PORT". */
@@ -109,7 +119,8 @@ kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nod
         return kf_error_set(error, KF_ERR_SYSTEM, "pipe: %s", strerror(errno));
     for (int32_t node = 1; node <= nodes; node++) {
         uint16_t wanted = (uint16_t)(port == 0 ? 0 : port + node - 1);
-        kf_err err = kf__server_listen(broker, node, wanted);
+        server->nodes[node].port = wanted;
+        kf_err err = kf__server_start_node(broker, node);
         if (err)
             return kf_error_set(error, err, "cannot listen on %s port %u: %s", server->host, wanted,
                                 err == KF_ERR_SYSTEM ? strerror(errno) : kf_err_text(err));
@@ -146,12 +157,27 @@ void kf__server_close_all(struct kf_broker *broker)
             close_connection(broker, i);
 }
 
+void kf__server_end_poll(struct kf_broker *broker)
+{
+    struct kf__server *server = &broker->server;
+    server->guests++;
+    while (server->polls) {
+        kf__server_wake(server);
+        pthread_cond_wait(&broker->poll_ends, &broker->lock);
+    }
+    server->guests--;
+    pthread_cond_broadcast(&broker->poll_ends);
+}
+
 void kf__server_stop_node(struct kf_broker *broker, int32_t node)
 {
     struct kf__server *server = &broker->server;
-    if (server->nodes[node].fd >= 0)
-        close(server->nodes[node].fd);
-    server->nodes[node].fd = -1;
+    struct kf__node *stopping = &server->nodes[node];
+    close(stopping->fd);
+    *stopping = (struct kf__node){.fd = -1, .port = stopping->port};
+    /* Somebody else's connection may be given a free port: it is ours until the node starts again.
+       If it goes lost in between, starting says so. */
+    (void)take_port(server, node, stopping->port);
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i] && server->connections[i]->node == node)
             close_connection(broker, i);
@@ -356,7 +382,8 @@ static size_t fill_fds(struct kf_broker *broker)
     size_t nodes = (size_t)broker->topics.node_count;
     server->fds[0] = (struct pollfd){.fd = server->wake[0], .events = POLLIN};
     for (size_t i = 1; i <= nodes; i++)
-        server->fds[i] = (struct pollfd){.fd = server->nodes[i].fd, .events = POLLIN};
+        server->fds[i] = (struct pollfd){.fd = server->nodes[i].listens ? server->nodes[i].fd : -1,
+                                         .events = POLLIN};
     for (size_t i = 0; i < server->slot_count; i++) {
         const struct kf__connection *connection = server->connections[i];
         server->fd_ids[1 + nodes + i] = connection ? connection->id : 0;
@@ -415,7 +442,7 @@ static void serve(struct kf_broker *broker, size_t count, kf_time now)
             receive(broker, connection, now);
     }
     for (size_t i = 1; i <= nodes; i++)
-        if (server->fds[i].revents && server->nodes[i].fd >= 0)
+        if (server->fds[i].revents && server->nodes[i].listens)
             accept_one(broker, (int32_t)i);
 }
 
@@ -425,11 +452,16 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     kf_err err = reserve_fds(server, 1 + (size_t)broker->topics.node_count + server->slot_count);
     if (err)
         return err;
+    while (server->guests > 0)
+        pthread_cond_wait(&broker->poll_ends, &broker->lock);
     size_t count = fill_fds(broker);
     int wait = wait_ms(broker, timeout_ms, kf__broker_now());
+    server->polls = true;
     pthread_mutex_unlock(&broker->lock);
     int ready = poll(server->fds, (nfds_t)count, wait);
     pthread_mutex_lock(&broker->lock);
+    server->polls = false;
+    pthread_cond_broadcast(&broker->poll_ends);
 
     kf_time now = kf__broker_now();
     if (ready > 0) {

@@ -33,7 +33,8 @@ struct kf__connection {
 };
 
 struct kf__node {
-    int fd; /* -1: stopped */
+    int fd; /* bound to the port, also while the node is stopped; -1: not even that */
+    bool listens;
     uint16_t port;
 };
 
@@ -49,13 +50,19 @@ struct kf__server {
     struct pollfd *fds;
     uint64_t *fd_ids; /* beside fds: the connection's id, or 0 */
     size_t fd_capacity;
+    bool polls;     /* some thread is in poll(2), without the lock */
+    int32_t guests; /* who waits for it to come out; no poll begins meanwhile */
 };
 
 kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nodes,
                        kf_error *error);
 void kf__server_close(struct kf_broker *broker);
-kf_err kf__server_listen(struct kf_broker *broker, int32_t node, uint16_t port);
-/* Closes the node's port and connections. */
+kf_err kf__server_start_node(struct kf_broker *broker, int32_t node);
+/* Waits, without the lock, until no thread is in poll(2). A socket lives as long as a poll waits
+   for it: close(2) alone would leave the port listening. */
+void kf__server_end_poll(struct kf_broker *broker);
+/* After kf__server_end_poll. Closes the node's connections; new ones are refused, and its port
+   stays taken. */
 void kf__server_stop_node(struct kf_broker *broker, int32_t node);
 void kf__server_close_all(struct kf_broker *broker);
 /* Answers under way stop borrowing from logs: before records are deleted. */

@@ -44,7 +44,8 @@ struct kf_broker {
     struct kf__server server;
     FILE *journal;
 
-    pthread_mutex_t lock; /* all of the above */
+    pthread_mutex_t lock;     /* all of the above */
+    pthread_cond_t poll_ends; /* and: a guest of the server has left */
     pthread_t thread;
     bool has_thread;
     bool stopping;
