@@ -34,6 +34,13 @@ struct kf_tags {
     int32_t count;
 };
 
+/*
+ * The tag of the one entry in a ConsumerProtocol message's unknown_tags: the
+ * bytes behind the last field that is known. A version newer than ours is read
+ * as our newest, and encodes to the same bytes again.
+ */
+#define KF_TAIL UINT32_MAX
+
 /* One message's descriptor: `kf_schema_of_metadata_request`, declared in messages.h. */
 typedef struct kf_schema kf_schema;
 
@@ -108,7 +115,8 @@ KF_API void kf_writer_put(kf_writer *writer, const void *bytes, size_t size);
 KF_API void kf_reset(const kf_schema *schema, void *message);
 
 /*
- * Decodes all of `bytes`; bytes left over are KF_ERR_TRAILING_BYTES. Strings,
+ * Decodes all of `bytes`; bytes left over are KF_ERR_TRAILING_BYTES, but for
+ * those of the consumer protocol, which are kept (KF_TAIL). Strings,
  * bytes and records borrow from `bytes`; arrays and unknown tags live in the
  * arena. `message` is overwritten. Negative errors only.
  */
