@@ -212,6 +212,15 @@ KF_API bool kf_fields_next(kf_fields *walk, kf_field *field);
 /* "topic_id" as Kafka spells it, "topicId"; returns its length as snprintf does. */
 KF_API size_t kf_field_json_name(const char *name, char *text, size_t size);
 
+/*
+ * Calls `visit` for each value of a message that is no struct: a field's, and
+ * each element's of an array, at whatever depth, in the rows' order. `value`
+ * points to the C type that field->type names and may be changed in place.
+ * Unknown tags are not visited.
+ */
+typedef void kf_visit(const kf_field *field, void *value, void *context);
+KF_API void kf_visit_values(const kf_schema *schema, void *message, kf_visit *visit, void *context);
+
 struct kf_api_versions_response;
 
 /*
