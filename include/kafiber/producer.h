@@ -73,6 +73,17 @@ KF_API kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf
 /* Sends at once and waits until all records taken so far have been told; KF_ERR_TIMED_OUT. */
 KF_API kf_err kf_flush(kf_producer *producer, kf_time deadline);
 
+/*
+ * A partitioner of one's own: the partition of a record that names none, or
+ * -1 to leave it to the configured `partitioner`. `partitions`: how many the
+ * topic has. Runs on the producing thread while the producer is locked: it
+ * must not block or call the producer.
+ */
+typedef int32_t (*kf_partitioner)(void *context, const kf_record *record, int32_t partitions);
+/* To be called before the first record. NULL: the configured one again. */
+KF_API kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner,
+                                      void *context);
+
 KF_END_DECLS
 
 #endif

@@ -578,3 +578,58 @@ Test(producer, suspends_the_fiber_that_waits_and_not_its_worker)
     cr_assert(eq(int, atomic_load(&waited_result), KF_ERR_TIMED_OUT));
     stop_forwarding(runtime);
 }
+
+/* ---- partitions ---- */
+
+static int32_t partition_of(kf_producer *producer, const char *key)
+{
+    kf_record record = {.topic = "orders", .partition = -1, .key = bytes_of(key)};
+    int32_t partition = -1;
+    kf_err err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), &partition, NULL, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    return partition;
+}
+
+Test(producer, partitions_by_the_rule_that_is_set)
+{
+    kf_producer *java = open_with(NULL);
+    kf_producer *librdkafka = open_with((const char *[]){"partitioner", "consistent_random", NULL});
+    cr_assert(eq(i32, partition_of(java, "foobar"), (int32_t)((0xd0e47bbeu & 0x7fffffffu) % 3)));
+    cr_assert(eq(i32, partition_of(librdkafka, "foobar"), (int32_t)(0x9ef61f95u % 3)));
+    kf_producer_close(java, in(KF_SECOND));
+    kf_producer_close(librdkafka, in(KF_SECOND));
+}
+
+Test(producer, spreads_keys_where_they_are_to_be_ignored)
+{
+    kf_producer *producer =
+        open_with((const char *[]){"partitioner.ignore.keys", "true", "batch.size", "0", NULL});
+    bool seen[3] = {false};
+    for (int i = 0; i < 200; i++)
+        seen[partition_of(producer, "foobar")] = true;
+    cr_assert(seen[0] && seen[1] && seen[2]);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+static int32_t by_last_byte(void *context, const kf_record *record, int32_t partitions)
+{
+    cr_assert(eq(i32, partitions, 3));
+    if (!record->key.size)
+        return *(const int32_t *)context;
+    return record->key.data[record->key.size - 1] - '0';
+}
+
+Test(producer, asks_the_callers_own_partitioner_where_no_partition_is_named)
+{
+    int32_t otherwise = -1;
+    kf_producer *producer = open_with((const char *[]){"partitioner", "murmur2", NULL});
+    cr_assert(eq(int, kf_producer_partitioner(producer, by_last_byte, &otherwise), KF_OK));
+    cr_assert(eq(i32, partition_of(producer, "key-2"), 2));
+    cr_assert(eq(i32, partition_of(producer, "key-0"), 0));
+    cr_assert(eq(i32, partition_of(producer, ""), (int32_t)(0x106e08d9u % 3)));
+
+    kf_record record = {.topic = "orders", .partition = -1, .key = bytes_of("key-7")};
+    kf_err err = kf_produce(producer, &record, NULL, NULL, in(KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+    kf_producer_close(producer, in(KF_SECOND));
+}
