@@ -118,6 +118,18 @@ kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner
     return KF_OK;
 }
 
+kf_err kf_producer_intercept(kf_producer *producer, const kf_interceptor *interceptor)
+{
+    kf_err err = check_caller(producer, NULL);
+    if (err || !interceptor)
+        return err ? err : KF_ERR_INVALID_ARGUMENT;
+    pthread_mutex_lock(&producer->lock);
+    err = producer->last_number ? KF_ERR_STATE
+                                : kf__interceptors_add(&producer->interceptors, interceptor);
+    pthread_mutex_unlock(&producer->lock);
+    return err;
+}
+
 /* ---- waiting for one record ---- */
 
 /*

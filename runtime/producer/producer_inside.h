@@ -15,6 +15,7 @@
 #define KF_RUNTIME_PRODUCER_INSIDE_H
 
 #include "runtime/client/io.h"
+#include "runtime/producer/interceptors.h"
 #include "runtime/producer/partitioner.h"
 #include "runtime/producer/producer_batch.h"
 #include "runtime/producer/sticky.h"
@@ -55,6 +56,7 @@ struct kf__out_topic {
 struct kf_producer {
     struct kf__io io;
     const kf_allocator *alloc;
+    struct kf__interceptors interceptors; /* don't change after the first record */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* memory, metadata or the unfinished list; on the monotonic clock */
     struct kf__task task;   /* looks at the queues */

@@ -345,8 +345,9 @@ static kf_err check(const struct kf_producer *producer, const kf_record *record,
     return KF_OK;
 }
 
-kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+static kf_err take_checked(struct kf_producer *producer, const kf_record *record,
+                           struct kf__receipt receipt, bool urgent, kf_time deadline,
+                           kf_error *error)
 {
     size_t bound = kf__record_bound(record);
     kf_err err = check(producer, record, bound, error);
@@ -355,5 +356,24 @@ kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
     pthread_mutex_lock(&producer->lock);
     err = take(producer, record, bound, receipt, urgent, deadline, error);
     pthread_mutex_unlock(&producer->lock);
+    return err;
+}
+
+kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
+                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+{
+    if (producer->interceptors.count == 0)
+        return take_checked(producer, record, receipt, urgent, deadline, error);
+    struct kf_sending sending;
+    kf_err err =
+        kf__sending_begin(&sending, &producer->interceptors, producer->alloc, record, &receipt);
+    if (err) {
+        kf_error_set(error, err, "no memory for the interceptors of a record");
+    } else {
+        err = take_checked(producer, &sending.record, receipt, urgent, deadline, error);
+        if (err)
+            kf__sending_refused(receipt, err);
+    }
+    kf__sending_end(&sending);
     return err;
 }
