@@ -7,6 +7,7 @@
 
 #include "tools/broker/group_answers.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -114,6 +115,8 @@ static void open_parts(kf_broker *broker)
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
     kf__committed_init(&broker->committed, broker->alloc);
+    kf__txns_init(&broker->txns, broker->alloc, kf__txn_sink_of(broker));
+    kf__pending_init(&broker->pending, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
     kf__faults_init(&broker->faults, broker->alloc);
     kf__codecs_init(&broker->codecs, broker->alloc);
@@ -128,6 +131,8 @@ static void close_parts(kf_broker *broker)
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
     kf__committed_free(&broker->committed);
+    kf__txns_free(&broker->txns);
+    kf__pending_free(&broker->pending);
     kf__fetch_sessions_free(&broker->sessions);
     kf__faults_free(&broker->faults);
     kf__codecs_free(&broker->codecs);
@@ -245,6 +250,7 @@ void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
     kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
 }
@@ -464,6 +470,7 @@ kf_err kf_broker_stop_node(kf_broker *broker, int32_t node)
     if (!err) {
         kf__server_stop_node(broker, node);
         kf__topics_set_running(&broker->topics, node, false);
+        broker->txns.coordinator_epoch++;
     }
     unlock_and_wake(broker);
     return err;
@@ -479,8 +486,10 @@ kf_err kf_broker_start_node(kf_broker *broker, int32_t node)
         err = KF_ERR_STATE;
     if (!err)
         err = kf__server_start_node(broker, node);
-    if (!err)
+    if (!err) {
         kf__topics_set_running(&broker->topics, node, true);
+        broker->txns.coordinator_epoch++;
+    }
     unlock_and_wake(broker);
     return err;
 }

@@ -2,6 +2,7 @@
 
 #include "proto/frame.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -399,8 +400,11 @@ static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
 {
     kf_time deadline = kf__coordinator_deadline(&broker->coordinator);
     kf_time parked = kf__dispatch_deadline(broker);
+    kf_time transactions = kf__txns_deadline(&broker->txns);
     if (parked < deadline)
         deadline = parked;
+    if (transactions < deadline)
+        deadline = transactions;
     if (deadline == KF_FOREVER)
         return timeout_ms;
     kf_time left = deadline > now ? (deadline - now + KF_MILLISECOND - 1) / KF_MILLISECOND : 0;
@@ -471,6 +475,7 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
         serve(broker, count, now);
     }
     kf__coordinator_tick(&broker->coordinator, now);
+    kf__txns_tick(&broker->txns, kf__txn_now(now));
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i])
             let_time_pass(broker, server->connections[i], now);

@@ -9,7 +9,9 @@
 #include "tools/broker/committed.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
+#include "tools/broker/pending_offsets.h"
 #include "tools/broker/server.h"
+#include "tools/broker/txn_coordinator.h"
 #include <pthread.h>
 
 enum {
@@ -31,6 +33,8 @@ struct kf_broker {
     struct kf__topics topics;
     struct kf__coordinator coordinator;
     struct kf__committed committed;
+    struct kf__txns txns;
+    struct kf__pending_offsets pending;
     struct kf__fetch_sessions sessions;
     struct kf__faults faults;
     struct kf__codecs codecs;
