@@ -68,6 +68,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct found found = find(exchange, request->key_type, key);
         answer->key = key;
         answer->error_code = kf__wire_error(found.error);
+        if (found.error == KF_ERR_INVALID_REQUEST)
+            answer->error_message = explain(found.error);
         answer->node_id = found.node;
         answer->host = found.host;
         answer->port = found.port;

@@ -430,6 +430,25 @@ int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char
     return members;
 }
 
+/* ---- transactions ---- */
+
+const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id)
+{
+    lock(broker);
+    const struct kf__txn *found = kf__txns_find(&broker->txns, kf__text(transactional_id));
+    const char *state = found ? kf__txn_state_name(found->state) : NULL;
+    unlock(broker);
+    return state;
+}
+
+int32_t kf_broker_coordinator(kf_broker *broker, const char *name)
+{
+    lock(broker);
+    int32_t node = kf__topics_coordinator(&broker->topics, kf__text(name));
+    unlock(broker);
+    return node;
+}
+
 /* ---- nodes and connections ---- */
 
 int32_t kf_broker_connections(kf_broker *broker)

@@ -12,9 +12,12 @@ kf_err kf__txn_mark(struct kf_broker *broker, const struct kf__txn_mark *mark, k
                     int32_t partition)
 {
     broker->changes++;
-    if (kf__text_equal(topic, kf__text(KF__OFFSETS_TOPIC)))
+    if (kf__text_equal(topic, kf__text(KF__OFFSETS_TOPIC))) {
+        if (partition < 0 || partition >= KF__OFFSETS_PARTITIONS)
+            return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
         return kf__pending_end(&broker->pending, &broker->committed, partition, mark->producer_id,
                                mark->commit);
+    }
     struct kf__partition *to =
         kf__topic_partition(kf__broker_topics_find(&broker->topics, topic), partition);
     if (!to)
