@@ -59,34 +59,128 @@ Test(partitioner, hashes_keys_of_all_lengths_up_to_a_thousand_as_java_does)
     cr_assert(eq(u32, all, 0x4736a661u));
 }
 
-Test(partitioner, stays_on_a_partition_until_it_has_its_share_of_bytes)
+static uint32_t next_random(uint64_t *state)
 {
-    static const bool available[] = {true, true, true};
-    struct kf__sticky sticky = {.partition = -1};
-    int32_t first = kf__sticky_next(&sticky, 60, 100, available, 3, 1);
-    cr_assert(eq(i32, first, 1));
-    cr_assert(eq(i32, kf__sticky_next(&sticky, 60, 100, available, 3, 2), first));
-    int32_t second = kf__sticky_next(&sticky, 60, 100, available, 3, 2);
-    cr_assert(eq(i32, second, 2));
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 40);
 }
 
-Test(partitioner, never_moves_to_the_partition_it_leaves)
+/* Java's BuiltInPartitioner.partitionForKey on the same million keys, of 0 to 64 bytes. */
+Test(partitioner, puts_a_million_random_keys_where_java_does)
 {
-    static const bool available[] = {true, false, true};
-    struct kf__sticky sticky = {.partition = 0, .bytes = 100};
-    cr_assert(eq(i32, kf__sticky_next(&sticky, 1, 100, available, 3, 0), 2));
+    static const struct {
+        int32_t partitions;
+        uint32_t all;
+    } java[] = {
+        {1, 0x00000000u},    {7, 0x33edd86du},          {12, 0x052da7ffu},
+        {1000, 0xd2f3c983u}, {2147483647, 0xdcdf2d33u},
+    };
+    enum {
+        COUNTS = sizeof java / sizeof *java
+    };
+    uint32_t all[COUNTS] = {0};
+    uint64_t state = 1;
+    for (int i = 0; i < 1000000; i++) {
+        uint8_t bytes[64];
+        kf_bytes key = {bytes, next_random(&state) % 65};
+        for (size_t k = 0; k < key.size; k++)
+            bytes[k] = (uint8_t)(next_random(&state) >> 8);
+        for (size_t c = 0; c < COUNTS; c++)
+            all[c] = all[c] * 31 + (uint32_t)kf__partition_of_key(key, java[c].partitions);
+    }
+    for (size_t c = 0; c < COUNTS; c++)
+        cr_assert(eq(u32, all[c], java[c].all), "of %d partitions", java[c].partitions);
 }
 
-Test(partitioner, leaves_a_partition_that_lost_its_leader_at_once)
+/* ---- librdkafka's families: what its 2.15.1 says of 1009 partitions ---- */
+
+static const char *const some_keys[] = {
+    "",
+    "a",
+    "ab",
+    "customer-17",
+    "\xff\x80\xfe",
+    "foobar",
+    "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+};
+enum {
+    SOME = sizeof some_keys / sizeof *some_keys,
+    MANY = 1009
+};
+
+static const struct {
+    enum kf__partitioner plain;
+    enum kf__partitioner with_random;
+    uint32_t all; /* of 400 keys, rolled into one */
+    int32_t some[SOME];
+} librdkafka[] = {
+    {KF__PARTITIONER_MURMUR2,
+     KF__PARTITIONER_MURMUR2_RANDOM,
+     0x8da4c49cu,
+     {998, 496, 419, 747, 836, 761, 73}},
+    {KF__PARTITIONER_CONSISTENT,
+     KF__PARTITIONER_CONSISTENT_RANDOM,
+     0x3b7846dfu,
+     {0, 137, 747, 589, 872, 800, 881}},
+    {KF__PARTITIONER_FNV1A,
+     KF__PARTITIONER_FNV1A_RANDOM,
+     0xb765cee4u,
+     {457, 38, 403, 588, 255, 212, 864}},
+};
+enum {
+    FAMILIES = sizeof librdkafka / sizeof *librdkafka
+};
+
+Test(partitioner, puts_a_key_where_librdkafka_does)
 {
-    static const bool available[] = {false, true};
-    struct kf__sticky sticky = {.partition = 0, .bytes = 1};
-    cr_assert(eq(i32, kf__sticky_next(&sticky, 1, 100, available, 2, 0), 1));
+    for (size_t f = 0; f < FAMILIES; f++)
+        for (size_t i = 0; i < SOME; i++) {
+            kf_bytes key = {(const uint8_t *)some_keys[i], strlen(some_keys[i])};
+            int32_t wanted = librdkafka[f].some[i];
+            cr_assert(eq(i32, kf__partition_by(librdkafka[f].plain, key, MANY, 0), wanted));
+            if (key.size)
+                cr_assert(
+                    eq(i32, kf__partition_by(librdkafka[f].with_random, key, MANY, 0), wanted));
+        }
 }
 
-Test(partitioner, takes_any_partition_where_none_has_a_leader)
+Test(partitioner, puts_keys_of_all_lengths_up_to_400_where_librdkafka_does)
 {
-    static const bool available[] = {false, false};
-    struct kf__sticky sticky = {.partition = -1};
-    cr_assert(eq(i32, kf__sticky_next(&sticky, 1, 100, available, 2, 5), 1));
+    for (size_t f = 0; f < FAMILIES; f++) {
+        uint32_t all = 0;
+        for (size_t size = 0; size < 400; size++) {
+            uint8_t bytes[400];
+            for (size_t i = 0; i < size; i++)
+                bytes[i] = (uint8_t)(i * 31 + size * 7);
+            kf_bytes key = {bytes, size};
+            all = all * 31 + (uint32_t)kf__partition_by(librdkafka[f].plain, key, MANY, 0);
+        }
+        cr_assert(eq(u32, all, librdkafka[f].all), "family %zu", f);
+    }
+}
+
+Test(partitioner, puts_null_keys_where_empty_ones_go_unless_the_name_ends_in_random)
+{
+    for (size_t f = 0; f < FAMILIES; f++) {
+        kf_bytes null = {NULL, 0};
+        int32_t wanted = librdkafka[f].some[0];
+        cr_assert(eq(i32, kf__partition_by(librdkafka[f].plain, null, MANY, 0), wanted));
+        cr_assert(eq(i32, kf__partition_by(librdkafka[f].with_random, null, MANY, 0), -1));
+    }
+}
+
+/* librdkafka's consistent_random is the one that spreads empty keys too. */
+Test(partitioner, spreads_empty_keys_with_consistent_random_only)
+{
+    kf_bytes empty = {(const uint8_t *)"", 0};
+    cr_assert(eq(i32, kf__partition_by(KF__PARTITIONER_CONSISTENT_RANDOM, empty, MANY, 0), -1));
+    cr_assert(eq(i32, kf__partition_by(KF__PARTITIONER_MURMUR2_RANDOM, empty, MANY, 0), 998));
+    cr_assert(eq(i32, kf__partition_by(KF__PARTITIONER_FNV1A_RANDOM, empty, MANY, 0), 457));
+}
+
+Test(partitioner, ignores_the_key_with_random)
+{
+    kf_bytes key = {(const uint8_t *)"a", 1};
+    cr_assert(eq(i32, kf__partition_by(KF__PARTITIONER_RANDOM, key, 7, 12), 5));
+    cr_assert(eq(i32, kf__partition_by(KF__PARTITIONER_RANDOM, (kf_bytes){NULL, 0}, 7, 12), -1));
 }
