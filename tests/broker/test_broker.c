@@ -538,8 +538,8 @@ static void expect_hang_up(kf_broker_fault_kind kind, size_t size)
 
 Test(broker_faults_live, cut_connections, .init = open_broker, .fini = close_broker, .timeout = 60)
 {
-    expect_hang_up(KF_BROKER_DROP, 0);
-    expect_hang_up(KF_BROKER_DROP_ANSWER, 0);
+    expect_hang_up(KF_BROKER_CLOSE, 0);
+    expect_hang_up(KF_BROKER_CLOSE_ANSWER, 0);
     expect_hang_up(KF_BROKER_CUT, 10);
     expect_hang_up(KF_BROKER_GARBAGE, 100);
     cr_assert(eq(i64, kf_broker_requests(broker, KF_API_API_VERSIONS), 4));

@@ -19,8 +19,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                   .epoch = request->producer_epoch};
     kf_err err = kf__check_coordinator(exchange, request->transactional_id);
     if (!err)
-        err = kf__txns_add(&exchange->broker->txns, kf__txn_now(exchange->now), &claim,
-                           kf__text(KF__OFFSETS_TOPIC), kf__offsets_partition(request->group_id));
+        err = kf__txns_add(&exchange->broker->txns, kf__txn_now(exchange->broker, exchange->now),
+                           &claim, kf__text(KF__OFFSETS_TOPIC),
+                           kf__offsets_partition(request->group_id));
     if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 2)
         err = KF_ERR_INVALID_PRODUCER_EPOCH;
     response->error_code = kf__wire_error(err);

@@ -45,7 +45,8 @@ static kf_err add(struct kf__exchange *exchange, const struct kf__txn_claim *cla
         err = kf__check_coordinator(exchange, claim->id);
     if (!err)
         err = verify_only ? kf__txns_verify(txns, claim, topic, partition)
-                          : kf__txns_add(txns, kf__txn_now(exchange->now), claim, topic, partition);
+                          : kf__txns_add(txns, kf__txn_now(exchange->broker, exchange->now), claim,
+                                         topic, partition);
     if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 2)
         return KF_ERR_INVALID_PRODUCER_EPOCH;
     return err;

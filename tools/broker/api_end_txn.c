@@ -18,8 +18,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                   .epoch = request->producer_epoch};
     kf_err err = kf__check_coordinator(exchange, request->transactional_id);
     if (!err)
-        err = kf__txns_end(&exchange->broker->txns, kf__txn_now(exchange->now), &claim,
-                           request->committed, exchange->version >= 5);
+        err = kf__txns_end(&exchange->broker->txns, kf__txn_now(exchange->broker, exchange->now),
+                           &claim, request->committed, exchange->version >= 5);
     if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 2)
         err = KF_ERR_INVALID_PRODUCER_EPOCH;
     response->error_code = kf__wire_error(err);

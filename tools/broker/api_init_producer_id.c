@@ -26,7 +26,7 @@ static kf_err begin(struct kf__exchange *exchange, struct kf__txn_claim *claim)
     }
     err = kf__check_coordinator(exchange, request->transactional_id);
     if (!err)
-        err = kf__txns_begin(&broker->txns, kf__txn_now(exchange->now), claim,
+        err = kf__txns_begin(&broker->txns, kf__txn_now(exchange->broker, exchange->now), claim,
                              request->transaction_timeout_ms);
     if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 4)
         return KF_ERR_INVALID_PRODUCER_EPOCH;

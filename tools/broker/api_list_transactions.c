@@ -107,7 +107,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     struct kf_list_transactions_response *response = exchange->response;
     struct filter filter = {.request = exchange->request,
-                            .now_ms = kf__txn_now(exchange->now).wall_ms};
+                            .now_ms = kf__txn_now(exchange->broker, exchange->now).wall_ms};
     kf_err err = kf__forced_all(exchange);
     if (!err)
         err = compile(exchange, &filter);

@@ -1,6 +1,7 @@
 #include "tools/broker/server.h"
 
 #include "proto/frame.h"
+#include "tools/broker/events.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
 
@@ -400,9 +401,12 @@ static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
 {
     kf_time deadline = kf__coordinator_deadline(&broker->coordinator);
     kf_time parked = kf__dispatch_deadline(broker);
+    kf_time event = kf__rules_deadline(&broker->rules);
     kf_time transactions = kf__txns_deadline(&broker->txns);
     if (parked < deadline)
         deadline = parked;
+    if (event < deadline)
+        deadline = event;
     if (transactions < deadline)
         deadline = transactions;
     if (deadline == KF_FOREVER)
@@ -459,7 +463,7 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     while (server->guests > 0)
         pthread_cond_wait(&broker->poll_ends, &broker->lock);
     size_t count = fill_fds(broker);
-    int wait = wait_ms(broker, timeout_ms, kf__broker_now());
+    int wait = wait_ms(broker, timeout_ms, kf__broker_now(broker));
     server->polls = true;
     pthread_mutex_unlock(&broker->lock);
     int ready = poll(server->fds, (nfds_t)count, wait);
@@ -467,15 +471,16 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     server->polls = false;
     pthread_cond_broadcast(&broker->poll_ends);
 
-    kf_time now = kf__broker_now();
+    kf_time now = kf__broker_now(broker);
     if (ready > 0) {
         char drain[64];
         while (read(server->wake[0], drain, sizeof drain) > 0)
             ;
         serve(broker, count, now);
     }
+    kf__events_run(broker, now);
     kf__coordinator_tick(&broker->coordinator, now);
-    kf__txns_tick(&broker->txns, kf__txn_now(now));
+    kf__txns_tick(&broker->txns, kf__txn_now(broker, now));
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i])
             let_time_pass(broker, server->connections[i], now);

@@ -3,9 +3,9 @@
 #include "tools/broker/state.h"
 #include "tools/broker/txn_log.h"
 
-struct kf__txn_now kf__txn_now(kf_time now)
+struct kf__txn_now kf__txn_now(const struct kf_broker *broker, kf_time now)
 {
-    return (struct kf__txn_now){.time = now, .wall_ms = kf__broker_wall_ms()};
+    return (struct kf__txn_now){.time = now, .wall_ms = kf__broker_wall_ms(broker)};
 }
 
 kf_err kf__txn_mark(struct kf_broker *broker, const struct kf__txn_mark *mark, kf_string topic,
@@ -24,7 +24,7 @@ kf_err kf__txn_mark(struct kf_broker *broker, const struct kf__txn_mark *mark, k
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (to->leader < 0)
         return KF_ERR_LEADER_NOT_AVAILABLE;
-    return kf__write_marker(&broker->topics, &broker->codecs, to, mark, kf__broker_wall_ms());
+    return kf__write_marker(&broker->topics, &broker->codecs, to, mark, kf__broker_wall_ms(broker));
 }
 
 /* What is gone or fenced has no need of the marker any more. */
@@ -51,7 +51,8 @@ kf_err kf__txn_admit(struct kf__exchange *exchange, const struct kf__txn_claim *
                      kf_string topic, int32_t partition, bool add, bool generic)
 {
     struct kf__txns *txns = &exchange->broker->txns;
-    kf_err err = add ? kf__txns_add(txns, kf__txn_now(exchange->now), claim, topic, partition)
+    kf_err err = add ? kf__txns_add(txns, kf__txn_now(exchange->broker, exchange->now), claim,
+                                    topic, partition)
                      : kf__txns_verify(txns, claim, topic, partition);
     if (err == KF_ERR_PRODUCER_FENCED)
         return KF_ERR_INVALID_PRODUCER_EPOCH;

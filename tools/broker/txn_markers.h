@@ -10,7 +10,7 @@
 #include "tools/broker/txn_coordinator.h"
 
 struct kf__txn_sink kf__txn_sink_of(struct kf_broker *broker);
-struct kf__txn_now kf__txn_now(kf_time now);
+struct kf__txn_now kf__txn_now(const struct kf_broker *broker, kf_time now);
 
 /*
  * To a partition, or to the groups of a partition of the offsets topic.
