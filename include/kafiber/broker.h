@@ -19,6 +19,7 @@
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <kafiber/message.h>
+#include <kafiber/runtime.h>
 #include <kafiber/types.h>
 
 KF_BEGIN_DECLS
@@ -55,6 +56,28 @@ KF_API void kf_broker_wake(kf_broker *broker);
 /* "127.0.0.1:40001,127.0.0.1:40002"; lives as long as the broker. */
 KF_API const char *kf_broker_bootstrap(const kf_broker *broker);
 KF_API const char *kf_broker_cluster_id(const kf_broker *broker);
+
+/* ---- virtual time (options.virtual_time) ---- */
+
+/*
+ * The broker as the whole world of runtimes with worker.threads=0: give it to
+ * kf_config_world, and they talk to it through memory, by its clock. NULL
+ * without virtual_time. Lives as long as the broker; close the runtimes first.
+ */
+struct kf__world;
+KF_API const struct kf__world *kf_broker_world(kf_broker *broker);
+/*
+ * Lets `ms` pass for the broker and the started runtimes: everybody has turns
+ * until all are at rest, then the clock goes to what is due next. One thread;
+ * equal seeds, calls and handlers give equal runs. KF_ERR_STATE without
+ * virtual_time; KF_ERR_TIMED_OUT where somebody spins and time stands still.
+ */
+KF_API kf_err kf_broker_play(kf_broker *broker, kf_runtime *const *runtimes, size_t count,
+                             int64_t ms);
+/* The same with nobody but the broker. */
+KF_API kf_err kf_broker_advance(kf_broker *broker, int64_t ms);
+/* The broker's wall clock, ms since 1970; virtual time begins with 2026. */
+KF_API int64_t kf_broker_time_ms(kf_broker *broker);
 
 /* ---- topics and records ---- */
 

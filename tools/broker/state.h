@@ -9,6 +9,7 @@
 #include "tools/broker/committed.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
+#include "tools/broker/memory.h"
 #include "tools/broker/server.h"
 #include <pthread.h>
 
@@ -43,6 +44,7 @@ struct kf_broker {
     kf_time virtual_now; /* with options.virtual_time */
 
     struct kf__server server;
+    struct kf__memory memory; /* with options.virtual_time */
     FILE *journal;
 
     pthread_mutex_t lock;     /* all of the above */
@@ -55,6 +57,10 @@ struct kf_broker {
 /* The clock, or the one that the test moves. */
 kf_time kf__broker_now(const struct kf_broker *broker);
 int64_t kf__broker_wall_ms(const struct kf_broker *broker);
+
+/* Virtual time: one turn; where nothing happens in it the clock moves on to what is due next, at
+   most to `until`. Without the lock. */
+void kf__broker_pass(struct kf_broker *broker, kf_time until);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,
