@@ -140,6 +140,42 @@ KF_API kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, i
 /* How many requests of an API have come in; KF_BROKER_ANY_API counts all. */
 KF_API int64_t kf_broker_requests(kf_broker *broker, int16_t api_key);
 
+/* ---- questions of a test (broker_assert.h has macros over them) ---- */
+
+/* Records of a topic with this key and value, texts; NULL: any. */
+KF_API int64_t kf_broker_count_produced(kf_broker *broker, const char *topic, const char *key,
+                                        const char *value);
+/*
+ * True where it is as asked; else `miss` (may be NULL) says what is there
+ * instead, the nearest first.
+ */
+KF_API bool kf_broker_check_produced(kf_broker *broker, const char *topic, const char *key,
+                                     const char *value, kf_error *miss);
+KF_API bool kf_broker_check_records(kf_broker *broker, const char *topic, int64_t count,
+                                    kf_error *miss);
+KF_API bool kf_broker_check_committed(kf_broker *broker, const char *group, const char *topic,
+                                      int32_t partition, int64_t offset, kf_error *miss);
+KF_API bool kf_broker_check_members(kf_broker *broker, const char *group, int32_t count,
+                                    kf_error *miss);
+KF_API bool kf_broker_check_member(kf_broker *broker, const char *group, const char *client_id,
+                                   kf_error *miss);
+/* client_id NULL: all clients together. */
+KF_API bool kf_broker_check_requests(kf_broker *broker, int16_t api_key, const char *client_id,
+                                     int64_t least, int64_t most, kf_error *miss);
+/* How many requests came from a client id; KF_BROKER_ANY_API counts all. */
+KF_API int64_t kf_broker_requests_of(kf_broker *broker, const char *client_id, int16_t api_key);
+
+typedef struct kf_broker_member {
+    size_t size;
+    char id[256];
+    char instance_id[256]; /* empty: it is no static member */
+    char client_id[256];
+    bool leads;
+} kf_broker_member;
+/* In order of joining, from 0; false past the last. */
+KF_API bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t index,
+                                      kf_broker_member *member);
+
 /* ---- faults ---- */
 
 enum {

@@ -139,6 +139,7 @@ static void open_parts(kf_broker *broker)
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
+    kf__census_init(&broker->census, broker->alloc);
     kf__committed_init(&broker->committed, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
     kf__rules_init(&broker->rules, broker->alloc, seed);
@@ -154,6 +155,7 @@ static void close_parts(kf_broker *broker)
     kf__server_close(broker);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
+    kf__census_free(&broker->census);
     kf__committed_free(&broker->committed);
     kf__fetch_sessions_free(&broker->sessions);
     kf__rules_free(&broker->rules);

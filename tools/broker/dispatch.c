@@ -175,10 +175,11 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
                             request, &body) == KF_OK;
 }
 
-static void count(struct kf_broker *broker, int16_t key)
+static void count(struct kf_broker *broker, const struct kf__exchange *exchange)
 {
-    broker->requests[key]++;
+    broker->requests[exchange->api->key]++;
     broker->request_count++;
+    kf__census_note(&broker->census, exchange->client_id, exchange->api->key);
 }
 
 static bool mentions(const void *context, kf_string topic, int32_t partition)
@@ -218,7 +219,7 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         connection->closing = true;
         return;
     }
-    count(broker, exchange->api->key);
+    count(broker, exchange);
     exchange->verdict = judge(exchange);
     if (exchange->verdict.close || exchange->verdict.drop_request) {
         kf__journal_write(broker, exchange, exchange->verdict.close ? "closed" : "dropped");

@@ -6,6 +6,7 @@
 #ifndef KF_BROKER_STATE_H
 #define KF_BROKER_STATE_H
 
+#include "tools/broker/census.h"
 #include "tools/broker/committed.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
@@ -40,6 +41,7 @@ struct kf_broker {
     uint64_t changes; /* counts what may let a waiting Fetch answer */
     int64_t requests[KF__MAX_API_KEY + 1];
     int64_t request_count;
+    struct kf__census census;
     bool paused;
     kf_time virtual_now; /* with options.virtual_time */
 
