@@ -176,6 +176,13 @@ typedef struct kf_broker_member {
 KF_API bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t index,
                                       kf_broker_member *member);
 
+/*
+ * With options.strict: how many requests were refused, and why the last one
+ * was: "Fetch v12: topics[0].partitions at byte 52 is not canonical: 81 00".
+ * `why` may be NULL.
+ */
+KF_API int64_t kf_broker_refusals(kf_broker *broker, kf_error *why);
+
 /* ---- faults ---- */
 
 enum {

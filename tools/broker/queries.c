@@ -382,3 +382,13 @@ bool kf_broker_check_requests(kf_broker *broker, int16_t api_key, const char *cl
     pthread_mutex_unlock(&broker->lock);
     return good;
 }
+
+int64_t kf_broker_refusals(kf_broker *broker, kf_error *why)
+{
+    pthread_mutex_lock(&broker->lock);
+    int64_t count = broker->refusals;
+    if (count > 0)
+        kf_error_set(why, KF_ERR_INVALID_REQUEST, "%s", broker->refusal);
+    pthread_mutex_unlock(&broker->lock);
+    return count;
+}

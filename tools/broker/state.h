@@ -42,6 +42,8 @@ struct kf_broker {
     int64_t requests[KF__MAX_API_KEY + 1];
     int64_t request_count;
     struct kf__census census;
+    int64_t refusals; /* with options.strict */
+    char refusal[KF_ERROR_TEXT_BYTES];
     bool paused;
     kf_time virtual_now; /* with options.virtual_time */
 
