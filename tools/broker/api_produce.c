@@ -39,6 +39,8 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
     if (batch->control || batch->record_count <= 0 ||
         batch->last_offset - batch->base_offset != batch->record_count - 1)
         return KF_ERR_INVALID_RECORD;
+    if (batch->producer_id >= 0 && batch->base_sequence < 0)
+        return KF_ERR_INVALID_RECORD;
     if (batch->max_timestamp > wall_ms + MAX_FUTURE_MS)
         return KF_ERR_INVALID_TIMESTAMP;
     return KF_OK;
