@@ -286,7 +286,8 @@ Test(producer, keeps_the_order_through_errors_that_pass)
 /* Not idempotent yet: what was stored and not acknowledged comes twice, but nothing is lost. */
 Test(producer, loses_nothing_when_connections_break_before_the_answer)
 {
-    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER, .first = 2, .every = 3, .times = 5});
+    add_fault(
+        (kf_broker_fault){.kind = KF_BROKER_CLOSE_ANSWER, .first = 2, .every = 3, .times = 5});
     const char *settings[] = {"batch.size", "300", "retry.backoff.ms", "5", "reconnect.backoff.ms",
                               "5",          NULL};
     kf_producer *producer = open_with(settings);
@@ -351,7 +352,7 @@ Test(producer, ends_a_record_in_time_while_its_broker_is_silent)
     kf_producer *first = open_with(NULL);
     produce_many(first, 0, 1);
     kf_producer_close(first, in(KF_SECOND));
-    add_fault((kf_broker_fault){.kind = KF_BROKER_SILENCE});
+    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
     const char *settings[] = {"delivery.timeout.ms", "300", NULL};
     kf_producer *producer = open_with(settings);
     kf_record record = record_to(0, "v");
@@ -564,7 +565,7 @@ Test(producer, suspends_the_fiber_that_waits_and_not_its_worker)
 {
     shared = open_with(NULL);
     wait_of_handler = 2 * KF_SECOND;
-    add_fault((kf_broker_fault){.kind = KF_BROKER_SILENCE});
+    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
     kf_runtime *runtime = start_forwarding();
     kf_time began = kf_now();
     store(0);
