@@ -26,9 +26,12 @@ extern const struct kf__api kf__api_delete_records;
 extern const struct kf__api kf__api_init_producer_id;
 extern const struct kf__api kf__api_offset_for_leader_epoch;
 extern const struct kf__api kf__api_describe_configs;
+extern const struct kf__api kf__api_alter_configs;
 extern const struct kf__api kf__api_create_partitions;
 extern const struct kf__api kf__api_delete_groups;
+extern const struct kf__api kf__api_incremental_alter_configs;
 extern const struct kf__api kf__api_describe_cluster;
+extern const struct kf__api kf__api_list_config_resources;
 
 /* KF_BROKER_CORRUPT_CRC: one bit of the answer's first batch is wrong; the log stays whole. */
 void kf__fetch_corrupt(struct kf__exchange *exchange);

@@ -153,6 +153,8 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
         .connection_id = connection->id,
         .client_id = header.client_id,
         .client_host = kf__text(connection->peer),
+        .principal =
+            connection->principal.data ? connection->principal : kf__text("User:ANONYMOUS"),
         .started = now,
         .now = now,
     };

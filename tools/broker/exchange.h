@@ -46,6 +46,7 @@ struct kf__exchange {
     uint64_t connection_id;
     kf_string client_id;   /* borrows from the frame */
     kf_string client_host; /* borrows from the connection */
+    kf_string principal;   /* the same; "User:alice" */
     const void *request;
     void *response;
     kf_arena arena; /* of both */

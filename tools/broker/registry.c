@@ -25,9 +25,12 @@ static const struct kf__api *const apis[] = {
     &kf__api_init_producer_id,
     &kf__api_offset_for_leader_epoch,
     &kf__api_describe_configs,
+    &kf__api_alter_configs,
     &kf__api_create_partitions,
     &kf__api_delete_groups,
+    &kf__api_incremental_alter_configs,
     &kf__api_describe_cluster,
+    &kf__api_list_config_resources,
 };
 
 const struct kf__api *kf__api_at(size_t index)
