@@ -37,7 +37,10 @@ typedef struct kf_broker_options {
     size_t max_bytes;           /* of all logs together; 1 GiB. Beyond: POLICY_VIOLATION */
     int64_t group_initial_rebalance_delay_ms; /* 0 */
     int64_t group_min_session_timeout_ms;     /* 6000, as Kafka's */
-    const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+    const char *kafka_version; /* whose APIs and versions are advertised: "2.1", "2.8", "3.9",
+                                  "4.0" … "4.4" */
+    bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
+    const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */

@@ -25,11 +25,16 @@ extern const struct kf__api kf__api_delete_topics;
 extern const struct kf__api kf__api_delete_records;
 extern const struct kf__api kf__api_init_producer_id;
 extern const struct kf__api kf__api_offset_for_leader_epoch;
+extern const struct kf__api kf__api_describe_acls;
+extern const struct kf__api kf__api_create_acls;
+extern const struct kf__api kf__api_delete_acls;
 extern const struct kf__api kf__api_describe_configs;
 extern const struct kf__api kf__api_alter_configs;
 extern const struct kf__api kf__api_create_partitions;
 extern const struct kf__api kf__api_delete_groups;
 extern const struct kf__api kf__api_incremental_alter_configs;
+extern const struct kf__api kf__api_describe_client_quotas;
+extern const struct kf__api kf__api_alter_client_quotas;
 extern const struct kf__api kf__api_describe_cluster;
 extern const struct kf__api kf__api_list_config_resources;
 

@@ -121,6 +121,7 @@ static void open_parts(kf_broker *broker)
     kf__faults_init(&broker->faults, broker->alloc);
     kf__configs_init(&broker->configs, broker->alloc);
     kf__acls_init(&broker->acls, broker->alloc);
+    kf__quotas_init(&broker->quotas, broker->alloc);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
     kf__buffer_init(&broker->rebatched, broker->alloc);
@@ -138,6 +139,7 @@ static void close_parts(kf_broker *broker)
     kf__faults_free(&broker->faults);
     kf__configs_free(&broker->configs);
     kf__acls_free(&broker->acls);
+    kf__quotas_free(&broker->quotas);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
     kf__buffer_free(&broker->rebatched);
@@ -203,6 +205,11 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
+    broker->release = KF__KAFKA_4_4;
+    if (options->kafka_version && !kf__release_by_name(options->kafka_version, &broker->release))
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "kafka_version is 2.1, 2.8, 3.9, 4.0, 4.1, 4.2, 4.3 or 4.4, not %s",
+                            options->kafka_version);
     kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
     if (!err && (make_bootstrap(broker) || put_configs(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");

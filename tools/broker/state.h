@@ -11,7 +11,9 @@
 #include "tools/broker/configs.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
+#include "tools/broker/quotas.h"
 #include "tools/broker/server.h"
+#include "tools/broker/versions.h"
 #include <pthread.h>
 
 enum {
@@ -26,6 +28,7 @@ enum {
 struct kf_broker {
     const kf_allocator *alloc;
     kf_broker_options options;
+    enum kf__release release; /* of Kafka, that it plays */
     char cluster_id[KF__CLUSTER_ID_BYTES];
     char *bootstrap;
 
@@ -36,6 +39,7 @@ struct kf_broker {
     struct kf__faults faults;
     struct kf__configs configs;
     struct kf__acls acls;
+    struct kf__quotas quotas;
     struct kf__codecs codecs;
     struct kf__buffer scratch;   /* a decompressed batch, for those who look into one */
     struct kf__buffer rebatched; /* a batch that was written anew */
