@@ -18,7 +18,7 @@ enum {
 typedef struct kf_produce_response_partition_produce_response partition_answer;
 
 /* What can be said about the bytes alone. */
-static kf_err check_records(kf_bytes records, int16_t version,
+static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
                             const struct kf__topic_settings *settings, struct kf__batch *batch)
 {
     if (!records.data || records.size == 0)
@@ -41,9 +41,10 @@ static kf_err check_records(kf_bytes records, int16_t version,
     if (batch->control || batch->record_count <= 0 ||
         batch->last_offset - batch->base_offset != batch->record_count - 1)
         return KF_ERR_INVALID_RECORD;
-    int64_t now = kf__broker_wall_ms();
-    bool late = batch->max_timestamp - now > settings->after_max_ms;
-    bool early = batch->base_timestamp < now - settings->before_max_ms;
+    if (batch->producer_id >= 0 && batch->base_sequence < 0)
+        return KF_ERR_INVALID_RECORD;
+    bool late = batch->max_timestamp - wall_ms > settings->after_max_ms;
+    bool early = batch->base_timestamp < wall_ms - settings->before_max_ms;
     return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
 }
 
@@ -87,7 +88,7 @@ static kf_err convert(struct kf_broker *broker, const struct kf__topic_settings 
     struct kf__rebatch how = {
         .codec = settings->codec >= 0 ? (enum kf_codec)settings->codec : batch->codec,
         .level = settings->level,
-        .append_time = settings->append_time ? kf__broker_wall_ms() : -1,
+        .append_time = settings->append_time ? kf__broker_wall_ms(broker) : -1,
     };
     if (how.codec == batch->codec && how.append_time < 0)
         return KF_OK;
@@ -146,7 +147,8 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
         err = KF_ERR_INVALID_REQUIRED_ACKS;
     struct kf__batch batch;
     if (!err)
-        err = check_records(data->records, exchange->version, &topic->settings, &batch);
+        err = check_records(data->records, exchange->version, kf__broker_wall_ms(exchange->broker),
+                            &topic->settings, &batch);
     if (!err)
         err = check_insync(exchange, topic, partition);
     if (!err)
