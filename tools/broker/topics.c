@@ -16,6 +16,7 @@ static void partition_free(const struct kf__topics *topics, struct kf__partition
 {
     kf__plog_free(&partition->log);
     kf__producers_free(&partition->producers, topics->alloc);
+    kf__aborted_free(&partition->aborted, topics->alloc);
     kf_free(topics->alloc, partition->replicas);
 }
 
@@ -358,6 +359,7 @@ void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *
 {
     topics->bytes -= partition->log.bytes;
     kf__plog_delete_before(&partition->log, before);
+    kf__aborted_delete_before(&partition->aborted, partition->log.start_offset);
     topics->bytes += partition->log.bytes;
 }
 
