@@ -121,13 +121,14 @@ static void note_latency(struct bench *bench, kf_time latency)
 /* Milliseconds that the given part of the samples stayed below. */
 static double percentile(const struct bench *bench, double part)
 {
+    double slowest = (double)bench->slowest / 1e6;
     int64_t wanted = (int64_t)(part * (double)bench->samples);
     for (int place = 0; place < OCTAVES * STEPS; place++) {
         wanted -= bench->histogram[place];
         if (wanted < 0)
-            return micros_at(place) / 1000;
+            return micros_at(place) / 1000 < slowest ? micros_at(place) / 1000 : slowest;
     }
-    return (double)bench->slowest / 1e6;
+    return slowest;
 }
 
 static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
