@@ -119,8 +119,9 @@ struct kf_producer {
     uint64_t last_number;        /* of a batch */
     struct kf__link for_topics;  /* who waits for metadata */
     struct kf__link for_flush;   /* who waits for batches to be told */
-    struct kf__waiter *free_waiters;
-    struct kf__sealer *sealers; /* at rest */
+    struct kf__waiter *waiters;  /* all, those under way too */
+    struct kf__waiter *free_waiters; /* at rest */
+    struct kf__sealer *sealers;      /* at rest */
     kf_error fatal;
 
     /* ---- the I/O thread's ---- */

@@ -351,8 +351,8 @@ static kf_err wait_for_memory(struct taking *taking)
 
 static kf_err take(struct taking *taking)
 {
-    struct kf__out_topic *topic;
-    struct kf__out_partition *partition;
+    struct kf__out_topic *topic = NULL;
+    struct kf__out_partition *partition = NULL;
     kf_err err = unusable(taking->producer, taking->error);
     if (!err)
         err = find_topic(taking, &topic);

@@ -48,6 +48,10 @@ static struct kf__waiter *create(struct kf_producer *producer)
         return NULL;
     kf__condition_init(&waiter->changed);
     waiter->producer = producer;
+    pthread_mutex_lock(&producer->lock);
+    waiter->next_made = producer->waiters;
+    producer->waiters = waiter;
+    pthread_mutex_unlock(&producer->lock);
     return waiter;
 }
 
@@ -86,9 +90,9 @@ void kf__waiter_release(struct kf__waiter *waiter)
 
 void kf__waiters_free(struct kf_producer *producer)
 {
-    while (producer->free_waiters) {
-        struct kf__waiter *waiter = producer->free_waiters;
-        producer->free_waiters = waiter->next_free;
+    while (producer->waiters) {
+        struct kf__waiter *waiter = producer->waiters;
+        producer->waiters = waiter->next_made;
         pthread_cond_destroy(&waiter->changed);
         kf_free(producer->alloc, waiter);
     }
@@ -121,6 +125,15 @@ bool kf__waiter_wait(struct kf__waiter *waiter, kf_time deadline)
     return waiter->woken;
 }
 
+/* Another thread leaves the timer: it finds the fiber resumed, and only lets go. */
+static void disarm(struct kf__waiter *waiter)
+{
+    if (!is_io_thread(waiter->producer) || !kf__timer_is_set(&waiter->timer))
+        return;
+    kf__timer_cancel(waiter->producer->io.loop, &waiter->timer);
+    atomic_fetch_sub(&waiter->holders, 1); /* who waits still holds it */
+}
+
 void kf__waiter_wake(struct kf__waiter *waiter)
 {
     waiter->woken = true;
@@ -128,17 +141,9 @@ void kf__waiter_wake(struct kf__waiter *waiter)
         pthread_cond_signal(&waiter->changed);
     } else if (waiter->waits && !waiter->resumed) {
         waiter->resumed = true;
+        disarm(waiter);
         kf__sched_resume(waiter->fiber, KF_OK);
     }
-}
-
-/* On the I/O thread, without the lock: a timer that has nothing more to do. */
-static void disarm(struct kf__waiter *waiter)
-{
-    if (!kf__timer_is_set(&waiter->timer))
-        return;
-    kf__timer_cancel(waiter->producer->io.loop, &waiter->timer);
-    kf__waiter_release(waiter);
 }
 
 /* ---- one record ---- */
@@ -171,7 +176,6 @@ static kf_time timer_for(const struct kf_producer *producer, kf_time deadline)
 static void take_verdict(void *context, const kf_delivery *delivery)
 {
     struct kf__waiter *waiter = context;
-    disarm(waiter);
     pthread_mutex_lock(&waiter->producer->lock);
     waiter->delivery = *delivery;
     waiter->delivery.reason = NULL;
@@ -279,8 +283,6 @@ static void collect(void *context, const kf_delivery *delivery)
     slot->delivery = *delivery;
     slot->delivery.reason = NULL;
     pthread_mutex_unlock(&waiter->producer->lock);
-    if (atomic_load(&collection->missing) == 1)
-        disarm(waiter);
     count_down(collection);
     drop(collection);
 }

@@ -21,6 +21,7 @@ struct kf__activation;
 struct kf__waiter {
     struct kf__link link; /* in a list under the producer's lock */
     struct kf_producer *producer;
+    struct kf__waiter *next_made; /* of all */
     struct kf__waiter *next_free;
     struct kf__activation *fiber; /* NULL: a plain thread waits */
     pthread_cond_t changed;
