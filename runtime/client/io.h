@@ -17,8 +17,9 @@
 #include <sys/types.h>
 
 struct kf__io {
-    const kf_allocator *alloc;
-    kf_config *config; /* a copy; the settings borrow from it */
+    kf_allocator allocator;    /* the configuration's */
+    const kf_allocator *alloc; /* NULL: closed */
+    kf_config *config;         /* a copy; the settings borrow from it */
     struct kf__settings settings;
     struct kf__loop *loop;
     struct kf__cluster *cluster;

@@ -105,7 +105,8 @@ static void free_producer(struct kf_producer *producer)
     free_nodes(producer);
     kf__memory_free(&producer->memory);
     pthread_mutex_destroy(&producer->lock);
-    kf_free(producer->alloc, producer);
+    kf_allocator alloc = producer->allocator;
+    kf_free(&alloc, producer);
 }
 
 static void init_lists(struct kf_producer *producer)
@@ -120,14 +121,15 @@ static void init_lists(struct kf_producer *producer)
 
 kf_producer *kf_producer_new(const kf_config *config, kf_error *error)
 {
-    const kf_allocator *alloc = &kf_default_allocator;
-    struct kf_producer *producer = kf_alloc_zero(alloc, sizeof *producer);
+    kf_allocator alloc = config ? kf__config_alloc(config) : kf_default_allocator;
+    struct kf_producer *producer = kf_alloc_zero(&alloc, sizeof *producer);
     if (!producer) {
         kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for a producer");
         return NULL;
     }
     pthread_once(&watch_forks_once, watch_forks);
-    producer->alloc = alloc;
+    producer->allocator = alloc;
+    producer->alloc = &producer->allocator;
     producer->forks = kf__forks();
     pthread_mutex_init(&producer->lock, NULL);
     init_lists(producer);

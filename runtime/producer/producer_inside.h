@@ -97,6 +97,7 @@ enum kf__id_state {
 
 struct kf_producer {
     struct kf__io io;
+    kf_allocator allocator; /* the configuration's */
     const kf_allocator *alloc;
     unsigned forks; /* seen by the process when it was opened */
     bool idempotent;
