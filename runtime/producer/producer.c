@@ -67,13 +67,14 @@ static kf_err prepare(struct kf_producer *producer, const kf_config *config, kf_
     if (!err)
         err = choose_idempotence(producer, config, error);
     producer->in_flight_max = settings->max_in_flight_requests_per_connection;
-    kf__memory_init(&producer->memory, producer->alloc, &producer->lock,
-                    (size_t)settings->buffer_memory, (size_t)settings->batch_size);
+    kf__out_memory_init(&producer->memory, producer->alloc, &producer->lock,
+                        (size_t)settings->buffer_memory, (size_t)settings->batch_size);
     return err;
 }
 
 static kf_err open_producer(struct kf_producer *producer, const kf_config *config, kf_error *error)
 {
+    producer->io.alloc = producer->alloc;
     kf_err err = kf__io_open(&producer->io, config, error);
     if (err)
         return err;
@@ -103,7 +104,7 @@ static void free_producer(struct kf_producer *producer)
     kf__producer_free_sealers(producer);
     kf__waiters_free(producer);
     free_nodes(producer);
-    kf__memory_free(&producer->memory);
+    kf__out_memory_free(&producer->memory);
     pthread_mutex_destroy(&producer->lock);
     kf_allocator alloc = producer->allocator;
     kf_free(&alloc, producer);
@@ -162,6 +163,26 @@ kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered d
         return kf_error_set(error, KF_ERR_FORKED, "%s", kf_err_text(KF_ERR_FORKED));
     struct kf__receipt receipt = {.delivered = delivered, .context = context};
     return kf__producer_take(producer, record, receipt, false, deadline, error);
+}
+
+kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner, void *context)
+{
+    if (!producer)
+        return KF_ERR_INVALID_ARGUMENT;
+    producer->partitioner = partitioner;
+    producer->partitioner_context = context;
+    return KF_OK;
+}
+
+kf_err kf_producer_intercept(kf_producer *producer, const kf_interceptor *interceptor)
+{
+    if (!producer || !interceptor)
+        return KF_ERR_INVALID_ARGUMENT;
+    pthread_mutex_lock(&producer->lock);
+    kf_err err = producer->last_number ? KF_ERR_STATE
+                                       : kf__interceptors_add(&producer->interceptors, interceptor);
+    pthread_mutex_unlock(&producer->lock);
+    return err;
 }
 
 /* ---- closing ---- */

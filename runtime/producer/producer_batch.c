@@ -10,18 +10,19 @@ enum {
     HEADER_OVERHEAD = 20, /* two lengths */
 };
 
-kf_err kf__out_batch_new(struct kf__memory *memory, size_t bytes, size_t *credit,
+kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *credit,
                          struct kf__out_batch **batch)
 {
     void *self;
     void *block;
-    kf_err err = kf__memory_take(memory, kf__memory_block(memory, sizeof **batch), credit, &self);
+    kf_err err =
+        kf__out_memory_take(memory, kf__out_memory_block(memory, sizeof **batch), credit, &self);
     if (err)
         return err;
-    size_t size = kf__memory_block(memory, bytes);
-    err = kf__memory_take(memory, size, credit, &block);
+    size_t size = kf__out_memory_block(memory, bytes);
+    err = kf__out_memory_take(memory, size, credit, &block);
     if (err) {
-        kf__memory_give(memory, self, kf__memory_block(memory, sizeof **batch));
+        kf__out_memory_give(memory, self, kf__out_memory_block(memory, sizeof **batch));
         return err;
     }
     memset(self, 0, sizeof **batch);
@@ -41,10 +42,10 @@ void kf__out_batch_free(struct kf__out_batch *batch)
 {
     if (!batch)
         return;
-    struct kf__memory *memory = batch->memory;
-    kf__memory_give(memory, batch->bytes ? batch->bytes : batch->builder.bytes, batch->block);
-    kf__memory_give(memory, batch->receipts, batch->receipts_block);
-    kf__memory_give(memory, batch, kf__memory_block(memory, sizeof *batch));
+    struct kf__out_memory *memory = batch->memory;
+    kf__out_memory_give(memory, batch->bytes ? batch->bytes : batch->builder.bytes, batch->block);
+    kf__out_memory_give(memory, batch->receipts, batch->receipts_block);
+    kf__out_memory_give(memory, batch, kf__out_memory_block(memory, sizeof *batch));
 }
 
 /* ---- sizes ---- */
@@ -80,16 +81,16 @@ static size_t grown(size_t now, size_t wanted, size_t hint, size_t largest)
     return more < wanted ? wanted : more;
 }
 
-static kf_err move(struct kf__memory *memory, void **block, size_t *size, size_t used,
+static kf_err move(struct kf__out_memory *memory, void **block, size_t *size, size_t used,
                    size_t wanted, size_t *credit)
 {
     void *larger;
-    kf_err err = kf__memory_take(memory, wanted, credit, &larger);
+    kf_err err = kf__out_memory_take(memory, wanted, credit, &larger);
     if (err)
         return err;
     if (used)
         memcpy(larger, *block, used);
-    kf__memory_give(memory, *block, *size);
+    kf__out_memory_give(memory, *block, *size);
     *block = larger;
     *size = wanted;
     return KF_OK;
@@ -98,7 +99,7 @@ static kf_err move(struct kf__memory *memory, void **block, size_t *size, size_t
 static kf_err grow_bytes(struct kf__out_batch *batch, size_t wanted, size_t largest, size_t *credit,
                          size_t *need)
 {
-    size_t size = kf__memory_block(batch->memory, grown(batch->block, wanted, 0, largest));
+    size_t size = kf__out_memory_block(batch->memory, grown(batch->block, wanted, 0, largest));
     void *block = batch->builder.bytes;
     kf_err err = move(batch->memory, &block, &batch->block, batch->builder.used, size, credit);
     batch->builder.bytes = block;
@@ -112,7 +113,7 @@ static kf_err grow_receipts(struct kf__out_batch *batch, size_t hint, size_t *cr
     size_t used = (size_t)batch->count * sizeof(struct kf__receipt);
     size_t wanted = used + sizeof(struct kf__receipt);
     size_t size =
-        kf__memory_block(batch->memory, grown(batch->receipts_block, wanted, hint, SIZE_MAX));
+        kf__out_memory_block(batch->memory, grown(batch->receipts_block, wanted, hint, SIZE_MAX));
     void *block = batch->receipts;
     bool first = !block;
     kf_err err =

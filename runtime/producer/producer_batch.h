@@ -40,7 +40,7 @@ struct kf__out_node;
 struct kf__out_batch {
     struct kf__link link;       /* in its partition: closed, queue, or flying */
     struct kf__link unfinished; /* in the producer's list, in the order of opening */
-    struct kf__memory *memory;
+    struct kf__out_memory *memory;
     struct kf__out_partition *partition;
     struct kf__batch_builder builder; /* until sealed; its bytes are a block */
     uint8_t *bytes;                   /* since then: the wire's, in the same block */
@@ -72,8 +72,8 @@ size_t kf__record_bound(const kf_record *record);
 /* What an open batch holds: its size on the wire, before compression. */
 size_t kf__out_batch_size(const struct kf__out_batch *batch);
 
-/* An empty one with room for `bytes`. `credit`: see kf__memory_take. */
-kf_err kf__out_batch_new(struct kf__memory *memory, size_t bytes, size_t *credit,
+/* An empty one with room for `bytes`. `credit`: see kf__out_memory_take. */
+kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *credit,
                          struct kf__out_batch **batch);
 void kf__out_batch_free(struct kf__out_batch *batch);
 /*

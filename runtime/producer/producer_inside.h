@@ -17,10 +17,12 @@
 #define KF_RUNTIME_PRODUCER_INSIDE_H
 
 #include "runtime/client/io.h"
+#include "runtime/producer/interceptors.h"
 #include "runtime/producer/partitioner.h"
 #include "runtime/producer/producer_batch.h"
 #include "runtime/producer/producer_memory.h"
 #include "runtime/producer/producer_wait.h"
+#include "runtime/producer/sticky.h"
 
 enum {
     KF__OUT_TOPIC_CHAINS = 64, /* of the table of topics */
@@ -34,10 +36,12 @@ struct kf__out_partition {
     pthread_mutex_t lock;
     struct kf__out_topic *topic;
     int32_t index;
-    uint32_t block_hint;        /* under the lock: bytes of the last full batch's block */
-    uint32_t receipt_hint;      /* the same of its receipts */
-    struct kf__out_batch *open; /* under the lock: takes records */
-    struct kf__link closed;     /* under the lock: full ones, in order */
+    uint32_t block_hint;         /* under the lock: bytes of the last full batch's block */
+    uint32_t receipt_hint;       /* the same of its receipts */
+    struct kf__out_batch *open;  /* under the lock: takes records */
+    struct kf__link closed;      /* under the lock: full ones, in order */
+    _Atomic int32_t batches;     /* not told yet */
+    _Atomic kf_time first_since; /* when the oldest of them became that */
     atomic_bool in_news;
     struct kf__out_partition *next_news;
 
@@ -69,9 +73,11 @@ struct kf__out_topic {
     struct kf__out_topic *next_added;
     char *name;
     struct kf__out_partitions *_Atomic partitions; /* NULL: not known yet */
-    pthread_mutex_t lock;                          /* of sticky and available */
+    pthread_mutex_t lock; /* of the next five; a partition's may be taken under it */
     struct kf__sticky sticky;
     bool *available; /* whether each partition has a leader */
+    bool *near;      /* whether that stands in client.rack */
+    int32_t *queues; /* room for struct kf__sticky_view */
     int32_t available_count;
     int32_t waiting;       /* under the producer's lock: who waits for its partitions */
     kf_err error;          /* under the producer's lock: as metadata says */
@@ -101,7 +107,10 @@ struct kf_producer {
     const kf_allocator *alloc;
     unsigned forks; /* seen by the process when it was opened */
     bool idempotent;
-    int32_t in_flight_max; /* requests a broker has at once */
+    int32_t in_flight_max;                /* requests a broker has at once */
+    struct kf__interceptors interceptors; /* don't change after the first record */
+    kf_partitioner partitioner;           /* of the caller; NULL: none */
+    void *partitioner_context;
     kf_delivered on_batch; /* may be NULL */
     void *on_batch_context;
     struct kf__out_topic *_Atomic topics[KF__OUT_TOPIC_CHAINS]; /* grow only */
@@ -114,7 +123,7 @@ struct kf_producer {
 
     pthread_mutex_t lock;
     /* ---- under the lock ---- */
-    struct kf__memory memory;
+    struct kf__out_memory memory;
     struct kf__out_topic *added; /* the cluster doesn't know them yet */
     struct kf__link unfinished;  /* batches with records not yet told, in the order of opening */
     uint64_t last_number;        /* of a batch */
@@ -175,6 +184,14 @@ int32_t kf__out_leader(const struct kf_producer *producer,
                        const struct kf__out_partition *partition, kf_err *error);
 const struct kf__topic_info *kf__out_topic_info(const struct kf_producer *producer,
                                                 const struct kf__out_topic *topic);
+
+/* ---- producer_partition.c: on the producing thread, without locks ---- */
+
+/* The partition that a record of at most `bound` bytes goes to. KF_ERR_UNKNOWN_TOPIC_OR_PARTITION.
+ */
+kf_err kf__producer_choose(struct kf_producer *producer, struct kf__out_topic *topic,
+                           const kf_record *record, size_t bound,
+                           struct kf__out_partition **partition, kf_error *error);
 
 /* ---- producer_seal.c ---- */
 

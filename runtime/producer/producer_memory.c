@@ -3,17 +3,17 @@
 
 #include "runtime/producer/producer_wait.h"
 
-void kf__memory_init(struct kf__memory *memory, const kf_allocator *alloc, pthread_mutex_t *lock,
-                     size_t cap, size_t largest)
+void kf__out_memory_init(struct kf__out_memory *memory, const kf_allocator *alloc,
+                         pthread_mutex_t *lock, size_t cap, size_t largest)
 {
-    *memory = (struct kf__memory){.alloc = alloc, .lock = lock, .cap = cap};
+    *memory = (struct kf__out_memory){.alloc = alloc, .lock = lock, .cap = cap};
     memory->largest = largest < KF__BLOCK_LEAST ? KF__BLOCK_LEAST : largest;
     kf__link_init(&memory->waiters);
 }
 
 /* ---- classes: powers of two, and `largest` itself ---- */
 
-size_t kf__memory_block(const struct kf__memory *memory, size_t size)
+size_t kf__out_memory_block(const struct kf__out_memory *memory, size_t size)
 {
     if (size > memory->largest)
         return size;
@@ -23,7 +23,7 @@ size_t kf__memory_block(const struct kf__memory *memory, size_t size)
     return block < memory->largest ? block : memory->largest;
 }
 
-static size_t class_of(const struct kf__memory *memory, size_t size)
+static size_t class_of(const struct kf__out_memory *memory, size_t size)
 {
     size_t index = 0;
     for (size_t block = KF__BLOCK_LEAST; block < size && index < KF__BLOCK_CLASSES - 2; block *= 2)
@@ -31,12 +31,12 @@ static size_t class_of(const struct kf__memory *memory, size_t size)
     return size == memory->largest ? KF__BLOCK_CLASSES - 1 : index;
 }
 
-static size_t size_of(const struct kf__memory *memory, size_t index)
+static size_t size_of(const struct kf__out_memory *memory, size_t index)
 {
     return index == KF__BLOCK_CLASSES - 1 ? memory->largest : (size_t)KF__BLOCK_LEAST << index;
 }
 
-static void *pop(struct kf__memory *memory, size_t index)
+static void *pop(struct kf__out_memory *memory, size_t index)
 {
     void *block = memory->free[index];
     if (block)
@@ -45,7 +45,7 @@ static void *pop(struct kf__memory *memory, size_t index)
 }
 
 /* Frees blocks at rest, large ones first, until `size` more would fit. */
-static bool trim(struct kf__memory *memory, size_t size)
+static bool trim(struct kf__out_memory *memory, size_t size)
 {
     for (size_t i = KF__BLOCK_CLASSES; i > 0 && memory->used + size > memory->cap;)
         if (memory->free[i - 1]) {
@@ -57,7 +57,7 @@ static bool trim(struct kf__memory *memory, size_t size)
     return memory->used + size <= memory->cap;
 }
 
-void kf__memory_free(struct kf__memory *memory)
+void kf__out_memory_free(struct kf__out_memory *memory)
 {
     for (size_t i = 0; i < KF__BLOCK_CLASSES; i++)
         while (memory->free[i])
@@ -67,7 +67,7 @@ void kf__memory_free(struct kf__memory *memory)
 /* ---- taking ---- */
 
 /* Under the lock: *block stays NULL where new memory may be had. */
-static kf_err reserve(struct kf__memory *memory, size_t size, size_t *credit, void **block)
+static kf_err reserve(struct kf__out_memory *memory, size_t size, size_t *credit, void **block)
 {
     bool promised = *credit >= size;
     if (!promised && atomic_load_explicit(&memory->waiting, memory_order_relaxed) > 0)
@@ -87,7 +87,7 @@ static kf_err reserve(struct kf__memory *memory, size_t size, size_t *credit, vo
     return KF_OK;
 }
 
-kf_err kf__memory_take(struct kf__memory *memory, size_t size, size_t *credit, void **block)
+kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *credit, void **block)
 {
     pthread_mutex_lock(memory->lock);
     kf_err err = reserve(memory, size, credit, block);
@@ -97,13 +97,13 @@ kf_err kf__memory_take(struct kf__memory *memory, size_t size, size_t *credit, v
     *block = kf_alloc(memory->alloc, size);
     if (*block)
         return KF_OK;
-    kf__memory_return(memory, size);
+    kf__out_memory_return(memory, size);
     return KF_ERR_NO_MEMORY;
 }
 
 /* ---- giving ---- */
 
-void kf__memory_give(struct kf__memory *memory, void *block, size_t size)
+void kf__out_memory_give(struct kf__out_memory *memory, void *block, size_t size)
 {
     if (!block)
         return;
@@ -115,24 +115,24 @@ void kf__memory_give(struct kf__memory *memory, void *block, size_t size)
         *free_list = block;
     } else {
         memory->used -= size;
-        kf__memory_serve(memory);
+        kf__out_memory_serve(memory);
     }
     pthread_mutex_unlock(memory->lock);
     if (!kept)
         kf_free(memory->alloc, block);
 }
 
-void kf__memory_return(struct kf__memory *memory, size_t credit)
+void kf__out_memory_return(struct kf__out_memory *memory, size_t credit)
 {
     if (!credit)
         return;
     pthread_mutex_lock(memory->lock);
     memory->used -= credit;
-    kf__memory_serve(memory);
+    kf__out_memory_serve(memory);
     pthread_mutex_unlock(memory->lock);
 }
 
-void kf__memory_serve(struct kf__memory *memory)
+void kf__out_memory_serve(struct kf__out_memory *memory)
 {
     while (!kf__link_is_alone(&memory->waiters)) {
         struct kf__waiter *first = KF__OWNER(memory->waiters.next, struct kf__waiter, link);

@@ -23,7 +23,7 @@ enum {
     KF__BLOCK_LEAST = 256, /* bytes */
 };
 
-struct kf__memory {
+struct kf__out_memory {
     const kf_allocator *alloc;
     pthread_mutex_t *lock; /* the producer's */
     size_t cap;            /* buffer.memory */
@@ -34,23 +34,26 @@ struct kf__memory {
     atomic_int waiting;      /* how many; readable by anybody */
 };
 
-void kf__memory_init(struct kf__memory *memory, const kf_allocator *alloc, pthread_mutex_t *lock,
-                     size_t cap, size_t largest);
-void kf__memory_free(struct kf__memory *memory); /* what is at rest; the rest was given back */
+void kf__out_memory_init(struct kf__out_memory *memory, const kf_allocator *alloc,
+                         pthread_mutex_t *lock, size_t cap, size_t largest);
+void kf__out_memory_free(
+    struct kf__out_memory *memory); /* what is at rest; the rest was given back */
 
 /* What a block for so many bytes really has. */
-size_t kf__memory_block(const struct kf__memory *memory, size_t size);
+size_t kf__out_memory_block(const struct kf__out_memory *memory, size_t size);
 
 /*
- * A block; `size` as kf__memory_block said. *credit: bytes promised to the
+ * A block; `size` as kf__out_memory_block said. *credit: bytes promised to the
  * caller before, which it uses first. KF_ERR_BUFFER_FULL, KF_ERR_NO_MEMORY.
  * Without the lock.
  */
-kf_err kf__memory_take(struct kf__memory *memory, size_t size, size_t *credit, void **block);
-void kf__memory_give(struct kf__memory *memory, void *block, size_t size); /* without the lock */
+kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *credit,
+                           void **block);
+void kf__out_memory_give(struct kf__out_memory *memory, void *block,
+                         size_t size); /* without the lock */
 /* Bytes promised and not used. Without the lock. */
-void kf__memory_return(struct kf__memory *memory, size_t credit);
+void kf__out_memory_return(struct kf__out_memory *memory, size_t credit);
 /* Under the lock: promises bytes to those who wait, as far as they reach. */
-void kf__memory_serve(struct kf__memory *memory);
+void kf__out_memory_serve(struct kf__out_memory *memory);
 
 #endif

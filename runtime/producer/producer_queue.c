@@ -42,11 +42,11 @@ static kf_err check_shape(const kf_record *record, kf_error *error)
 }
 
 /* The least that a batch with this record alone takes. */
-static size_t alone(const struct kf__memory *memory, size_t bound)
+static size_t alone(const struct kf__out_memory *memory, size_t bound)
 {
-    return kf__memory_block(memory, sizeof(struct kf__out_batch)) +
-           kf__memory_block(memory, KF__BATCH_HEADER_BYTES + bound) +
-           kf__memory_block(memory, sizeof(struct kf__receipt));
+    return kf__out_memory_block(memory, sizeof(struct kf__out_batch)) +
+           kf__out_memory_block(memory, KF__BATCH_HEADER_BYTES + bound) +
+           kf__out_memory_block(memory, sizeof(struct kf__receipt));
 }
 
 static kf_err check_size(const struct kf_producer *producer, size_t bound, kf_error *error)
@@ -159,39 +159,6 @@ static kf_err find_topic(struct taking *taking, struct kf__out_topic **topic)
     return wait_for_partitions(taking, *topic);
 }
 
-/* ---- the partition ---- */
-
-static int32_t sticky(struct taking *taking, struct kf__out_topic *topic, int32_t count)
-{
-    const struct kf__world *world = kf__loop_world(taking->producer->io.loop);
-    size_t share = (size_t)taking->producer->io.settings.batch_size;
-    pthread_mutex_lock(&topic->lock);
-    int32_t index = kf__sticky_next(&topic->sticky, taking->bound, share, topic->available,
-                                    count < topic->available_count ? count : topic->available_count,
-                                    world->random(world->context));
-    pthread_mutex_unlock(&topic->lock);
-    return index;
-}
-
-static kf_err choose_partition(struct taking *taking, struct kf__out_topic *topic,
-                               struct kf__out_partition **partition)
-{
-    const kf_record *record = taking->record;
-    const struct kf__out_partitions *partitions =
-        atomic_load_explicit(&topic->partitions, memory_order_acquire);
-    int32_t index = record->partition;
-    if (index < 0 && record->key.data)
-        index = kf__partition_of_key(record->key, partitions->count);
-    else if (index < 0)
-        index = sticky(taking, topic, partitions->count);
-    if (index >= partitions->count)
-        return kf_error_set(taking->error, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                            "topic %s has no partition %d: it has %d", topic->name, index,
-                            partitions->count);
-    *partition = partitions->items[index];
-    return KF_OK;
-}
-
 /* ---- the batch: under the partition's lock ---- */
 
 static void close_open(struct taking *taking, struct kf__out_partition *partition)
@@ -226,6 +193,8 @@ static kf_err begin_batch(struct taking *taking, struct kf__out_partition *parti
     batch->opened = kf_now();
     batch->deadline = batch->opened + producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
     partition->open = batch;
+    if (atomic_fetch_add_explicit(&partition->batches, 1, memory_order_relaxed) == 0)
+        atomic_store_explicit(&partition->first_since, batch->opened, memory_order_relaxed);
     pthread_mutex_lock(&producer->lock);
     batch->number = ++producer->last_number;
     kf__link_append(&producer->unfinished, &batch->unfinished);
@@ -241,6 +210,7 @@ static void drop_empty(struct kf_producer *producer, struct kf__out_partition *p
 {
     struct kf__out_batch *batch = partition->open;
     partition->open = NULL;
+    atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
     pthread_mutex_lock(&producer->lock);
     kf__link_remove(&batch->unfinished);
     kf__producer_wake_flushes(producer);
@@ -324,8 +294,8 @@ static kf_err tell_full(const struct taking *taking)
 static kf_err wait_for_memory(struct taking *taking)
 {
     struct kf_producer *producer = taking->producer;
-    struct kf__memory *memory = &producer->memory;
-    kf__memory_return(memory, taking->credit);
+    struct kf__out_memory *memory = &producer->memory;
+    kf__out_memory_return(memory, taking->credit);
     taking->credit = 0;
     struct kf__waiter *waiter = kf__waiter_new(producer);
     if (!waiter)
@@ -334,7 +304,7 @@ static kf_err wait_for_memory(struct taking *taking)
     pthread_mutex_lock(&producer->lock);
     kf__link_append(&memory->waiters, &waiter->link);
     atomic_fetch_add(&memory->waiting, 1);
-    kf__memory_serve(memory);
+    kf__out_memory_serve(memory);
     kf__loop_post(producer->io.loop, &producer->task); /* nothing lingers now */
     bool served = kf__waiter_wait(waiter, taking->deadline);
     if (served) {
@@ -342,7 +312,7 @@ static kf_err wait_for_memory(struct taking *taking)
     } else {
         kf__link_remove(&waiter->link);
         atomic_fetch_sub(&memory->waiting, 1);
-        kf__memory_serve(memory);
+        kf__out_memory_serve(memory);
     }
     pthread_mutex_unlock(&producer->lock);
     kf__waiter_release(waiter);
@@ -357,7 +327,8 @@ static kf_err take(struct taking *taking)
     if (!err)
         err = find_topic(taking, &topic);
     if (!err)
-        err = choose_partition(taking, topic, &partition);
+        err = kf__producer_choose(taking->producer, topic, taking->record, taking->bound,
+                                  &partition, taking->error);
     while (!err) {
         pthread_mutex_lock(&partition->lock);
         kf_err full = put(taking, partition);
@@ -373,8 +344,9 @@ static kf_err take(struct taking *taking)
     return err;
 }
 
-kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+static kf_err take_checked(struct kf_producer *producer, const kf_record *record,
+                           struct kf__receipt receipt, bool urgent, kf_time deadline,
+                           kf_error *error)
 {
     struct taking taking = {
         .producer = producer,
@@ -392,6 +364,32 @@ kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
     if (!err)
         err = take(&taking);
     if (taking.credit)
-        kf__memory_return(&producer->memory, taking.credit);
+        kf__out_memory_return(&producer->memory, taking.credit);
     return err;
+}
+
+static kf_err take_intercepted(struct kf_producer *producer, const kf_record *record,
+                               struct kf__receipt receipt, bool urgent, kf_time deadline,
+                               kf_error *error)
+{
+    struct kf_sending sending;
+    kf_err err =
+        kf__sending_begin(&sending, &producer->interceptors, producer->alloc, record, &receipt);
+    if (err) {
+        kf_error_set(error, err, "no memory for the interceptors of a record");
+    } else {
+        err = take_checked(producer, &sending.record, receipt, urgent, deadline, error);
+        if (err)
+            kf__sending_refused(receipt, err);
+    }
+    kf__sending_end(&sending);
+    return err;
+}
+
+kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
+                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+{
+    if (producer->interceptors.count == 0)
+        return take_checked(producer, record, receipt, urgent, deadline, error);
+    return take_intercepted(producer, record, receipt, urgent, deadline, error);
 }

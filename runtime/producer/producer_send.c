@@ -124,6 +124,7 @@ static void drop_told(struct kf__out_partition *partition)
         at = at->next;
         if (batch->told && atomic_load(&batch->sealed)) {
             kf__link_remove(&batch->link);
+            atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
             kf__out_batch_free(batch);
         }
     }

@@ -79,8 +79,12 @@ void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch
                        const struct kf__out_answer *answer)
 {
     kf__link_remove(&batch->link);
+    struct kf__out_partition *partition = batch->partition;
     if (!batch->told)
         tell(producer, batch, err, answer);
+    atomic_store_explicit(&partition->first_since, kf__loop_now(producer->io.loop),
+                          memory_order_relaxed);
+    atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
     kf__out_batch_free(batch);
 }
 

@@ -92,17 +92,17 @@ static kf_err read_record(struct reading *reading, kf_record *record, int64_t *t
 static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch *old, size_t bytes,
                         struct kf__out_batch **batch)
 {
-    struct kf__memory *memory = &producer->memory;
-    size_t credit = kf__memory_block(memory, sizeof **batch) + kf__memory_block(memory, bytes) +
-                    old->receipts_block;
+    struct kf__out_memory *memory = &producer->memory;
+    size_t credit = kf__out_memory_block(memory, sizeof **batch) +
+                    kf__out_memory_block(memory, bytes) + old->receipts_block;
     pthread_mutex_lock(&producer->lock);
     memory->used += credit;
     pthread_mutex_unlock(&producer->lock);
     kf_err err = kf__out_batch_new(memory, bytes, &credit, batch);
     void *receipts = NULL;
     if (!err && old->receipts)
-        err = kf__memory_take(memory, old->receipts_block, &credit, &receipts);
-    kf__memory_return(memory, credit);
+        err = kf__out_memory_take(memory, old->receipts_block, &credit, &receipts);
+    kf__out_memory_return(memory, credit);
     if (err)
         return err;
     if (receipts) {
@@ -146,6 +146,7 @@ static void put_behind(struct kf_producer *producer, struct kf__link *place,
     pthread_mutex_lock(&producer->lock);
     kf__link_append(&old->unfinished, &batch->unfinished); /* just before the old one */
     pthread_mutex_unlock(&producer->lock);
+    atomic_fetch_add_explicit(&batch->partition->batches, 1, memory_order_relaxed);
     kf__producer_seal(producer, batch);
 }
 
@@ -154,6 +155,7 @@ static void drop_old(struct kf_producer *producer, struct kf__out_batch *batch)
     pthread_mutex_lock(&producer->lock);
     kf__link_remove(&batch->unfinished);
     pthread_mutex_unlock(&producer->lock);
+    atomic_fetch_sub_explicit(&batch->partition->batches, 1, memory_order_relaxed);
     kf__out_batch_free(batch);
 }
 

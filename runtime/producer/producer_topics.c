@@ -96,17 +96,33 @@ static void free_partition(const kf_allocator *alloc, struct kf__out_partition *
     kf_free(alloc, partition);
 }
 
+static void *grown(const kf_allocator *alloc, void *array, int32_t count, size_t size)
+{
+    return kf_realloc(alloc, array, (size_t)count * size);
+}
+
+/* Under the topic's lock. */
+static kf_err grow_arrays(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count)
+{
+    bool *available = grown(alloc, topic->available, count, sizeof *available);
+    topic->available = available ? available : topic->available;
+    bool *near = grown(alloc, topic->near, count, sizeof *near);
+    topic->near = near ? near : topic->near;
+    int32_t *queues = grown(alloc, topic->queues, count, sizeof *queues);
+    topic->queues = queues ? queues : topic->queues;
+    if (!available || !near || !queues)
+        return KF_ERR_NO_MEMORY;
+    for (; topic->available_count < count; topic->available_count++)
+        available[topic->available_count] = near[topic->available_count] = false;
+    return KF_OK;
+}
+
 static kf_err grow_available(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count)
 {
     pthread_mutex_lock(&topic->lock);
-    bool *available = kf_realloc(alloc, topic->available, (size_t)count * sizeof *available);
-    if (available) {
-        topic->available = available;
-        for (; topic->available_count < count; topic->available_count++)
-            available[topic->available_count] = false;
-    }
+    kf_err err = grow_arrays(alloc, topic, count);
     pthread_mutex_unlock(&topic->lock);
-    return available ? KF_OK : KF_ERR_NO_MEMORY;
+    return err;
 }
 
 kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count)
@@ -148,6 +164,8 @@ static void free_topic(const kf_allocator *alloc, struct kf__out_topic *topic)
     }
     pthread_mutex_destroy(&topic->lock);
     kf_free(alloc, topic->available);
+    kf_free(alloc, topic->near);
+    kf_free(alloc, topic->queues);
     kf_free(alloc, topic->name);
     kf_free(alloc, topic);
 }
@@ -202,11 +220,22 @@ int32_t kf__out_leader(const struct kf_producer *producer,
     return at->leader;
 }
 
-static void note_available(struct kf__out_topic *topic, const struct kf__topic_info *info)
+static bool is_near(const struct kf_producer *producer, int32_t leader)
+{
+    const char *rack = kf__cluster_rack(producer->io.cluster, leader);
+    const char *own = producer->io.settings.client_rack;
+    return rack && own && strcmp(rack, own) == 0;
+}
+
+static void note_available(const struct kf_producer *producer, struct kf__out_topic *topic,
+                           const struct kf__topic_info *info)
 {
     pthread_mutex_lock(&topic->lock);
-    for (int32_t i = 0; i < topic->available_count; i++)
-        topic->available[i] = i < info->partition_count && info->partitions[i].leader >= 0;
+    for (int32_t i = 0; i < topic->available_count; i++) {
+        int32_t leader = i < info->partition_count ? info->partitions[i].leader : -1;
+        topic->available[i] = leader >= 0;
+        topic->near[i] = leader >= 0 && is_near(producer, leader);
+    }
     pthread_mutex_unlock(&topic->lock);
 }
 
@@ -219,7 +248,7 @@ static bool take_topic(struct kf_producer *producer, struct kf__out_topic *topic
     if (info && info->known && info->partition_count > count)
         (void)kf__out_topic_grow(producer->alloc, topic, info->partition_count);
     if (info && info->known)
-        note_available(topic, info);
+        note_available(producer, topic, info);
     pthread_mutex_lock(&producer->lock);
     if (info && info->known)
         topic->error = info->error;

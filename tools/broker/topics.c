@@ -14,6 +14,7 @@ static void partition_free(const struct kf__topics *topics, struct kf__partition
 {
     kf__plog_free(&partition->log);
     kf__producers_free(&partition->producers, topics->alloc);
+    kf__aborted_free(&partition->aborted, topics->alloc);
     kf_free(topics->alloc, partition->replicas);
 }
 
@@ -30,16 +31,14 @@ void kf__broker_topics_free(struct kf__topics *topics)
 {
     for (size_t i = 0; i < topics->count; i++)
         topic_free(topics, topics->items[i]);
+    for (size_t i = 0; i < topics->moved_count; i++)
+        kf__text_free(topics->alloc, &topics->moved[i].group);
+    kf_free(topics->alloc, topics->moved);
     kf_free(topics->alloc, topics->items);
+    topics->moved = NULL;
+    topics->moved_count = 0;
     topics->items = NULL;
     topics->count = topics->capacity = 0;
-}
-
-static int compare_names(kf_string a, kf_string b)
-{
-    size_t shared = a.size < b.size ? a.size : b.size;
-    int order = shared > 0 ? memcmp(a.data, b.data, shared) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
 }
 
 /* Where the name is, or would be. */
@@ -48,7 +47,7 @@ static size_t place_of(const struct kf__topics *topics, kf_string name)
     size_t low = 0, high = topics->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_names(topics->items[middle]->name, name) < 0)
+        if (kf__text_compare(topics->items[middle]->name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -61,7 +60,7 @@ struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_str
     if (!name.data)
         return NULL;
     size_t at = place_of(topics, name);
-    if (at == topics->count || compare_names(topics->items[at]->name, name) != 0)
+    if (at == topics->count || kf__text_compare(topics->items[at]->name, name) != 0)
         return NULL;
     return topics->items[at];
 }
@@ -256,6 +255,7 @@ void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *
 {
     topics->bytes -= partition->log.bytes;
     kf__plog_delete_before(&partition->log, before);
+    kf__aborted_delete_before(&partition->aborted, partition->log.start_offset);
     topics->bytes += partition->log.bytes;
 }
 
@@ -305,9 +305,41 @@ int32_t kf__topics_controller(const struct kf__topics *topics)
     return -1;
 }
 
-/* FNV-1a over the name; among the running nodes. */
+static struct kf__moved *moved(const struct kf__topics *topics, kf_string group)
+{
+    for (size_t i = 0; i < topics->moved_count; i++)
+        if (kf__text_equal(topics->moved[i].group, group))
+            return &topics->moved[i];
+    return NULL;
+}
+
+kf_err kf__topics_move_coordinator(struct kf__topics *topics, kf_string group, int32_t node)
+{
+    if (!is_running(topics, node))
+        return KF_ERR_BROKER_NOT_AVAILABLE;
+    struct kf__moved *known = moved(topics, group);
+    if (!known) {
+        struct kf__moved *grown =
+            kf_realloc(topics->alloc, topics->moved, (topics->moved_count + 1) * sizeof *grown);
+        if (!grown)
+            return KF_ERR_NO_MEMORY;
+        topics->moved = grown;
+        known = &grown[topics->moved_count];
+        kf_err err = kf__text_copy(topics->alloc, group, &known->group);
+        if (err)
+            return err;
+        topics->moved_count++;
+    }
+    known->node = node;
+    return KF_OK;
+}
+
+/* Where it was moved to, while that runs; else FNV-1a over the name, among the running nodes. */
 int32_t kf__topics_coordinator(const struct kf__topics *topics, kf_string group)
 {
+    const struct kf__moved *told = moved(topics, group);
+    if (told && is_running(topics, told->node))
+        return told->node;
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < group.size; i++)
         hash = (hash ^ (uint8_t)group.data[i]) * 16777619u;
