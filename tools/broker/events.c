@@ -23,6 +23,7 @@ static kf_err set_running(struct kf_broker *broker, int32_t node, bool runs)
         kf__server_stop_node(broker, node);
     if (err)
         return err;
+    kf__server_own_output(broker); /* an unclean election truncates */
     kf__topics_set_running(&broker->topics, node, runs);
     broker->txns.coordinator_epoch++;
     return KF_OK;
