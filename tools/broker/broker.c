@@ -140,11 +140,13 @@ static void open_parts(kf_broker *broker)
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
+    kf__census_init(&broker->census, broker->alloc);
     kf__committed_init(&broker->committed, broker->alloc);
     kf__txns_init(&broker->txns, broker->alloc, kf__txn_sink_of(broker));
     kf__pending_init(&broker->pending, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
     kf__rules_init(&broker->rules, broker->alloc, seed);
+    kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
     broker->next_producer_id = 1000;
@@ -156,11 +158,13 @@ static void close_parts(kf_broker *broker)
     kf__server_close(broker);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
+    kf__census_free(&broker->census);
     kf__committed_free(&broker->committed);
     kf__txns_free(&broker->txns);
     kf__pending_free(&broker->pending);
     kf__fetch_sessions_free(&broker->sessions);
     kf__rules_free(&broker->rules);
+    kf__memory_free(&broker->memory);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
     if (broker->journal)
@@ -198,6 +202,9 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
+    if (options->virtual_time && options->thread)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "virtual time is the caller's: a thread would not know when to run");
     kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
     if (!err && make_bootstrap(broker))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");

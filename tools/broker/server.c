@@ -15,6 +15,7 @@
 
 enum {
     FIRST_READ_BYTES = 4 << 10,
+    VIRTUAL_PORT = 9092, /* of the first node, where there are no ports */
     MAX_VECTORS = 64,
     MAX_READS_PER_TURN = 16, /* so that one busy client doesn't keep the others waiting */
     BACKLOG = 128,
@@ -77,6 +78,10 @@ kf_err kf__server_start_node(struct kf_broker *broker, int32_t node)
 {
     struct kf__server *server = &broker->server;
     struct kf__node *starting = &server->nodes[node];
+    if (broker->options.virtual_time) {
+        starting->listens = true;
+        return KF_OK;
+    }
     kf_err err = starting->fd < 0 ? take_port(server, node, starting->port) : KF_OK;
     if (!err && listen(starting->fd, BACKLOG) != 0)
         err = KF_ERR_SYSTEM;
@@ -116,8 +121,11 @@ kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nod
     if (split_listen(server, listen, &port))
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "cannot listen on \"%s\": HOST:PORT is expected", listen);
-    if (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
-        !make_nonblocking(server->wake[1]))
+    if (broker->options.virtual_time && port == 0)
+        port = VIRTUAL_PORT;
+    if (!broker->options.virtual_time &&
+        (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
+         !make_nonblocking(server->wake[1])))
         return kf_error_set(error, KF_ERR_SYSTEM, "pipe: %s", strerror(errno));
     for (int32_t node = 1; node <= nodes; node++) {
         uint16_t wanted = (uint16_t)(port == 0 ? 0 : port + node - 1);
@@ -137,7 +145,10 @@ static void close_connection(struct kf_broker *broker, size_t slot)
     struct kf__server *server = &broker->server;
     struct kf__connection *connection = server->connections[slot];
     kf__dispatch_abandon(broker, connection);
-    close(connection->fd);
+    if (connection->pipe)
+        kf__pipe_close(&broker->memory, connection->pipe);
+    else
+        close(connection->fd);
     kf_writer_free(&connection->out);
     kf_free(server->alloc, connection->in);
     kf_free(server->alloc, connection);
@@ -175,11 +186,13 @@ void kf__server_stop_node(struct kf_broker *broker, int32_t node)
 {
     struct kf__server *server = &broker->server;
     struct kf__node *stopping = &server->nodes[node];
-    close(stopping->fd);
+    if (stopping->fd >= 0)
+        close(stopping->fd);
     *stopping = (struct kf__node){.fd = -1, .port = stopping->port};
     /* Somebody else's connection may be given a free port: it is ours until the node starts again.
        If it goes lost in between, starting says so. */
-    (void)take_port(server, node, stopping->port);
+    if (!broker->options.virtual_time)
+        (void)take_port(server, node, stopping->port);
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i] && server->connections[i]->node == node)
             close_connection(broker, i);
@@ -212,7 +225,7 @@ void kf__server_own_output(struct kf_broker *broker)
 
 void kf__server_wake(const struct kf__server *server)
 {
-    ssize_t written = write(server->wake[1], "", 1);
+    ssize_t written = server->wake[1] >= 0 ? write(server->wake[1], "", 1) : 0;
     (void)written; /* a full pipe wakes as well */
 }
 
@@ -245,6 +258,33 @@ static void name_peer(struct kf__connection *connection, const struct sockaddr_s
     snprintf(connection->peer, sizeof connection->peer, "/%s", host); /* as Java prints it */
 }
 
+/* NULL: no memory. */
+static struct kf__connection *add_connection(struct kf__server *server, int32_t node)
+{
+    size_t slot = free_slot(server);
+    struct kf__connection *connection =
+        slot == SIZE_MAX ? NULL : kf_alloc_zero(server->alloc, sizeof *connection);
+    if (!connection)
+        return NULL;
+    connection->fd = -1;
+    connection->node = node;
+    connection->id = ++server->last_id;
+    kf_writer_init(&connection->out, server->alloc);
+    server->connections[slot] = connection;
+    server->connection_count++;
+    return connection;
+}
+
+bool kf__server_accept_pipe(struct kf_broker *broker, int32_t node, struct kf__pipe *pipe)
+{
+    struct kf__connection *connection = add_connection(&broker->server, node);
+    if (!connection)
+        return false;
+    connection->pipe = pipe;
+    snprintf(connection->peer, sizeof connection->peer, "/127.0.0.1");
+    return true;
+}
+
 static void accept_one(struct kf_broker *broker, int32_t node)
 {
     struct kf__server *server = &broker->server;
@@ -255,21 +295,13 @@ static void accept_one(struct kf_broker *broker, int32_t node)
         return;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    size_t slot = free_slot(server);
-    struct kf__connection *connection =
-        slot == SIZE_MAX ? NULL : kf_alloc_zero(server->alloc, sizeof *connection);
-    if (!connection || !make_nonblocking(fd)) {
-        kf_free(server->alloc, connection);
+    struct kf__connection *connection = make_nonblocking(fd) ? add_connection(server, node) : NULL;
+    if (!connection) {
         close(fd);
         return;
     }
     connection->fd = fd;
-    connection->node = node;
-    connection->id = ++server->last_id;
     name_peer(connection, &address);
-    kf_writer_init(&connection->out, server->alloc);
-    server->connections[slot] = connection;
-    server->connection_count++;
 }
 
 /* ---- bytes ---- */
@@ -293,11 +325,29 @@ static bool make_room(struct kf__server *server, struct kf__connection *connecti
     return true;
 }
 
+static ssize_t take_bytes(struct kf_broker *broker, struct kf__connection *connection, void *bytes,
+                          size_t size, bool peek)
+{
+    if (connection->pipe)
+        return kf__pipe_receive(&broker->memory, connection->pipe, bytes, size, peek);
+    return recv(connection->fd, bytes, size, peek ? MSG_PEEK : 0);
+}
+
+static ssize_t give_bytes(struct kf_broker *broker, struct kf__connection *connection,
+                          struct iovec *vectors, size_t count)
+{
+    if (connection->pipe)
+        return kf__pipe_send(&broker->memory, connection->pipe, vectors, count);
+    struct msghdr message = {.msg_iov = vectors};
+    message.msg_iovlen = (unsigned short)count; /* size_t in glibc, int in POSIX and musl */
+    return sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* While a request is under way its bytes must stay where they are: only look. */
-static void peek(struct kf__connection *connection)
+static void peek(struct kf_broker *broker, struct kf__connection *connection)
 {
     char byte;
-    ssize_t got = recv(connection->fd, &byte, 1, MSG_PEEK);
+    ssize_t got = take_bytes(broker, connection, &byte, 1, true);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
         connection->closing = true;
     else if (got > 0)
@@ -308,7 +358,7 @@ static void receive(struct kf_broker *broker, struct kf__connection *connection,
 {
     for (int i = 0; i < MAX_READS_PER_TURN && !connection->closing; i++) {
         if (connection->frame_size > 0 || broker->paused || connection->muted_until > now) {
-            peek(connection);
+            peek(broker, connection);
             return;
         }
         if (!make_room(&broker->server, connection)) {
@@ -316,7 +366,8 @@ static void receive(struct kf_broker *broker, struct kf__connection *connection,
             return;
         }
         size_t room = connection->in_capacity - connection->in_used;
-        ssize_t got = recv(connection->fd, connection->in + connection->in_used, room, 0);
+        ssize_t got =
+            take_bytes(broker, connection, connection->in + connection->in_used, room, false);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0) {
@@ -336,10 +387,7 @@ void kf__server_write(struct kf_broker *broker, struct kf__connection *connectio
             kf__writer_iovec_from(&connection->out, connection->sent, vectors, MAX_VECTORS);
         if (count > MAX_VECTORS)
             count = MAX_VECTORS;
-        struct msghdr message = {.msg_iov = vectors};
-        message.msg_iovlen = (unsigned short)count; /* size_t in glibc, int in POSIX and musl */
-        ssize_t sent =
-            count == 0 ? 0 : sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t sent = count == 0 ? 0 : give_bytes(broker, connection, vectors, count);
         if (sent < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (sent < 0) {
@@ -397,7 +445,7 @@ static size_t fill_fds(struct kf_broker *broker)
     return 1 + nodes + server->slot_count;
 }
 
-static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
+kf_time kf__server_deadline(const struct kf_broker *broker)
 {
     kf_time deadline = kf__coordinator_deadline(&broker->coordinator);
     kf_time parked = kf__dispatch_deadline(broker);
@@ -407,8 +455,12 @@ static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
         deadline = parked;
     if (event < deadline)
         deadline = event;
-    if (transactions < deadline)
-        deadline = transactions;
+    return transactions < deadline ? transactions : deadline;
+}
+
+static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
+{
+    kf_time deadline = kf__server_deadline(broker);
     if (deadline == KF_FOREVER)
         return timeout_ms;
     kf_time left = deadline > now ? (deadline - now + KF_MILLISECOND - 1) / KF_MILLISECOND : 0;
@@ -454,6 +506,33 @@ static void serve(struct kf_broker *broker, size_t count, kf_time now)
             accept_one(broker, (int32_t)i);
 }
 
+static int poll_sockets(struct kf_broker *broker, size_t count, int wait)
+{
+    struct kf__server *server = &broker->server;
+    server->polls = true;
+    pthread_mutex_unlock(&broker->lock);
+    int ready = poll(server->fds, (nfds_t)count, wait);
+    pthread_mutex_lock(&broker->lock);
+    server->polls = false;
+    pthread_cond_broadcast(&broker->poll_ends);
+    return ready;
+}
+
+static int poll_pipes(struct kf_broker *broker, size_t count)
+{
+    struct kf__server *server = &broker->server;
+    size_t first = count - server->slot_count;
+    int ready = 0;
+    for (size_t i = 0; i < server->slot_count; i++) {
+        const struct kf__connection *connection = server->connections[i];
+        struct pollfd *fd = &server->fds[first + i];
+        if (connection && connection->pipe)
+            fd->revents = (short)(kf__pipe_events(connection->pipe) & (fd->events | POLLHUP));
+        ready += fd->revents != 0;
+    }
+    return ready;
+}
+
 kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
 {
     struct kf__server *server = &broker->server;
@@ -464,17 +543,13 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
         pthread_cond_wait(&broker->poll_ends, &broker->lock);
     size_t count = fill_fds(broker);
     int wait = wait_ms(broker, timeout_ms, kf__broker_now(broker));
-    server->polls = true;
-    pthread_mutex_unlock(&broker->lock);
-    int ready = poll(server->fds, (nfds_t)count, wait);
-    pthread_mutex_lock(&broker->lock);
-    server->polls = false;
-    pthread_cond_broadcast(&broker->poll_ends);
+    int ready = broker->options.virtual_time ? poll_pipes(broker, count)
+                                             : poll_sockets(broker, count, wait);
 
     kf_time now = kf__broker_now(broker);
     if (ready > 0) {
         char drain[64];
-        while (read(server->wake[0], drain, sizeof drain) > 0)
+        while (server->wake[0] >= 0 && read(server->wake[0], drain, sizeof drain) > 0)
             ;
         serve(broker, count, now);
     }
