@@ -7,43 +7,53 @@
 #include "tools/broker/apis.h"
 #include "tools/broker/state.h"
 
+enum {
+    MAX_WHY_BYTES = 320 /* a sentence with a topic's name in it */
+};
+
 typedef struct kf_alter_partition_reassignments_request_reassignable_partition asked_partition;
 typedef struct kf_alter_partition_reassignments_response_reassignable_partition_response result;
 
-/* Each a node of the cluster, none twice. */
-static bool are_nodes(const struct kf__topics *topics, const int32_t *ids, int32_t count)
-{
-    for (int32_t i = 0; i < count; i++) {
-        if (ids[i] < 1 || ids[i] > topics->node_count)
-            return false;
-        for (int32_t before = 0; before < i; before++)
-            if (ids[before] == ids[i])
-                return false;
-    }
-    return count > 0;
-}
-
-static kf_err alter(struct kf__exchange *exchange, kf_string name, const asked_partition *asked)
+/* Kafka's sentences go into `why`, which is empty before. */
+static kf_err change(struct kf__exchange *exchange, struct kf__partition *partition,
+                     const asked_partition *asked, char *why)
 {
     const struct kf_alter_partition_reassignments_request *request = exchange->request;
     struct kf__topics *topics = &exchange->broker->topics;
-    struct kf__partition *partition =
-        kf__topic_partition(kf__broker_topics_find(topics, name), asked->partition_index);
-    kf_err err = kf__forced(exchange, name, asked->partition_index);
+    kf_err err = kf__topics_check_replicas(topics, asked->replicas.items, asked->replicas.count,
+                                           why, MAX_WHY_BYTES);
     if (err)
         return err;
-    if (!partition)
-        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (asked->replicas.count < 0)
-        return kf__cancel_reassignment(topics, partition);
-    if (!are_nodes(topics, asked->replicas.items, asked->replicas.count))
-        return KF_ERR_INVALID_REPLICA_ASSIGNMENT;
     int32_t now = partition->replica_count;
     if (partition->sync.target)
         now -= partition->sync.adding_count;
-    if (!request->allow_replication_factor_change && asked->replicas.count != now)
+    if (!request->allow_replication_factor_change && asked->replicas.count != now) {
+        snprintf(why, MAX_WHY_BYTES, "The replication factor is changed from %d to %d", (int)now,
+                 (int)asked->replicas.count);
         return KF_ERR_INVALID_REPLICATION_FACTOR;
+    }
     return kf__reassign(topics, partition, asked->replicas.items, asked->replicas.count);
+}
+
+static kf_err alter(struct kf__exchange *exchange, kf_string name, const asked_partition *asked,
+                    char *why)
+{
+    struct kf__topics *topics = &exchange->broker->topics;
+    struct kf__topic *topic = kf__broker_topics_find(topics, name);
+    struct kf__partition *partition = kf__topic_partition(topic, asked->partition_index);
+    kf_err err = kf__forced(exchange, name, asked->partition_index);
+    if (err)
+        return err;
+    if (!topic)
+        snprintf(why, MAX_WHY_BYTES, "Unable to find a topic named %.*s.", (int)name.size,
+                 name.data);
+    else if (!partition)
+        snprintf(why, MAX_WHY_BYTES, "Unable to find partition %.*s:%d.", (int)name.size, name.data,
+                 (int)asked->partition_index);
+    if (!partition)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return asked->replicas.count < 0 ? kf__cancel_reassignment(topics, partition)
+                                     : change(exchange, partition, asked, why);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -65,11 +75,13 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                       asked->partitions.count))
             return KF__REFUSED;
         for (int32_t p = 0; p < asked->partitions.count; p++) {
-            kf_err err = alter(exchange, asked->name, &asked->partitions.items[p]);
+            char why[MAX_WHY_BYTES] = "";
+            kf_err err = alter(exchange, asked->name, &asked->partitions.items[p], why);
             result *told = &answer->partitions.items[p];
             told->partition_index = asked->partitions.items[p].partition_index;
             told->error_code = kf__wire_error(err);
-            told->error_message = err ? kf__text(kf_err_text(err)) : (kf_string){0};
+            told->error_message =
+                why[0] ? kf__answer_text(exchange, kf__text(why)) : (kf_string){0};
         }
     }
     exchange->broker->changes++;

@@ -10,6 +10,7 @@
 enum {
     PREFERRED = 0,
     UNCLEAN = 1,
+    MAX_WHY_BYTES = 320, /* a sentence with a topic's name in it */
 };
 
 typedef struct kf_elect_leaders_response_partition_result result;
@@ -30,11 +31,27 @@ static kf_err elect(struct kf__exchange *exchange, struct kf__topic *topic, int3
     return err;
 }
 
-static void tell(result *answer, int32_t index, kf_err err)
+/* Kafka's sentences, as far as they say more than the code. */
+static kf_string explain(struct kf__exchange *exchange, kf_string topic, int32_t index, kf_err err)
+{
+    char why[MAX_WHY_BYTES];
+    bool known = kf__broker_topics_find(&exchange->broker->topics, topic) != NULL;
+    if (err != KF_ERR_UNKNOWN_TOPIC_OR_PARTITION)
+        return err ? kf__text(kf_err_text(err)) : (kf_string){0};
+    if (known)
+        snprintf(why, sizeof why, "No such partition as %.*s-%d", (int)topic.size, topic.data,
+                 (int)index);
+    else
+        snprintf(why, sizeof why, "No such topic as %.*s", (int)topic.size, topic.data);
+    return kf__answer_text(exchange, kf__text(why));
+}
+
+static void tell(struct kf__exchange *exchange, kf_string topic, result *answer, int32_t index,
+                 kf_err err)
 {
     answer->partition_id = index;
     answer->error_code = kf__wire_error(err);
-    answer->error_message = err ? kf__text(kf_err_text(err)) : (kf_string){0};
+    answer->error_message = explain(exchange, topic, index, err);
 }
 
 static bool elect_asked(struct kf__exchange *exchange)
@@ -55,8 +72,8 @@ static bool elect_asked(struct kf__exchange *exchange)
                       answer->partition_result, asked->partitions.count))
             return false;
         for (int32_t p = 0; p < asked->partitions.count; p++)
-            tell(&answer->partition_result.items[p], asked->partitions.items[p],
-                 elect(exchange, topic, asked->partitions.items[p]));
+            tell(exchange, asked->topic, &answer->partition_result.items[p],
+                 asked->partitions.items[p], elect(exchange, topic, asked->partitions.items[p]));
     }
     return true;
 }
@@ -80,7 +97,7 @@ static bool elect_all(struct kf__exchange *exchange)
         for (int32_t p = 0; p < topic->partition_count; p++) {
             kf_err err = elect(exchange, topic, p);
             if (err != KF_ERR_ELECTION_NOT_NEEDED)
-                tell(&answer->partition_result.items[told++], p, err);
+                tell(exchange, topic->name, &answer->partition_result.items[told++], p, err);
         }
         answer->partition_result.count = told;
     }

@@ -97,12 +97,13 @@ static int32_t first_able(const struct kf__topics *topics, const struct kf__part
 
 /* ---- reassignment ---- */
 
-static bool all_in_sync(const struct kf__partition *partition, const int32_t *nodes, int32_t count)
+static int32_t count_in_sync(const struct kf__partition *partition, const int32_t *nodes,
+                             int32_t count)
 {
+    int32_t in_sync = 0;
     for (int32_t i = 0; i < count; i++)
-        if (!kf__is_in_sync(partition, nodes[i]))
-            return false;
-    return true;
+        in_sync += kf__is_in_sync(partition, nodes[i]);
+    return in_sync;
 }
 
 static void forget_strangers(struct kf__partition *partition)
@@ -133,10 +134,13 @@ static void end_reassignment(const struct kf__topics *topics, struct kf__replica
     sync->target_count = sync->adding_count = 0;
 }
 
+/* As in KRaft: those that are new must have caught up, and someone must be able to lead. */
 static void complete_reassignment(const struct kf__topics *topics, struct kf__partition *partition)
 {
     struct kf__replicas *sync = &partition->sync;
-    if (!sync->target || !all_in_sync(partition, sync->target, sync->target_count))
+    if (!sync->target ||
+        count_in_sync(partition, sync->adding, sync->adding_count) < sync->adding_count ||
+        count_in_sync(partition, sync->target, sync->target_count) == 0)
         return;
     bool removes = partition->replica_count > sync->target_count;
     if (removes)

@@ -74,7 +74,7 @@ kf_err kf__elect_preferred(struct kf__topics *topics, struct kf__partition *part
 kf_err kf__elect_unclean(struct kf__topics *topics, struct kf__partition *partition);
 
 /*
- * These replicas in place of those, as soon as all of them are in sync: at
+ * These replicas in place of those, as soon as the new ones are in sync: at
  * once where they run. The node ids have been checked.
  */
 kf_err kf__reassign(struct kf__topics *topics, struct kf__partition *partition,
