@@ -15,6 +15,8 @@ enum {
 
 typedef struct kf_elect_leaders_response_partition_result result;
 
+static bool is_election_type(int8_t type) { return type == PREFERRED || type == UNCLEAN; }
+
 static kf_err elect(struct kf__exchange *exchange, struct kf__topic *topic, int32_t index)
 {
     const struct kf_elect_leaders_request *request = exchange->request;
@@ -23,6 +25,8 @@ static kf_err elect(struct kf__exchange *exchange, struct kf__topic *topic, int3
     kf_err err = topic ? kf__forced(exchange, topic->name, index) : KF_OK;
     if (err)
         return err;
+    if (!is_election_type(request->election_type))
+        return KF_ERR_INVALID_REQUEST;
     if (!partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     err = request->election_type == UNCLEAN ? kf__elect_unclean(topics, partition)
@@ -109,11 +113,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_elect_leaders_request *request = exchange->request;
     struct kf_elect_leaders_response *response = exchange->response;
     kf_err err = kf__forced_all(exchange);
-    if (!err && request->election_type != PREFERRED && request->election_type != UNCLEAN)
+    if (!err && !is_election_type(request->election_type))
         err = KF_ERR_INVALID_REQUEST;
     response->error_code = kf__wire_error(err);
-    if (err)
-        return KF__ANSWERED;
     kf__server_own_output(exchange->broker); /* an unclean election truncates */
     bool filled = request->topic_partitions.count < 0 ? elect_all(exchange) : elect_asked(exchange);
     return filled ? KF__ANSWERED : KF__REFUSED;
