@@ -28,10 +28,11 @@ static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_respo
     return true;
 }
 
+/* KIP-966: where nobody leads nobody is in sync; who may lead again is another list. */
 static int32_t list_in_sync(const struct kf__partition *partition, int32_t *into)
 {
     int32_t count = 0;
-    for (int32_t i = 0; i < partition->replica_count; i++)
+    for (int32_t i = 0; i < partition->replica_count && partition->leader >= 0; i++)
         if (kf__is_in_sync(partition, partition->replicas[i]))
             into[count++] = partition->replicas[i];
     return count;
