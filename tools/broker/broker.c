@@ -634,27 +634,21 @@ kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t 
 
 kf_err kf_broker_elect_leader(kf_broker *broker, const char *topic, int32_t partition, bool unclean)
 {
-    lock(broker);
-    struct kf__partition *found = find_partition(broker, topic, partition);
-    kf_err err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (found) {
-        kf__server_own_output(broker);
-        err = unclean ? kf__elect_unclean(&broker->topics, found)
-                      : kf__elect_preferred(&broker->topics, found);
-    }
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = KF__ELECT_LEADER,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = unclean};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32_t partition, int32_t node,
                               bool held)
 {
-    lock(broker);
-    struct kf__partition *found = find_partition(broker, topic, partition);
-    kf_err err = found ? kf__replicas_hold(&broker->topics, found, node, held)
-                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .node = node};
+    return do_event(broker, &event);
 }
 
 int64_t kf_broker_requests(kf_broker *broker, int16_t api_key)
