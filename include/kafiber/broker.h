@@ -114,6 +114,13 @@ KF_API int64_t kf_broker_committed(kf_broker *broker, const char *group, const c
 /* Members of a group, and its state's name ("Stable", …; static). 0 for an unknown group. */
 KF_API int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state);
 
+/* ---- transactions ---- */
+
+/* The state of a transactional id as Kafka names it ("Ongoing", …; static); NULL: unknown. */
+KF_API const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id);
+/* Which node coordinates a group or a transactional id; -1: none runs. */
+KF_API int32_t kf_broker_coordinator(kf_broker *broker, const char *name);
+
 /* ---- nodes and connections ---- */
 
 KF_API int32_t kf_broker_connections(kf_broker *broker);

@@ -3,6 +3,7 @@
 #include "proto/frame.h"
 #include "tools/broker/events.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -449,9 +450,12 @@ kf_time kf__server_deadline(const struct kf_broker *broker)
     kf_time deadline = kf__coordinator_deadline(&broker->coordinator);
     kf_time parked = kf__dispatch_deadline(broker);
     kf_time event = kf__rules_deadline(&broker->rules);
+    kf_time transactions = kf__txns_deadline(&broker->txns);
     if (parked < deadline)
         deadline = parked;
-    return event < deadline ? event : deadline;
+    if (event < deadline)
+        deadline = event;
+    return transactions < deadline ? transactions : deadline;
 }
 
 static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
@@ -551,6 +555,7 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     }
     kf__events_run(broker, now);
     kf__coordinator_tick(&broker->coordinator, now);
+    kf__txns_tick(&broker->txns, kf__txn_now(broker, now));
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i])
             let_time_pass(broker, server->connections[i], now);

@@ -11,7 +11,9 @@
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
 #include "tools/broker/memory.h"
+#include "tools/broker/pending_offsets.h"
 #include "tools/broker/server.h"
+#include "tools/broker/txn_coordinator.h"
 #include <pthread.h>
 
 enum {
@@ -33,6 +35,8 @@ struct kf_broker {
     struct kf__topics topics;
     struct kf__coordinator coordinator;
     struct kf__committed committed;
+    struct kf__txns txns;
+    struct kf__pending_offsets pending;
     struct kf__fetch_sessions sessions;
     struct kf__rules rules;
     struct kf__codecs codecs;
