@@ -228,6 +228,12 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
     return KF_OK;
 }
 
+void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id)
+{
+    (void)topics;
+    topic->id = id;
+}
+
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
 {
     size_t at = place_of(topics, topic->name);
