@@ -14,6 +14,7 @@ struct kf__connection {
     struct kf__pipe *pipe; /* in place of fd, in virtual time */
     int32_t node;
     char peer[64];
+    kf_string principal; /* who is authenticated: "User:alice"; null: nobody */
 
     uint8_t *in; /* received; the frame under way begins at in_start */
     size_t in_start;
