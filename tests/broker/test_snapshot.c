@@ -67,6 +67,9 @@ static void fill_broker(void)
     cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 1, 4), KF_OK));
     cr_assert(eq(int, kf_broker_move_coordinator(broker, "billing", 1), KF_OK));
     cr_assert(eq(int, kf_broker_move_coordinator(broker, "pay", 1), KF_OK));
+    cr_assert(eq(int,
+                 kf_broker_set_config(broker, KF_BROKER_TOPIC, "audit", "retention.ms", "77777"),
+                 KF_OK));
     client_open(&client, kf_broker_bootstrap(broker), 1);
     commit(&client, 7);
     begin_txn(&client);

@@ -1,5 +1,7 @@
 #include "tools/broker/snapshot.h"
 
+#include "tools/broker/alter_configs.h"
+
 #include <errno.h>
 
 enum {
@@ -15,6 +17,9 @@ struct parts {
     struct kf__coordinator coordinator;
     struct kf__txns txns;
     struct kf__pending_offsets pending;
+    struct kf__configs configs;
+    struct kf__acls acls;
+    struct kf__quotas quotas;
     int64_t next_producer_id;
     char cluster_id[KF__CLUSTER_ID_BYTES];
 };
@@ -218,6 +223,9 @@ static void archive_parts(struct kf__archive *archive, struct parts *parts, kf_t
     archive_groups(archive, &parts->coordinator);
     archive_txns(archive, &parts->txns, now);
     archive_pending(archive, &parts->pending);
+    kf__archive_configs(archive, &parts->configs);
+    kf__archive_acls(archive, &parts->acls);
+    kf__archive_quotas(archive, &parts->quotas);
     if (kf__archive_reads(archive) && !archive->err && kf__left(&archive->in) > 0)
         kf__archive_fail(archive, KF_ERR_TRAILING_BYTES);
 }
@@ -231,6 +239,9 @@ static void take_parts(const kf_broker *broker, struct parts *parts)
         .coordinator = broker->coordinator,
         .txns = broker->txns,
         .pending = broker->pending,
+        .configs = broker->configs,
+        .acls = broker->acls,
+        .quotas = broker->quotas,
         .next_producer_id = broker->next_producer_id,
     };
     memcpy(parts->cluster_id, broker->cluster_id, sizeof parts->cluster_id);
@@ -243,12 +254,32 @@ static void free_parts(struct parts *parts)
     kf__coordinator_free(&parts->coordinator);
     kf__txns_free(&parts->txns);
     kf__pending_free(&parts->pending);
+    kf__configs_free(&parts->configs);
+    kf__acls_free(&parts->acls);
+    kf__quotas_free(&parts->quotas);
 }
 
-/* Empty ones with the broker's settings. */
-static void open_parts(const kf_broker *broker, struct parts *parts)
+static kf_err copy_static(const struct kf__configs *from, struct kf__configs *to)
+{
+    kf_err err = KF_OK;
+    for (size_t i = 0; i < from->count; i++) {
+        const struct kf__config_resource *resource = &from->items[i];
+        for (size_t k = 0; k < resource->count && !err && resource->type == KF__RESOURCE_STATIC;
+             k++)
+            err = kf__configs_set(to, resource->type, resource->name, resource->items[k].name,
+                                  resource->items[k].value);
+    }
+    return err;
+}
+
+/* Empty ones with the broker's own options. */
+static kf_err open_parts(const kf_broker *broker, struct parts *parts)
 {
     take_parts(broker, parts);
+    kf__configs_init(&parts->configs, broker->alloc);
+    parts->acls.items = NULL;
+    parts->acls.count = parts->acls.capacity = 0;
+    kf__quotas_init(&parts->quotas, broker->alloc);
     kf__broker_topics_init(&parts->topics, broker->alloc, broker->topics.node_count, 0);
     memcpy(parts->topics.runs, broker->topics.runs, sizeof parts->topics.runs);
     kf__committed_init(&parts->committed, broker->alloc);
@@ -256,6 +287,7 @@ static void open_parts(const kf_broker *broker, struct parts *parts)
     parts->coordinator.group_count = 0;
     kf__txns_init(&parts->txns, broker->alloc, broker->txns.sink);
     kf__pending_init(&parts->pending, broker->alloc);
+    return copy_static(&broker->configs, &parts->configs);
 }
 
 static void put_parts(kf_broker *broker, const struct parts *parts)
@@ -269,6 +301,9 @@ static void put_parts(kf_broker *broker, const struct parts *parts)
     broker->coordinator = parts->coordinator;
     broker->txns = parts->txns;
     broker->pending = parts->pending;
+    broker->configs = parts->configs;
+    broker->acls = parts->acls;
+    broker->quotas = parts->quotas;
     broker->next_producer_id = parts->next_producer_id;
     memcpy(broker->cluster_id, parts->cluster_id, sizeof broker->cluster_id);
     broker->changes++;
@@ -317,12 +352,13 @@ kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_e
     struct parts parts;
     struct kf__archive archive = {.alloc = broker->alloc, .in = kf__cursor_over(bytes, size)};
     pthread_mutex_lock(&broker->lock);
-    open_parts(broker, &parts);
+    archive.err = open_parts(broker, &parts);
     archive_parts(&archive, &parts, kf__broker_now(broker));
     if (archive.err) {
         free_parts(&parts);
     } else {
         put_parts(broker, &parts);
+        kf__apply_configs(broker, NULL);
         for (int32_t node = 1; node <= broker->topics.node_count; node++)
             if (!broker->topics.runs[node])
                 kf__topics_set_running(&broker->topics, node, false);

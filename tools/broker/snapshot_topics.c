@@ -143,8 +143,14 @@ static void archive_topic(struct kf__archive *archive, struct kf__topics *topics
         kf__archive_fail(archive, KF_ERR_CORRUPT_MESSAGE);
         return;
     }
-    memcpy(id.bytes, bytes.data, sizeof id.bytes);
-    kf__topics_set_id(topics, topic, id);
+    if (kf__archive_reads(archive)) {
+        memcpy(id.bytes, bytes.data, sizeof id.bytes);
+        if (kf__broker_topics_find_id(topics, id)) {
+            kf__archive_fail(archive, KF_ERR_CORRUPT_MESSAGE);
+            return;
+        }
+        kf__topics_set_id(topics, topic, id);
+    }
     size_t count = kf__archive_count(archive, (size_t)topic->partition_count);
     topic->partitions =
         kf__archive_array(archive, topic->partitions, count, sizeof *topic->partitions);
