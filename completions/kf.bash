@@ -26,7 +26,7 @@ _kf_words() {
 _kf_options() {
     local common="--bootstrap-servers --file --set --json --timeout --verbose --help"
     case $1 in
-    broker) echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes --no-auto-create --help" ;;
+    broker) echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed --strict --max-bytes --no-auto-create --help" ;;
     produce)
         echo "--partition --key --key-separator --header --compression --acks --report $common"
         ;;
@@ -53,7 +53,7 @@ _kf_options() {
 # for an option without a value.
 _kf_takes() {
     case $1:$2 in
-    *:-F | *:--file | *:--journal | broker:--script) echo files ;;
+    *:-F | *:--file | *:--journal | broker:--script | broker:--snapshot | broker:--save-snapshot) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
     consume:-g | consume:--group | call:--coordinator) echo groups ;;

@@ -187,6 +187,26 @@ KF_API kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32
 /* How many requests of an API have come in; KF_BROKER_ANY_API counts all. */
 KF_API int64_t kf_broker_requests(kf_broker *broker, int16_t api_key);
 
+/* ---- snapshots ---- */
+
+/*
+ * The state as bytes: topics, logs, producers, offsets, groups, transactions;
+ * not connections, members, faults. Free with kf_broker_snapshot_free. NULL
+ * when out of memory.
+ */
+KF_API void *kf_broker_snapshot(kf_broker *broker, size_t *size);
+KF_API void kf_broker_snapshot_free(kf_broker *broker, void *bytes);
+/*
+ * In place of all that the broker holds; connections are closed, groups come
+ * back empty. The broker needs as many nodes as it had. INVALID_ARGUMENT with
+ * a sentence where the bytes are no snapshot of a version it reads: then
+ * nothing has changed.
+ */
+KF_API kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_error *error);
+/* The same with a file; KF_ERR_SYSTEM where it can't be read or written. */
+KF_API kf_err kf_broker_snapshot_file(kf_broker *broker, const char *path, kf_error *error);
+KF_API kf_err kf_broker_restore_file(kf_broker *broker, const char *path, kf_error *error);
+
 /* ---- questions of a test (broker_assert.h has macros over them) ---- */
 
 /* Records of a topic with this key and value, texts; NULL: any. */
