@@ -40,6 +40,9 @@ typedef struct kf_broker_options {
     int64_t group_min_session_timeout_ms;     /* 6000, as Kafka's */
     const char *kafka_version; /* whose APIs and versions are advertised: "2.1", "2.8", "3.9",
                                   "4.0" … "4.4" */
+    bool acls;                 /* who may do what is asked: nothing without an ACL */
+    bool allow_if_no_acl;      /* allow.everyone.if.no.acl.found */
+    const char *super_users;   /* "User:a;User:b": they may do everything */
     bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
     const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
     uint64_t seed;             /* of all ids, chances and noise; 0: another one each time */

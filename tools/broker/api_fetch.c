@@ -402,6 +402,7 @@ static bool try_answer(struct kf__exchange *exchange, bool last)
     if (served && shape_answer(exchange, fetch, served) && fill_endpoints(exchange) &&
         fetch->session)
         remember(fetch, served);
+    kf__charge(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes);
     return true;
 }
 

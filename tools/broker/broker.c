@@ -151,6 +151,9 @@ static void open_parts(kf_broker *broker)
     kf__rules_init(&broker->rules, broker->alloc, seed);
     kf__configs_init(&broker->configs, broker->alloc);
     kf__acls_init(&broker->acls, broker->alloc);
+    broker->acls.enforced = broker->options.acls;
+    broker->acls.allow_if_none = broker->options.allow_if_no_acl;
+    broker->acls.super_users = broker->options.super_users;
     kf__quotas_init(&broker->quotas, broker->alloc);
     kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
