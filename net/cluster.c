@@ -327,6 +327,7 @@ static void set_conn_settings(struct kf__cluster *cluster)
         .alloc = cluster->alloc,
         .world = kf__loop_world(cluster->loop),
         .slabs = cluster->slabs,
+        .security = settings->security,
         .client_id = settings->client_id,
         .request_timeout = settings->request_timeout,
         .setup_timeout = settings->setup_timeout,
@@ -359,6 +360,7 @@ static kf_err fill(struct kf__cluster *cluster, const struct kf__cluster_setting
     cluster->settings = *settings;
     cluster->settings.bootstrap = NULL;
     cluster->settings.client_id = NULL;
+    kf__security_retain(settings->security);
     if (settings->client_id) {
         cluster->settings.client_id = copy_name(cluster->alloc, settings->client_id);
         if (!cluster->settings.client_id)
@@ -412,6 +414,7 @@ void kf__cluster_close(struct kf__cluster *cluster)
     kf__topics_free(&cluster->topics);
     kf__slab_pool_drop(cluster->slabs);
     kf_free(cluster->alloc, (char *)cluster->settings.client_id);
+    kf__security_release(cluster->settings.security);
     kf_free(cluster->alloc, cluster->id);
     kf_free(cluster->alloc, cluster);
 }

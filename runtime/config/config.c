@@ -5,6 +5,8 @@
  */
 #include "runtime/config/config_rows.h"
 
+#include "proto/wipe.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,17 +57,10 @@ static char *copy_trimmed(const kf_allocator *alloc, const char *text)
     return copy_text(alloc, text, size);
 }
 
-/* A password must not stay in freed memory. The pointer's volatility keeps the writes. */
-static void wipe(char *text)
-{
-    for (volatile char *at = text; *at; at++)
-        *at = '\0';
-}
-
 static void free_text(const kf_allocator *alloc, char *text)
 {
     if (text)
-        wipe(text);
+        kf__wipe(text, strlen(text));
     kf_free(alloc, text);
 }
 
@@ -246,7 +241,7 @@ static kf_err load_stream(kf_config *config, FILE *stream, const char *path, kf_
     kf_err err = ferror(stream) ? kf_error_set(error, KF_ERR_CONFIG, "%s: it can't be read: %s",
                                                path, strerror(errno))
                                 : kf_config_parse(config, text, size, path, error);
-    memset(text, 0, size);
+    kf__wipe(text, size);
     kf_free(&config->alloc, text);
     return err;
 }
@@ -272,7 +267,8 @@ const char *kf_config_get(const kf_config *config, const char *key)
         return NULL;
     size_t row = resolve((size_t)found);
     const char *text = config->entries[row].text;
-    if (text && kf__config_rows[row].kind == KF__ROW_LATER_SECRET)
+    enum kf__row_kind kind = kf__config_rows[row].kind;
+    if (text && (kind == KF__ROW_SECRET || kind == KF__ROW_LATER_SECRET))
         return "[hidden]";
     text = text ? text : kf__config_rows[row].value;
     return text ? text : "";

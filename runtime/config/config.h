@@ -12,6 +12,7 @@
 
 #include "group/assignor.h"
 #include "net/cluster.h"
+#include "net/security.h"
 #include <kafiber/config.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,6 +64,7 @@ struct kf__settings {
 #define KF_CONFIG_LONG(key, field, default_, low, high, kip, doc)   int64_t field;
 #define KF_CONFIG_WORD(key, field, type, default_, words, kip, doc) enum type field;
 #define KF_CONFIG_TEXT(key, field, default_, form, kip, doc)        const char *field;
+#define KF_CONFIG_SECRET(key, field, kip, doc)                      const char *field;
 #include <kafiber/config.def>
 
     /* Made of the texts above. */
@@ -89,6 +91,13 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
 /* What net wants to know, in its units. slab_keep is left as it is: the runtime decides. */
 void kf__settings_for_cluster(const struct kf__settings *settings,
                               struct kf__cluster_settings *cluster);
+
+/*
+ * Opens what the settings say of TLS and SASL; NULL for PLAINTEXT. Reads
+ * files. Its texts are the settings': those outlive it and the loop.
+ */
+kf_err kf__settings_security(const struct kf__settings *settings, const kf_allocator *alloc,
+                             struct kf__security **security, kf_error *error);
 
 /* A key that was set and does nothing: one event in the log when the runtime opens. */
 struct kf__config_note {

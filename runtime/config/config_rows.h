@@ -13,7 +13,8 @@ enum kf__row_kind {
     KF__ROW_INT,
     KF__ROW_LONG,
     KF__ROW_WORD,
-    KF__ROW_TEXT, /* the kinds up to here are honoured */
+    KF__ROW_TEXT,
+    KF__ROW_SECRET, /* the kinds up to here are honoured */
     KF__ROW_ALIAS,
     KF__ROW_ONLY,
     KF__ROW_IGNORED,
@@ -29,6 +30,7 @@ enum kf__form {
     KF__FORM_SERVERS,
     KF__FORM_ASSIGNORS,
     KF__FORM_RESET,
+    KF__FORM_ENDPOINT,
 };
 
 struct kf__config_row {
@@ -98,6 +100,10 @@ typedef kf_err (*kf__property_fn)(void *context, const char *key, const char *va
                                   kf_error *error);
 kf_err kf__properties_read(const kf_allocator *alloc, const char *text, size_t size,
                            const char *name, kf__property_fn set, void *context, kf_error *error);
+
+/* Says which security.protocol is meant where none was named. */
+kf_err kf__config_choose_protocol(const kf_config *config, struct kf__settings *settings,
+                                  kf_error *error);
 
 /* The value as set, NULL where it was not. */
 const char *kf__config_value(const kf_config *config, size_t row);

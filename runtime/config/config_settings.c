@@ -46,6 +46,7 @@ static void fill_field(struct kf__settings *settings, const struct kf__config_ro
         memcpy(field, &word, sizeof word);
         break;
     case KF__ROW_TEXT:
+    case KF__ROW_SECRET:
         *(const char **)field = text;
         break;
     default:
@@ -188,7 +189,9 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
     fill_lists(config, settings);
     kf__config_log_target(config, settings);
 
-    kf_err err = check_times(settings, error);
+    kf_err err = kf__config_choose_protocol(config, settings, error);
+    if (!err)
+        err = check_times(settings, error);
     if (!err)
         err = check_backoffs(config, settings, error);
     if (!err)

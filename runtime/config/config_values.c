@@ -13,8 +13,9 @@
 #include <strings.h>
 
 enum {
-    TEXT_MAX_BYTES = 32767,      /* a string on the wire has an int16 length */
-    INSTANCE_ID_MAX_BYTES = 249, /* as a topic's name */
+    TEXT_MAX_BYTES = 32767,                /* a string on the wire has an int16 length */
+    SECRET_MAX_BYTES = KF__PROPERTIES_MAX, /* a system's trust store, inline */
+    INSTANCE_ID_MAX_BYTES = 249,           /* as a topic's name */
 };
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -240,9 +241,9 @@ static kf_err check_text(const struct kf__config_row *row, const char *text,
 {
     enum kf__reset reset;
     int64_t back_ms;
-    if (strlen(text) > TEXT_MAX_BYTES)
-        return kf__config_complain(origin, error, "%s is longer than %d bytes", row->key,
-                                   TEXT_MAX_BYTES);
+    int limit = row->kind == KF__ROW_SECRET ? SECRET_MAX_BYTES : TEXT_MAX_BYTES;
+    if (strlen(text) > (size_t)limit)
+        return kf__config_complain(origin, error, "%s is longer than %d bytes", row->key, limit);
     switch (row->form) {
     case KF__FORM_SERVERS:
         return check_servers(row, text, origin, error);
@@ -256,6 +257,13 @@ static kf_err check_text(const struct kf__config_row *row, const char *text,
         return kf__config_complain(origin, error,
                                    "%s=%s: one of earliest, latest, none, or by_duration: and an "
                                    "ISO 8601 duration such as PT1H is expected",
+                                   row->key, text);
+    case KF__FORM_ENDPOINT:
+        if (!*text || strcasecmp(text, "https") == 0)
+            return KF_OK;
+        return kf__config_complain(origin, error,
+                                   "%s=%s: https or nothing is expected; nothing leaves the "
+                                   "broker's name unverified",
                                    row->key, text);
     case KF__FORM_ANY:
         break;
@@ -328,6 +336,7 @@ kf_err kf__config_check(const struct kf__config_row *row, const char *text,
         return kf__config_complain(origin, error, "%s=%s: %s is expected", row->key, text,
                                    spell_words(row->words, words, sizeof words));
     case KF__ROW_TEXT:
+    case KF__ROW_SECRET:
         return check_text(row, text, origin, error);
     case KF__ROW_ONLY:
         if (strcasecmp(text, row->value) == 0)

@@ -134,12 +134,13 @@ Test(config, says_what_to_use_instead_of_a_refused_key)
             "zookeeper.connect is not supported: clients talk to brokers: set bootstrap.servers");
     refuses("transactional.id", "t",
             "transactional.id is not supported: this version does not have transactions yet");
-    refuses("ssl.truststore.location", "/x",
-            "ssl.truststore.location is not supported: this version does not have TLS yet");
-    refuses("security.protocol", "SASL_SSL",
-            "security.protocol=SASL_SSL is not supported, only PLAINTEXT is: this version has "
-            "neither TLS nor SASL yet");
+    refuses("security.protocol", "TLS",
+            "security.protocol=TLS: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL is expected");
     set("security.protocol", "plaintext");
+    refuses("ssl.endpoint.identification.algorithm", "LDAPS",
+            "ssl.endpoint.identification.algorithm=LDAPS: https or nothing is expected; nothing "
+            "leaves the broker's name unverified");
+    set("ssl.endpoint.identification.algorithm", "");
     refuses("group.protocol", "consumer",
             "group.protocol=consumer is not supported, only classic is: this version speaks the "
             "classic group protocol only");
@@ -147,8 +148,9 @@ Test(config, says_what_to_use_instead_of_a_refused_key)
 
 Test(config, never_repeats_a_secret)
 {
-    refuses("ssl.keystore.password", "hunter2",
-            "ssl.keystore.password is not supported: this version does not have TLS yet");
+    set("ssl.keystore.password", "hunter2");
+    has("ssl.keystore.password", "[hidden]");
+    has("ssl.key.password", "");
     refuses("sasl.jaas.config",
             "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"a\" "
             "password=\"hunter2\";",
