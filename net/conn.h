@@ -108,6 +108,11 @@ struct kf__conn {
     kf_arena arena;
     struct kf__work *work; /* wanted or out; NULL: none */
     struct kf__tls *tls;   /* NULL: bytes are plaintext */
+    struct kf__sasl_run *sasl; /* an exchange under way; NULL: none */
+    bool raw_sasl;             /* its tokens go without Kafka's headers */
+    kf_time session_life;      /* as the broker's last answer says; 0: for ever */
+    kf_time renew_at;          /* from then on calls wait for re-authentication; 0: not known */
+    kf_time renew_from;        /* which may not begin earlier */
     bool spoilt;           /* bytes of the output are lost: it must be closed */
     bool closing;          /* no new set-up is begun */
 };

@@ -47,12 +47,6 @@ kf_err kf__random_secret(uint8_t *out, size_t size)
     return RAND_bytes(out, (int)size) == 1 ? KF_OK : KF_ERR_SYSTEM;
 }
 
-void kf__wipe(void *bytes, size_t size)
-{
-    if (bytes)
-        OPENSSL_cleanse(bytes, size);
-}
-
 #else
 
 bool kf__has_crypto(void) { return false; }
@@ -82,13 +76,6 @@ kf_err kf__random_secret(uint8_t *out, size_t size)
     return KF_ERR_NOT_BUILT;
 }
 
-void kf__wipe(void *bytes, size_t size)
-{
-    volatile unsigned char *at = bytes;
-    for (size_t i = 0; at && i < size; i++)
-        at[i] = 0;
-}
-
 #endif
 
 bool kf__secret_equal(const void *a, const void *b, size_t size)
@@ -103,7 +90,8 @@ bool kf__secret_equal(const void *a, const void *b, size_t size)
 
 void kf__free_secret(const kf_allocator *alloc, void *bytes, size_t size)
 {
-    kf__wipe(bytes, size);
+    if (bytes)
+        kf__wipe(bytes, size);
     kf_free(alloc, bytes);
 }
 

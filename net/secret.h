@@ -8,6 +8,7 @@
 #ifndef KF_NET_SECRET_H
 #define KF_NET_SECRET_H
 
+#include "proto/wipe.h"
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <stdbool.h>
@@ -39,9 +40,7 @@ kf_err kf__random_secret(uint8_t *out, size_t size);
 
 /* In a time that depends on `size` alone. */
 bool kf__secret_equal(const void *a, const void *b, size_t size);
-/* Overwrites in a way that no compiler leaves out. NULL is allowed. */
-void kf__wipe(void *bytes, size_t size);
-/* Wipes, then frees. */
+/* Wipes, then frees. NULL is allowed. */
 void kf__free_secret(const kf_allocator *alloc, void *bytes, size_t size);
 /* A copy with a NUL behind it; NULL: no memory, or `text` is NULL. */
 char *kf__copy_secret(const kf_allocator *alloc, const char *text);

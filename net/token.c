@@ -17,6 +17,7 @@ struct kf__tokens {
     const kf_allocator *alloc;
     const struct kf__world *world;
     struct kf__token_settings settings;
+    char *copies[5];             /* of texts that may come from sasl.jaas.config */
     struct kf__tls_context *tls; /* to the token endpoint */
     pthread_mutex_t lock;        /* all below */
     kf_sasl_token token;
@@ -201,7 +202,8 @@ static kf_err check_settings(const struct kf__token_settings *settings, kf_error
     struct kf__https_url url;
     if (settings->provider == KF__TOKEN_OIDC)
         return kf__https_url_read(settings->oidc.url, &url, error);
-    for (const char *c = settings->provider == KF__TOKEN_UNSECURED ? settings->subject : ""; *c; c++)
+    for (const char *c = settings->provider == KF__TOKEN_UNSECURED ? settings->subject : ""; *c;
+         c++)
         if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ' || strlen(c) > NAME_BYTES)
             return kf_error_set(error, KF_ERR_CONFIG,
                                 "unsecuredLoginStringClaim_sub must be a plain name of at most "
@@ -210,11 +212,27 @@ static kf_err check_settings(const struct kf__token_settings *settings, kf_error
     return KF_OK;
 }
 
+/* The parsed sasl.jaas.config is wiped once everything is open. */
+static bool copy_texts(struct kf__tokens *tokens)
+{
+    struct kf__token_settings *settings = &tokens->settings;
+    const char **const texts[] = {&settings->oidc.client_id, &settings->oidc.client_secret,
+                                  &settings->oidc.scope, &settings->subject, &settings->extensions};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!*texts[i])
+            continue;
+        tokens->copies[i] = kf__copy_secret(tokens->alloc, *texts[i]);
+        if (!tokens->copies[i])
+            return false;
+        *texts[i] = tokens->copies[i];
+    }
+    return true;
+}
+
 static kf_err open_tls(struct kf__tokens *tokens, kf_error *error)
 {
     struct kf__tls_settings tls = {.truststore_location = tokens->settings.oidc.trust,
-                                   .truststore_type =
-                                       tokens->settings.oidc.trust ? "PEM" : NULL};
+                                   .truststore_type = KF__STORE_PEM};
     if (tokens->settings.provider != KF__TOKEN_OIDC)
         return KF_OK;
     return kf__tls_context_open(tokens->alloc, &tls, &tokens->tls, error);
@@ -237,7 +255,7 @@ kf_err kf__tokens_new(const kf_allocator *alloc, const struct kf__world *world,
         kf_free(alloc, tokens);
         return KF_ERR_SYSTEM;
     }
-    err = open_tls(tokens, error);
+    err = copy_texts(tokens) ? open_tls(tokens, error) : KF_ERR_NO_MEMORY;
     if (err)
         kf__tokens_free(tokens);
     else
@@ -250,6 +268,8 @@ void kf__tokens_free(struct kf__tokens *tokens)
     if (!tokens)
         return;
     kf__tls_context_close(tokens->tls);
+    for (size_t i = 0; i < sizeof tokens->copies / sizeof *tokens->copies; i++)
+        kf__free_secret_text(tokens->alloc, tokens->copies[i]);
     pthread_mutex_destroy(&tokens->lock);
     kf__free_secret(tokens->alloc, tokens, sizeof *tokens);
 }
