@@ -106,8 +106,8 @@ static kf_err from_file(const kf_allocator *alloc, const struct kf__aws_settings
 {
     char made[PATH_BYTES];
     const char *path = file_path(settings, made);
-    const char *profile = settings->profile && *settings->profile ? settings->profile
-                                                                  : environment("AWS_PROFILE");
+    const char *profile =
+        settings->profile && *settings->profile ? settings->profile : environment("AWS_PROFILE");
     profile = profile ? profile : "default";
     FILE *file = fopen(path, "re");
     if (!file)
@@ -137,8 +137,7 @@ static bool from_environment(kf_aws_credentials *credentials)
     const char *session = environment("AWS_SESSION_TOKEN");
     kf_aws_credentials *to = credentials;
     return id && secret && copy_text(to->access_key_id, sizeof to->access_key_id, id, strlen(id)) &&
-           copy_text(to->secret_access_key, sizeof to->secret_access_key, secret,
-                     strlen(secret)) &&
+           copy_text(to->secret_access_key, sizeof to->secret_access_key, secret, strlen(secret)) &&
            (!session ||
             copy_text(to->session_token, sizeof to->session_token, session, strlen(session)));
 }

@@ -190,7 +190,18 @@ static void rehome_calls(struct kf__cluster *cluster, struct kf__link *link)
 static bool is_wrong_kind(const struct kf__node *node)
 {
     const struct kf__link *link = node->lanes[KF__LANE_CONTROL].link;
-    return link && (link->conn.err == KF_ERR_TLS_EXPECTED || link->conn.err == KF_ERR_NOT_KAFKA);
+    switch (link ? link->conn.err : KF_OK) {
+    case KF_ERR_TLS_EXPECTED:
+    case KF_ERR_NOT_KAFKA:
+    case KF_ERR_UNSUPPORTED_SASL_MECHANISM:
+    case KF_ERR_ILLEGAL_SASL_STATE:
+    case KF_ERR_SASL_AUTHENTICATION_FAILED:
+    case KF_ERR_SASL_MALFORMED:
+    case KF_ERR_SASL_SERVER_UNPROVEN:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* No retry helps when every bootstrap host speaks something else. */

@@ -124,7 +124,7 @@ static void back_off(struct kf__conn *conn, kf_time now)
 {
     const struct kf__conn_settings *settings = conn->settings;
     bool was_ready = conn->worked;
-    conn->worked = false;
+    conn->worked = conn->answered = false;
     conn->retry_at = kf__after(
         now, kf__back_off(settings->reconnect_backoff, settings->reconnect_backoff_max,
                           conn->failures, settings->world->random(settings->world->context)));
@@ -137,7 +137,7 @@ static void back_off(struct kf__conn *conn, kf_time now)
 static void hang_up(struct kf__conn *conn, kf_time now)
 {
     (void)now;
-    conn->worked = false;
+    conn->worked = conn->answered = false;
     forget_bytes(conn);
     kf__conn_end_flight(conn, KF_ERR_DISCONNECTED);
 }
@@ -305,6 +305,11 @@ void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause)
         kf__conn_refused(conn, now, cause ? cause : "end of stream");
     } else if (conn->state == KF__CONN_SASL) {
         kf__conn_lost_in_sasl(conn, now, cause);
+    } else if (!conn->answered && !has_sasl(conn)) {
+        kf__conn_fail(conn, now, KF_ERR_DISCONNECTED,
+                      "%s closed the connection on its first request (%s): a listener that expects "
+                      "SASL does that; check security.protocol",
+                      conn->peer, cause ? cause : "end of stream");
     } else {
         kf__conn_fail(conn, now, KF_ERR_DISCONNECTED, "%s closed the connection (%s)", conn->peer,
                       cause ? cause : "end of stream");
@@ -366,6 +371,7 @@ static void take_frame(struct kf__conn *conn, kf_time now, const struct kf__fram
         kf__conn_take_sasl(conn, now, &entry, frame->bytes + header, frame->size - header);
     } else {
         conn->last_used = now;
+        conn->answered = true;
         kf__conn_complete(conn, now, &entry, frame, header);
     }
     kf__slab_release(frame->slab);

@@ -386,6 +386,6 @@ bool kf__conn_must_renew(const struct kf__conn *conn, kf_time now)
 
 bool kf__conn_may_renew(const struct kf__conn *conn, kf_time now)
 {
-    return kf__conn_must_renew(conn, now) && now >= conn->renew_from &&
-           conn->flight.count == 0 && conn->output.total == conn->output_sent;
+    return kf__conn_must_renew(conn, now) && now >= conn->renew_from && conn->flight.count == 0 &&
+           conn->output.total == conn->output_sent;
 }

@@ -147,7 +147,7 @@ static kf_err read_head(struct kf__http_answer *answer, kf_error *error)
 
 static int hex_value(char c)
 {
-    return is_digit(c)              ? c - '0'
+    return is_digit(c)            ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                   : -1;
@@ -300,8 +300,8 @@ kf_err kf__https_url_read(const char *url, struct kf__https_url *parts, kf_error
     bool good = is_visible(url) && !memchr(host, '@', size) && (!bracket || stop) &&
                 name_size > bracket && name_size - bracket < sizeof parts->host &&
                 (*end == '/' || *end == '\0') &&
-                (after == end || (*after == ':' && read_port(after + 1, (size_t)(end - after) - 1,
-                                                             &parts->port)));
+                (after == end ||
+                 (*after == ':' && read_port(after + 1, (size_t)(end - after) - 1, &parts->port)));
     if (!good)
         return kf_error_set(error, KF_ERR_CONFIG,
                             "the token endpoint must look like https://host:port/path");

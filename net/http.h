@@ -30,8 +30,8 @@ struct kf__http_answer {
     size_t body_size;
     bool done;
     /* private */
-    size_t head_size;  /* 0: not whole yet */
-    size_t length;     /* of the body, where it was announced */
+    size_t head_size; /* 0: not whole yet */
+    size_t length;    /* of the body, where it was announced */
     bool has_length;
     bool chunked;
 };

@@ -62,8 +62,8 @@ static void take_member(struct kf__scan *scan, struct kf__json_field *fields, si
     *seen |= 1u << at;
 }
 
-kf_err kf__json_fields(kf_arena *arena, kf_string json, struct kf__json_field *fields,
-                       size_t count, kf_error *error)
+kf_err kf__json_fields(kf_arena *arena, kf_string json, struct kf__json_field *fields, size_t count,
+                       kf_error *error)
 {
     struct kf__scan scan = {.start = json.data,
                             .at = json.data,

@@ -11,13 +11,13 @@
 
 struct kf__json_field {
     const char *name;
-    kf_string text;   /* of a string, in the arena; null where it is something else */
+    kf_string text; /* of a string, in the arena; null where it is something else */
     bool is_number;
     double number;
 };
 
 /* Fills what is found; the other fields stay as they are. KF_ERR_BAD_JSON, KF_ERR_NO_MEMORY. */
-kf_err kf__json_fields(kf_arena *arena, kf_string json, struct kf__json_field *fields,
-                       size_t count, kf_error *error);
+kf_err kf__json_fields(kf_arena *arena, kf_string json, struct kf__json_field *fields, size_t count,
+                       kf_error *error);
 
 #endif

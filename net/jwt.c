@@ -44,8 +44,8 @@ static kf_err read_part(kf_arena *arena, kf_string part, struct kf__json_field *
     kf_bytes json;
     kf_err err = decode_part(arena, part, &json, error);
     if (!err)
-        err = kf__json_fields(arena, (kf_string){(const char *)json.data, json.size}, fields,
-                              count, error);
+        err = kf__json_fields(arena, (kf_string){(const char *)json.data, json.size}, fields, count,
+                              error);
     return err;
 }
 

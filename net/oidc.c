@@ -29,8 +29,7 @@ static void put(kf_writer *out, const char *text) { kf_writer_put(out, text, str
 /* application/x-www-form-urlencoded */
 static void put_encoded(kf_writer *out, const char *text)
 {
-    static const char kept[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.*";
+    static const char kept[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.*";
     char hex[4];
     for (; *text; text++) {
         if (strchr(kept, *text)) {
@@ -159,8 +158,8 @@ kf_err kf__oidc_answer(const kf_allocator *alloc, const struct kf__http_answer *
     kf_arena arena;
     kf_error why = KF_ERROR_INIT;
     kf_arena_init(&arena, alloc, ARENA_BYTES);
-    kf_err err = kf__json_fields(&arena, (kf_string){answer->body, answer->body_size}, fields, 3,
-                                 &why);
+    kf_err err =
+        kf__json_fields(&arena, (kf_string){answer->body, answer->body_size}, fields, 3, &why);
     if (answer->status != 200)
         err = refuse(answer, err ? (kf_string){0} : fields[2].text, error);
     else if (err)

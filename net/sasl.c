@@ -126,9 +126,9 @@ static kf_err present_token(struct bearer *bearer, kf_sasl_step *step, kf_error 
     bearer->message = kf_alloc(bearer->sasl->alloc, room);
     if (!bearer->message)
         return KF_ERR_NO_MEMORY;
-    bearer->size = (size_t)snprintf(bearer->message, room, "n,,\1auth=Bearer %s\1%s%s\1",
-                                    bearer->token.text, bearer->token.extensions,
-                                    bearer->token.extensions[0] ? "\1" : "");
+    bearer->size =
+        (size_t)snprintf(bearer->message, room, "n,,\1auth=Bearer %s\1%s%s\1", bearer->token.text,
+                         bearer->token.extensions, bearer->token.extensions[0] ? "\1" : "");
     for (char *c = bearer->message + bearer->size; c-- > bearer->message + 3;)
         if (*c == ',')
             *c = '\1';

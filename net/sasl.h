@@ -18,7 +18,7 @@ struct kf__sasl;
 
 /* Texts are borrowed and must outlive the loop. */
 struct kf__sasl_settings {
-    const char *mechanism; /* sasl.mechanism */
+    const char *mechanism;        /* sasl.mechanism */
     const kf_sasl_mechanism *own; /* the user's, instead; NULL: none */
     const char *user;
     const char *password;

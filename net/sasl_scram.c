@@ -213,8 +213,8 @@ static char *make_auth_message(const struct kf__scram *scram, const struct chall
     return text;
 }
 
-static kf_err prove(struct kf__scram *scram, const struct challenge *challenge, kf_bytes signed_text,
-                    uint8_t *proof)
+static kf_err prove(struct kf__scram *scram, const struct challenge *challenge,
+                    kf_bytes signed_text, uint8_t *proof)
 {
     size_t size = kf__digest_size(scram->digest);
     struct kf__scram_keys keys;
@@ -347,8 +347,8 @@ kf_err kf__scram_new(const kf_allocator *alloc, const struct kf__scram_login *lo
     scram->token = login->token;
     scram->user = kf__copy_secret(alloc, login->user);
     scram->password = kf__copy_secret(alloc, login->password);
-    kf_err err = scram->user && scram->password ? make_nonce(scram, login->nonce)
-                                                : KF_ERR_NO_MEMORY;
+    kf_err err =
+        scram->user && scram->password ? make_nonce(scram, login->nonce) : KF_ERR_NO_MEMORY;
     if (err)
         kf__scram_free(scram);
     else

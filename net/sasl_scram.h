@@ -33,8 +33,7 @@ struct kf__scram_keys {
 };
 
 /* From PBKDF2's result (SaltedPassword); KF_ERR_NOT_BUILT. */
-kf_err kf__scram_derive(enum kf__digest digest, const uint8_t *salted,
-                        struct kf__scram_keys *keys);
+kf_err kf__scram_derive(enum kf__digest digest, const uint8_t *salted, struct kf__scram_keys *keys);
 /* From the password itself. */
 kf_err kf__scram_keys(enum kf__digest digest, kf_bytes password, kf_bytes salt, int iterations,
                       struct kf__scram_keys *keys);

@@ -26,8 +26,7 @@ static void put(kf_writer *out, const char *text) { kf_writer_put(out, text, str
 /* RFC 3986's unreserved characters stay. */
 static void put_encoded(kf_writer *out, const char *text)
 {
-    static const char kept[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
+    static const char kept[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~";
     char hex[4];
     for (; *text; text++) {
         if (strchr(kept, *text)) {

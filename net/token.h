@@ -30,10 +30,10 @@ struct kf__oidc_settings {
     const char *url;
     const char *client_id;
     const char *client_secret;
-    const char *scope;    /* NULL: none */
-    const char *trust;    /* file of PEM certificates; NULL: the system's */
-    bool urlencode;       /* id and secret in the header, as RFC 6749 has it */
-    int64_t timeout_ms;   /* of the connection's set-up */
+    const char *scope;  /* NULL: none */
+    const char *trust;  /* file of PEM certificates; NULL: the system's */
+    bool urlencode;     /* id and secret in the header, as RFC 6749 has it */
+    int64_t timeout_ms; /* of the connection's set-up */
     int64_t read_timeout_ms;
     int64_t retry_ms; /* the first wait after a failure; doubled up to the next */
     int64_t retry_max_ms;

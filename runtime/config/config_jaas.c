@@ -92,12 +92,9 @@ static char *text_of(struct kf__jaas *jaas, const char *name, size_t size)
         const char *name;
         char *text;
     } known[] = {
-        {"username", jaas->username},
-        {"password", jaas->password},
-        {"clientId", jaas->client_id},
-        {"clientSecret", jaas->client_secret},
-        {"scope", jaas->scope},
-        {"unsecuredLoginStringClaim_sub", jaas->subject},
+        {"username", jaas->username},  {"password", jaas->password},
+        {"clientId", jaas->client_id}, {"clientSecret", jaas->client_secret},
+        {"scope", jaas->scope},        {"unsecuredLoginStringClaim_sub", jaas->subject},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (is_name(name, size, known[i].name))

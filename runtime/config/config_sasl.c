@@ -79,11 +79,10 @@ static const char *missing(const struct kf__token_settings *tokens)
     case KF__TOKEN_FILE:
         return tokens->file ? NULL : "sasl.oauthbearer.token.file";
     case KF__TOKEN_OIDC:
-        return !tokens->oidc.url         ? "sasl.oauthbearer.token.endpoint.url"
-               : !tokens->oidc.client_id ? "sasl.oauthbearer.client.credentials.client.id"
-               : !tokens->oidc.client_secret
-                   ? "sasl.oauthbearer.client.credentials.client.secret"
-                   : NULL;
+        return !tokens->oidc.url             ? "sasl.oauthbearer.token.endpoint.url"
+               : !tokens->oidc.client_id     ? "sasl.oauthbearer.client.credentials.client.id"
+               : !tokens->oidc.client_secret ? "sasl.oauthbearer.client.credentials.client.secret"
+                                             : NULL;
     case KF__TOKEN_UNSECURED:
         return tokens->subject ? NULL : "unsecuredLoginStringClaim_sub in sasl.jaas.config";
     case KF__TOKEN_AWS_MSK_IAM:
