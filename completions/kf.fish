@@ -87,6 +87,9 @@ complete -c kf -n '__kf_verb broker' -l listen -x -d 'where the first node liste
 complete -c kf -n '__kf_verb broker' -l nodes -x -d 'how many brokers'
 complete -c kf -n '__kf_verb broker' -l topic -x -d 'NAME:PARTITIONS[:REPLICAS]'
 complete -c kf -n '__kf_verb broker' -l journal -r -F -d 'a line of JSON for each request'
+complete -c kf -n '__kf_verb broker' -l script -r -F -d 'faults and events, a line each'
+complete -c kf -n '__kf_verb broker' -l seed -x -d 'of ids and chances'
+complete -c kf -n '__kf_verb broker' -l strict -d 'refuse non-canonical bytes'
 complete -c kf -n '__kf_verb broker' -l max-bytes -x -d 'the cap of all records together'
 complete -c kf -n '__kf_verb broker' -l no-auto-create -d 'topics are not made by asking for them'
 

@@ -292,7 +292,7 @@ static void ask_lower_next_time(struct kf__conn *conn)
 void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause)
 {
     const char *text;
-    if (conn->state == KF__CONN_TLS) {
+    if (conn->tls && (conn->state == KF__CONN_TLS || conn->state == KF__CONN_VERSIONS)) {
         kf_err err = kf__tls_lost(conn->tls, cause, &text);
         kf__conn_fail(conn, now, err, "%s", text);
     } else if (conn->state == KF__CONN_VERSIONS) {

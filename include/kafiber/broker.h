@@ -38,6 +38,9 @@ typedef struct kf_broker_options {
     int64_t group_initial_rebalance_delay_ms; /* 0 */
     int64_t group_min_session_timeout_ms;     /* 6000, as Kafka's */
     const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+    uint64_t seed;       /* of all ids, chances and noise; 0: another one each time */
+    bool virtual_time;   /* no sockets, and a clock that only kf_broker_advance moves (below) */
+    bool strict;         /* refuse legal but non-canonical bytes, and name the field */
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */
@@ -109,6 +112,8 @@ KF_API kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t par
 /* Moves the leadership to a running node, epoch + 1; it becomes a replica where it was none. */
 KF_API kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t partition,
                                     int32_t node);
+/* From now on this node coordinates the group (or transactional id) while it runs. */
+KF_API kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node);
 /* How many requests of an API have come in; KF_BROKER_ANY_API counts all. */
 KF_API int64_t kf_broker_requests(kf_broker *broker, int16_t api_key);
 
@@ -118,25 +123,31 @@ enum {
     KF_BROKER_ANY_API = -1,
 };
 
+/* The script language's word beside each (docs/broker.md). */
 typedef enum kf_broker_fault_kind {
-    KF_BROKER_ANSWER_ERROR = 1, /* answer `error`: nothing else happens */
-    KF_BROKER_DROP,             /* close the connection in place of handling the request */
-    KF_BROKER_DROP_ANSWER,      /* handle the request, then close the connection unanswered */
-    KF_BROKER_SILENCE,          /* handle it, never answer, keep the connection */
-    KF_BROKER_DELAY,            /* answer `ms` later */
-    KF_BROKER_CUT,              /* send the answer's first `bytes`, then close */
-    KF_BROKER_GARBAGE,          /* `bytes` of noise in place of the answer, then close */
-    KF_BROKER_THROTTLE,         /* throttle_time_ms = `ms`, and the connection muted for it */
-    KF_BROKER_CORRUPT_CRC,      /* Fetch: one bit of the first batch is wrong */
+    KF_BROKER_ANSWER_ERROR = 1, /* answer ERROR: nothing else happens */
+    KF_BROKER_CLOSE,            /* close: the connection, in place of handling the request */
+    KF_BROKER_CLOSE_ANSWER,     /* close answer: handle the request, then close unanswered */
+    KF_BROKER_DROP_REQUEST,     /* drop: neither handle nor answer it; the connection stays */
+    KF_BROKER_DROP_ANSWER,      /* drop answer: handle it, never answer; the connection stays */
+    KF_BROKER_DELAY,            /* delay: answer `ms` later */
+    KF_BROKER_CUT,              /* cut: send the answer's first `bytes`, then close */
+    KF_BROKER_GARBAGE,          /* garbage: `bytes` of noise in place of the answer, then close */
+    KF_BROKER_THROTTLE,         /* throttle: throttle_time_ms = `ms`, and the connection muted */
+    KF_BROKER_CORRUPT_CRC,      /* corrupt: Fetch: one bit of the first batch is wrong */
 } kf_broker_fault_kind;
 
-/* Which requests, and what happens to them. Zero is the default where nothing else is said. */
+/*
+ * Which requests, and what happens to them. Zero is the default where nothing
+ * else is said. Requests that meet all conditions but `probability` are
+ * counted from 1; of these `first`, `last`, `every` and `times` choose.
+ */
 typedef struct kf_broker_fault {
     size_t size; /* sizeof(kf_broker_fault) */
     kf_broker_fault_kind kind;
     int16_t api_key;   /* or KF_BROKER_ANY_API */
     int32_t node;      /* 0: any */
-    const char *topic; /* ANSWER_ERROR: only this topic's part of the answer; NULL: all of it */
+    const char *topic; /* the request names it; ANSWER_ERROR: only its part of the answer fails */
     bool one_partition;
     int32_t partition; /* with one_partition */
     int64_t first;     /* the first matching request that is hit, from 1; 0: the first */
@@ -145,14 +156,36 @@ typedef struct kf_broker_fault {
     kf_err error;
     int64_t ms;
     size_t bytes;
+    int64_t last;          /* the last matching request that is hit; 0: no end */
+    bool by_version;       /* only requests of min_version to max_version, both included */
+    int16_t min_version;   /* with by_version */
+    int16_t max_version;   /* with by_version */
+    const char *client_id; /* NULL: any */
+    uint64_t connection;   /* counted from 1 as they are accepted; 0: any */
+    double probability;    /* 0: always, else the chance of each, up to 1 */
+    uint64_t seed;         /* of the chances; 0: the broker's */
 } kf_broker_fault;
 
 /* The fault's id, above 0; 0 when out of memory or `fault` makes no sense. */
 KF_API int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault);
 /* How often it has hit. */
 KF_API int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id);
-/* id 0: all of them. */
+/* id 0: all of them, events that have not happened yet included. */
 KF_API void kf_broker_fault_clear(kf_broker *broker, int32_t id);
+
+/*
+ * Faults and events as text, a line each (docs/broker.md):
+ *
+ *     on Fetch #3 topic=orders partition=0 answer NOT_LEADER_OR_FOLLOWER
+ *     after 2s stop node 2
+ *
+ * They are added to those that stand; times count from this call. Where a
+ * line is wrong none is taken: KF_ERR_INVALID_ARGUMENT, and `error` names
+ * line, column, what was expected and the nearest word.
+ */
+KF_API kf_err kf_broker_script(kf_broker *broker, const char *text, kf_error *error);
+/* The same from a file; KF_ERR_SYSTEM where it can't be read. */
+KF_API kf_err kf_broker_script_file(kf_broker *broker, const char *path, kf_error *error);
 
 KF_END_DECLS
 

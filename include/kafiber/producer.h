@@ -73,6 +73,61 @@ KF_API kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf
 /* Sends at once and waits until all records taken so far have been told; KF_ERR_TIMED_OUT. */
 KF_API kf_err kf_flush(kf_producer *producer, kf_time deadline);
 
+/*
+ * A partitioner of one's own: the partition of a record that names none, or
+ * -1 to leave it to the configured `partitioner`. `partitions`: how many the
+ * topic has. Runs on the producing thread while the producer is locked: it
+ * must not block or call the producer.
+ */
+typedef int32_t (*kf_partitioner)(void *context, const kf_record *record, int32_t partitions);
+/* To be called before the first record. NULL: the configured one again. */
+KF_API kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner,
+                                      void *context);
+
+/* A record on its way through the interceptors; valid in `sending` only. */
+typedef struct kf_sending kf_sending;
+/* Adds a header behind the others; the bytes are copied. After KF_ERR_NO_MEMORY the record fails.
+ */
+KF_API kf_err kf_sending_header(kf_sending *sending, kf_string name, kf_bytes value);
+
+/* What became of a record, for interceptors; see kf_delivered. Valid during the call. */
+typedef struct kf_acknowledged {
+    const char *topic;
+    kf_err err;
+    int32_t partition; /* -1: the record was not taken */
+    int64_t offset;    /* -1: unknown */
+    void *tag;         /* what `sending` left */
+} kf_acknowledged;
+
+/*
+ * Sees every record go and come back: headers for tracing, counts for
+ * metrics. Either function may be NULL. Exactly one `acknowledged` follows a
+ * `sending`.
+ *
+ * sending       on the producing thread, before the record is checked and its
+ *               partition chosen. It may change *record, which is a copy of
+ *               the caller's; what it points to must last until kf_produce
+ *               returns. *tag is NULL and comes back in `acknowledged`.
+ * acknowledged  before kf_delivered and on its thread; for a record that was
+ *               not taken, on the producing thread before kf_produce returns.
+ *
+ * Both may be called by several threads at once, must not block, and must not
+ * call the producer.
+ */
+typedef struct kf_interceptor {
+    size_t size; /* sizeof(kf_interceptor) */
+    void *context;
+    void (*sending)(void *context, kf_record *record, kf_sending *sending, void **tag);
+    void (*acknowledged)(void *context, const kf_acknowledged *news);
+} kf_interceptor;
+
+/*
+ * The interceptor is copied; its context must outlive the producer. Several,
+ * at most eight, are called in the order in which they were added. To be
+ * called before the first record: KF_ERR_STATE afterwards.
+ */
+KF_API kf_err kf_producer_intercept(kf_producer *producer, const kf_interceptor *interceptor);
+
 KF_END_DECLS
 
 #endif

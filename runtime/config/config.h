@@ -45,6 +45,16 @@ enum kf__compression { /* as in a batch's attributes */
     KF__COMPRESSION_ZSTD,
 };
 
+enum kf__partitioner { /* results are librdkafka's, murmur2's also Java's */
+    KF__PARTITIONER_MURMUR2_RANDOM,
+    KF__PARTITIONER_MURMUR2,
+    KF__PARTITIONER_CONSISTENT_RANDOM, /* CRC-32 */
+    KF__PARTITIONER_CONSISTENT,
+    KF__PARTITIONER_FNV1A_RANDOM,
+    KF__PARTITIONER_FNV1A,
+    KF__PARTITIONER_RANDOM, /* whatever the key */
+};
+
 enum kf__reset {
     KF__RESET_EARLIEST,
     KF__RESET_LATEST,

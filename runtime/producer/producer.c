@@ -106,6 +106,30 @@ kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered d
     return kf__producer_take(producer, record, receipt, false, deadline, error);
 }
 
+kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner, void *context)
+{
+    kf_err err = check_caller(producer, NULL);
+    if (err)
+        return err;
+    pthread_mutex_lock(&producer->lock);
+    producer->partitioner = partitioner;
+    producer->partitioner_context = context;
+    pthread_mutex_unlock(&producer->lock);
+    return KF_OK;
+}
+
+kf_err kf_producer_intercept(kf_producer *producer, const kf_interceptor *interceptor)
+{
+    kf_err err = check_caller(producer, NULL);
+    if (err || !interceptor)
+        return err ? err : KF_ERR_INVALID_ARGUMENT;
+    pthread_mutex_lock(&producer->lock);
+    err = producer->last_number ? KF_ERR_STATE
+                                : kf__interceptors_add(&producer->interceptors, interceptor);
+    pthread_mutex_unlock(&producer->lock);
+    return err;
+}
+
 /* ---- waiting for one record ---- */
 
 /*

@@ -15,8 +15,10 @@
 #define KF_RUNTIME_PRODUCER_INSIDE_H
 
 #include "runtime/client/io.h"
+#include "runtime/producer/interceptors.h"
 #include "runtime/producer/partitioner.h"
 #include "runtime/producer/producer_batch.h"
+#include "runtime/producer/sticky.h"
 
 enum {
     KF__OUT_TOPIC_CHAINS = 64, /* of the table of topics */
@@ -31,7 +33,9 @@ struct kf__out_partition {
     int32_t index;
     struct kf__out_batch *first; /* in order; only the last may be open */
     struct kf__out_batch *last;
-    bool in_flight; /* the first one is in a request: the others wait, so that order is kept */
+    int32_t batches;     /* in the queue */
+    kf_time first_since; /* when the first one became that */
+    bool in_flight;      /* the first one is in a request: the others wait, so that order is kept */
 };
 
 struct kf__out_topic {
@@ -44,12 +48,15 @@ struct kf__out_topic {
     int32_t partition_count;
     struct kf__out_partition **partitions; /* one allocation each: batches point to them */
     bool *available;                       /* whether each has a leader */
+    bool *near;                            /* whether it stands in client.rack */
+    int32_t *queues;                       /* room for struct kf__sticky_view */
     struct kf__sticky sticky;
 };
 
 struct kf_producer {
     struct kf__io io;
     const kf_allocator *alloc;
+    struct kf__interceptors interceptors; /* don't change after the first record */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* memory, metadata or the unfinished list; on the monotonic clock */
     struct kf__task task;   /* looks at the queues */
@@ -65,6 +72,8 @@ struct kf_producer {
     int32_t memory_waiters;      /* nothing lingers while somebody waits for memory */
     bool closing;
     kf_error fatal;
+    kf_partitioner partitioner; /* of the caller; NULL: none */
+    void *partitioner_context;
 
     /* ---- the I/O thread's ---- */
     struct kf__timer timer;
@@ -83,6 +92,13 @@ void kf__out_partition_pop(struct kf__out_partition *partition);
 /* Under the lock: as many partitions as metadata says. KF_ERR_NO_MEMORY. */
 kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
 void kf__producer_free_topics(struct kf_producer *producer);
+
+/* ---- producer_partition.c: under the lock ---- */
+
+/* The partition that a record of at most `bound` bytes goes to. KF_ERR_UNKNOWN_TOPIC_OR_PARTITION.
+ */
+kf_err kf__producer_choose(struct kf_producer *producer, struct kf__out_topic *topic,
+                           const kf_record *record, size_t bound, int32_t *index, kf_error *error);
 
 /* ---- producer_send.c: on the I/O thread ---- */
 

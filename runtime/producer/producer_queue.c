@@ -72,12 +72,20 @@ kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic
     if (!available)
         return KF_ERR_NO_MEMORY;
     topic->available = available;
+    bool *near = kf_realloc(alloc, topic->near, (size_t)count * sizeof *near);
+    if (!near)
+        return KF_ERR_NO_MEMORY;
+    topic->near = near;
+    int32_t *queues = kf_realloc(alloc, topic->queues, (size_t)count * sizeof *queues);
+    if (!queues)
+        return KF_ERR_NO_MEMORY;
+    topic->queues = queues;
     while (topic->partition_count < count) {
         int32_t index = topic->partition_count;
         partitions[index] = new_partition(alloc, topic, index);
         if (!partitions[index])
             return KF_ERR_NO_MEMORY;
-        available[index] = false;
+        available[index] = near[index] = false;
         topic->partition_count++;
     }
     return KF_OK;
@@ -89,6 +97,8 @@ static void free_topic(const kf_allocator *alloc, struct kf__out_topic *topic)
         kf_free(alloc, topic->partitions[i]);
     kf_free(alloc, topic->partitions);
     kf_free(alloc, topic->available);
+    kf_free(alloc, topic->near);
+    kf_free(alloc, topic->queues);
     kf_free(alloc, topic->name);
     kf_free(alloc, topic);
 }
@@ -181,26 +191,6 @@ static kf_err wait_for_partitions(struct kf_producer *producer, struct kf__out_t
 
 /* ---- partition and batch ---- */
 
-static kf_err choose_partition(struct kf_producer *producer, struct kf__out_topic *topic,
-                               const kf_record *record, size_t bound,
-                               struct kf__out_partition **partition, kf_error *error)
-{
-    int32_t index = record->partition;
-    const struct kf__world *world = kf__loop_world(producer->io.loop);
-    if (index < 0 && record->key.data)
-        index = kf__partition_of_key(record->key, topic->partition_count);
-    else if (index < 0)
-        index = kf__sticky_next(&topic->sticky, bound, (size_t)producer->io.settings.batch_size,
-                                topic->available, topic->partition_count,
-                                world->random(world->context));
-    if (index >= topic->partition_count)
-        return kf_error_set(error, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                            "topic %s has no partition %d: it has %d", topic->name, index,
-                            topic->partition_count);
-    *partition = topic->partitions[index];
-    return KF_OK;
-}
-
 /* The open batch, where the record still fits into it. */
 static struct kf__out_batch *open_batch(struct kf_producer *producer,
                                         struct kf__out_partition *partition, size_t bound)
@@ -223,11 +213,14 @@ static void append(struct kf_producer *producer, struct kf__out_partition *parti
     batch->number = ++producer->last_number;
     batch->opened = now;
     batch->deadline = now + producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
-    if (partition->last)
+    if (partition->last) {
         partition->last->next = batch;
-    else
+    } else {
         partition->first = batch;
+        partition->first_since = now;
+    }
     partition->last = batch;
+    partition->batches++;
     kf__link_append(&producer->unfinished, &batch->unfinished);
     if (kf__link_is_alone(&partition->active))
         kf__link_append(&producer->active, &partition->active);
@@ -237,6 +230,8 @@ void kf__out_partition_pop(struct kf__out_partition *partition)
 {
     struct kf__out_batch *batch = partition->first;
     partition->first = batch->next;
+    partition->first_since = kf_now();
+    partition->batches--;
     batch->next = NULL;
     if (!partition->first) {
         partition->last = NULL;
@@ -310,9 +305,10 @@ static kf_err take(struct kf_producer *producer, const kf_record *record, size_t
     if (!topic)
         return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for topic %s", record->topic);
     err = wait_for_partitions(producer, topic, deadline, error);
-    struct kf__out_partition *partition = NULL;
+    int32_t index = -1;
     if (!err)
-        err = choose_partition(producer, topic, record, bound, &partition, error);
+        err = kf__producer_choose(producer, topic, record, bound, &index, error);
+    struct kf__out_partition *partition = err ? NULL : topic->partitions[index];
     while (!err) {
         struct kf__out_batch *batch = open_batch(producer, partition, bound);
         size_t more = batch ? kf__out_batch_growth(batch, bound) : kf__out_batch_memory_for(bound);
@@ -349,8 +345,9 @@ static kf_err check(const struct kf_producer *producer, const kf_record *record,
     return KF_OK;
 }
 
-kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+static kf_err take_checked(struct kf_producer *producer, const kf_record *record,
+                           struct kf__receipt receipt, bool urgent, kf_time deadline,
+                           kf_error *error)
 {
     size_t bound = kf__record_bound(record);
     kf_err err = check(producer, record, bound, error);
@@ -359,5 +356,24 @@ kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
     pthread_mutex_lock(&producer->lock);
     err = take(producer, record, bound, receipt, urgent, deadline, error);
     pthread_mutex_unlock(&producer->lock);
+    return err;
+}
+
+kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
+                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+{
+    if (producer->interceptors.count == 0)
+        return take_checked(producer, record, receipt, urgent, deadline, error);
+    struct kf_sending sending;
+    kf_err err =
+        kf__sending_begin(&sending, &producer->interceptors, producer->alloc, record, &receipt);
+    if (err) {
+        kf_error_set(error, err, "no memory for the interceptors of a record");
+    } else {
+        err = take_checked(producer, &sending.record, receipt, urgent, deadline, error);
+        if (err)
+            kf__sending_refused(receipt, err);
+    }
+    kf__sending_end(&sending);
     return err;
 }

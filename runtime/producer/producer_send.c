@@ -14,6 +14,7 @@
 #include "runtime/producer/producer_inside.h"
 
 #include "net/calls.h"
+#include <string.h>
 
 /* Before memory for a request is asked for again. */
 #define NO_MEMORY_WAIT (100 * KF_MILLISECOND)
@@ -304,6 +305,13 @@ void kf__producer_look(struct kf_producer *producer)
 
 /* ---- what the cluster tells ---- */
 
+static bool is_near(const struct kf_producer *producer, int32_t leader)
+{
+    const char *rack = kf__cluster_rack(producer->io.cluster, leader);
+    const char *own = producer->io.settings.client_rack;
+    return rack && own && strcmp(rack, own) == 0;
+}
+
 /* Under the lock; true where somebody still waits for the topic. */
 static bool take_topic(struct kf_producer *producer, struct kf__out_topic *topic)
 {
@@ -316,8 +324,11 @@ static bool take_topic(struct kf_producer *producer, struct kf__out_topic *topic
     topic->error = info->error;
     if (info->partition_count > topic->partition_count)
         (void)kf__out_topic_grow(producer->alloc, topic, info->partition_count);
-    for (int32_t i = 0; i < topic->partition_count; i++)
-        topic->available[i] = i < info->partition_count && info->partitions[i].leader >= 0;
+    for (int32_t i = 0; i < topic->partition_count; i++) {
+        int32_t leader = i < info->partition_count ? info->partitions[i].leader : -1;
+        topic->available[i] = leader >= 0;
+        topic->near[i] = leader >= 0 && is_near(producer, leader);
+    }
     return topic->waiting > 0 && topic->partition_count == 0;
 }
 

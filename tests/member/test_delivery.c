@@ -216,7 +216,7 @@ static void add_trouble(uint64_t *seed)
                                  .first = 3 + (int64_t)(next_random(seed) % 3),
                                  .every = 2 + (int64_t)(next_random(seed) % 4),
                                  .times = 8};
-        fault.kind = next_random(seed) % 2 ? KF_BROKER_DROP : KF_BROKER_DROP_ANSWER;
+        fault.kind = next_random(seed) % 2 ? KF_BROKER_CLOSE : KF_BROKER_CLOSE_ANSWER;
         add_fault(&member, fault);
     }
 }

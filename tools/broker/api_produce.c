@@ -18,7 +18,8 @@ enum {
 typedef struct kf_produce_response_partition_produce_response partition_answer;
 
 /* What can be said about the bytes alone. */
-static kf_err check_records(kf_bytes records, int16_t version, struct kf__batch *batch)
+static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
+                            struct kf__batch *batch)
 {
     if (!records.data || records.size == 0)
         return KF_ERR_INVALID_RECORD;
@@ -38,7 +39,9 @@ static kf_err check_records(kf_bytes records, int16_t version, struct kf__batch 
     if (batch->control || batch->record_count <= 0 ||
         batch->last_offset - batch->base_offset != batch->record_count - 1)
         return KF_ERR_INVALID_RECORD;
-    if (batch->max_timestamp > kf__broker_wall_ms() + MAX_FUTURE_MS)
+    if (batch->producer_id >= 0 && batch->base_sequence < 0)
+        return KF_ERR_INVALID_RECORD;
+    if (batch->max_timestamp > wall_ms + MAX_FUTURE_MS)
         return KF_ERR_INVALID_TIMESTAMP;
     return KF_OK;
 }
@@ -91,7 +94,8 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
         err = KF_ERR_INVALID_REQUIRED_ACKS;
     struct kf__batch batch;
     if (!err)
-        err = check_records(data->records, exchange->version, &batch);
+        err = check_records(data->records, exchange->version, kf__broker_wall_ms(exchange->broker),
+                            &batch);
     int64_t base_offset = -1;
     if (!err)
         err = append(exchange->broker, partition, &batch, &base_offset);

@@ -5,7 +5,9 @@
  */
 #include <kafiber/broker.h>
 
+#include "tools/broker/events.h"
 #include "tools/broker/group_answers.h"
+#include "tools/broker/script.h"
 #include "tools/broker/state.h"
 
 #include <errno.h>
@@ -14,18 +16,29 @@
 #include <unistd.h>
 
 enum {
-    DEFAULT_MAX_BYTES = 1 << 30
+    DEFAULT_MAX_BYTES = 1 << 30,
+    MAX_SCRIPT_BYTES = 16 << 20,
 };
 
-kf_time kf__broker_now(void)
+enum {
+    VIRTUAL_START_S = 1000,
+};
+#define VIRTUAL_START_WALL_MS INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
+
+kf_time kf__broker_now(const struct kf_broker *broker)
 {
+    if (broker->options.virtual_time)
+        return broker->virtual_now;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (kf_time)now.tv_sec * KF_SECOND + now.tv_nsec;
 }
 
-int64_t kf__broker_wall_ms(void)
+int64_t kf__broker_wall_ms(const struct kf_broker *broker)
 {
+    if (broker->options.virtual_time)
+        return VIRTUAL_START_WALL_MS +
+               (broker->virtual_now - VIRTUAL_START_S * KF_SECOND) / KF_MILLISECOND;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
@@ -41,6 +54,16 @@ static void unlock_and_wake(kf_broker *broker)
     broker->changes++;
     kf__server_wake(&broker->server);
     unlock(broker);
+}
+
+static kf_err do_event(kf_broker *broker, const struct kf__event *event)
+{
+    lock(broker);
+    if (event->kind == KF__STOP_NODE)
+        kf__server_end_poll(broker);
+    kf_err err = kf__event_do(broker, event);
+    unlock_and_wake(broker);
+    return err;
 }
 
 /* ---- start and stop ---- */
@@ -67,8 +90,10 @@ static void take_options(kf_broker *broker, const kf_broker_options *options)
 
 static uint64_t seed_of(const kf_broker *broker)
 {
-    uint64_t seed = (uint64_t)kf__broker_wall_ms() * 1000003 + (uint64_t)getpid();
-    return seed ^ (uint64_t)kf__broker_now() ^ (uint64_t)(uintptr_t)broker;
+    if (broker->options.seed)
+        return broker->options.seed;
+    uint64_t seed = (uint64_t)kf__broker_wall_ms(broker) * 1000003 + (uint64_t)getpid();
+    return seed ^ (uint64_t)kf__broker_now(broker) ^ (uint64_t)(uintptr_t)broker;
 }
 
 /* 22 letters of base64url, as Kafka's. */
@@ -103,6 +128,7 @@ static kf_err make_bootstrap(kf_broker *broker)
 
 static void open_parts(kf_broker *broker)
 {
+    broker->virtual_now = VIRTUAL_START_S * KF_SECOND;
     uint64_t seed = seed_of(broker);
     struct kf__group_sink sink = {
         .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
@@ -115,7 +141,7 @@ static void open_parts(kf_broker *broker)
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
     kf__committed_init(&broker->committed, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
-    kf__faults_init(&broker->faults, broker->alloc);
+    kf__rules_init(&broker->rules, broker->alloc, seed);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
     broker->next_producer_id = 1000;
@@ -129,7 +155,7 @@ static void close_parts(kf_broker *broker)
     kf__coordinator_free(&broker->coordinator);
     kf__committed_free(&broker->committed);
     kf__fetch_sessions_free(&broker->sessions);
-    kf__faults_free(&broker->faults);
+    kf__rules_free(&broker->rules);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
     if (broker->journal)
@@ -260,22 +286,15 @@ kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t part
 
 kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic)
 {
-    lock(broker);
-    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
-    if (found)
-        kf__broker_delete(broker, found);
-    unlock_and_wake(broker);
-    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    struct kf__event event = {.kind = KF__DELETE_TOPIC, .name = kf__text(topic)};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_create_partitions(kf_broker *broker, const char *topic, int32_t partitions)
 {
-    lock(broker);
-    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
-    kf_err err = found ? kf__topics_extend(&broker->topics, found, partitions)
-                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {
+        .kind = KF__CREATE_PARTITIONS, .name = kf__text(topic), .number = partitions};
+    return do_event(broker, &event);
 }
 
 static struct kf__partition *find_partition(const kf_broker *broker, const char *topic,
@@ -315,7 +334,7 @@ kf_err kf_broker_produce(kf_broker *broker, const char *topic, int32_t partition
     lock(broker);
     struct kf__partition *found = find_partition(broker, topic, partition);
     if (timestamp == -1)
-        timestamp = kf__broker_wall_ms();
+        timestamp = kf__broker_wall_ms(broker);
     kf_err err = found ? append_record(broker, found, key, value, timestamp, &where)
                        : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     unlock_and_wake(broker);
@@ -389,14 +408,11 @@ kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition
 kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
                                 int64_t before)
 {
-    lock(broker);
-    struct kf__partition *found = find_partition(broker, topic, partition);
-    if (found) {
-        kf__server_own_output(broker);
-        kf__topics_delete_records(&broker->topics, found, before);
-    }
-    unlock_and_wake(broker);
-    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    struct kf__event event = {.kind = KF__DELETE_RECORDS,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = before};
+    return do_event(broker, &event);
 }
 
 /* ---- groups ---- */
@@ -441,48 +457,28 @@ void kf_broker_close_connections(kf_broker *broker)
     unlock_and_wake(broker);
 }
 
-static void set_paused(kf_broker *broker, bool paused)
+void kf_broker_pause(kf_broker *broker)
 {
-    lock(broker);
-    broker->paused = paused;
-    unlock_and_wake(broker);
+    struct kf__event event = {.kind = KF__PAUSE};
+    do_event(broker, &event);
 }
 
-void kf_broker_pause(kf_broker *broker) { set_paused(broker, true); }
-
-void kf_broker_resume(kf_broker *broker) { set_paused(broker, false); }
+void kf_broker_resume(kf_broker *broker)
+{
+    struct kf__event event = {.kind = KF__RESUME};
+    do_event(broker, &event);
+}
 
 kf_err kf_broker_stop_node(kf_broker *broker, int32_t node)
 {
-    kf_err err = KF_OK;
-    lock(broker);
-    kf__server_end_poll(broker);
-    if (node < 1 || node > broker->topics.node_count)
-        err = KF_ERR_INVALID_ARGUMENT;
-    else if (!broker->topics.runs[node])
-        err = KF_ERR_STATE;
-    if (!err) {
-        kf__server_stop_node(broker, node);
-        kf__topics_set_running(&broker->topics, node, false);
-    }
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = KF__STOP_NODE, .node = node};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_start_node(kf_broker *broker, int32_t node)
 {
-    kf_err err = KF_OK;
-    lock(broker);
-    if (node < 1 || node > broker->topics.node_count)
-        err = KF_ERR_INVALID_ARGUMENT;
-    else if (broker->topics.runs[node])
-        err = KF_ERR_STATE;
-    if (!err)
-        err = kf__server_start_node(broker, node);
-    if (!err)
-        kf__topics_set_running(&broker->topics, node, true);
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = KF__START_NODE, .node = node};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t partition, int32_t *leader,
@@ -498,12 +494,15 @@ kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t partition,
 
 kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t partition, int32_t node)
 {
-    lock(broker);
-    struct kf__partition *found = find_partition(broker, topic, partition);
-    kf_err err = found ? kf__topics_move_leader(&broker->topics, found, node)
-                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {
+        .kind = KF__MOVE_LEADER, .name = kf__text(topic), .partition = partition, .node = node};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node)
+{
+    struct kf__event event = {.kind = KF__MOVE_COORDINATOR, .name = kf__text(group), .node = node};
+    return do_event(broker, &event);
 }
 
 int64_t kf_broker_requests(kf_broker *broker, int16_t api_key)
@@ -526,7 +525,7 @@ int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault)
     size_t size = fault->size < sizeof whole ? fault->size : sizeof whole;
     memcpy(&whole, fault, size);
     lock(broker);
-    int32_t id = kf__faults_add(&broker->faults, &whole);
+    int32_t id = kf__rules_add(&broker->rules, &whole, NULL, KF_FOREVER, 0);
     unlock(broker);
     return id;
 }
@@ -534,7 +533,7 @@ int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault)
 int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id)
 {
     lock(broker);
-    int64_t hits = kf__faults_hits(&broker->faults, id);
+    int64_t hits = kf__rules_hits(&broker->rules, id);
     unlock(broker);
     return hits;
 }
@@ -542,6 +541,55 @@ int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id)
 void kf_broker_fault_clear(kf_broker *broker, int32_t id)
 {
     lock(broker);
-    kf__faults_clear(&broker->faults, id);
+    kf__rules_clear(&broker->rules, id);
     unlock(broker);
+}
+
+kf_err kf_broker_script(kf_broker *broker, const char *text, kf_error *error)
+{
+    lock(broker);
+    kf_err err = kf__script_load(&broker->rules, text, kf__broker_now(broker), error);
+    unlock_and_wake(broker);
+    return err;
+}
+
+/* All of the file, NUL-terminated; NULL with errno where it can't be had. */
+static char *read_text(const kf_allocator *alloc, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t used = 0, capacity = 4096;
+    char *text = file ? kf_alloc(alloc, capacity) : NULL;
+    while (text) {
+        size_t got = fread(text + used, 1, capacity - used - 1, file);
+        used += got;
+        text[used] = 0;
+        if (got == 0 || used + 1 < capacity)
+            break;
+        char *grown = capacity < MAX_SCRIPT_BYTES ? kf_realloc(alloc, text, capacity * 2) : NULL;
+        if (!grown) {
+            kf_free(alloc, text);
+            errno = ENOMEM;
+        }
+        text = grown;
+        capacity *= 2;
+    }
+    if (file && text && ferror(file)) {
+        kf_free(alloc, text);
+        text = NULL;
+    }
+    if (file)
+        fclose(file);
+    return text;
+}
+
+kf_err kf_broker_script_file(kf_broker *broker, const char *path, kf_error *error)
+{
+    kf_error own = KF_ERROR_INIT;
+    char *text = read_text(broker->alloc, path);
+    if (!text)
+        return kf_error_set(error, KF_ERR_SYSTEM, "cannot read the script %s: %s", path,
+                            strerror(errno));
+    kf_err err = kf_broker_script(broker, text, &own);
+    kf_free(broker->alloc, text);
+    return err ? kf_error_set(error, err, "%s: %s", path, own.text) : KF_OK;
 }

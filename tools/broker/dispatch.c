@@ -4,7 +4,9 @@
  */
 #include "proto/frame.h"
 #include "tools/broker/apis.h"
+#include "tools/broker/error_answers.h"
 #include "tools/broker/journal.h"
+#include "tools/broker/mentions.h"
 #include "tools/broker/state.h"
 
 static void end_exchange(struct kf__connection *connection)
@@ -91,15 +93,14 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
     }
     if (verdict.corrupt && exchange->api->key == KF_API_FETCH)
         kf__fetch_corrupt(exchange);
-    kf__journal_write(broker, exchange);
-    if (verdict.drop_answer) {
-        connection->closing = true;
+    kf__journal_write(broker, exchange,
+                      verdict.close_answer  ? "closed, answer lost"
+                      : verdict.drop_answer ? "answer dropped"
+                                            : NULL);
+    connection->closing |= verdict.close_answer;
+    connection->silent = verdict.drop_answer;
+    if (verdict.close_answer || verdict.drop_answer)
         return;
-    }
-    if (verdict.silence) {
-        connection->silent = true;
-        return;
-    }
     kf_writer *out = &connection->out;
     kf_writer_reset(out);
     out->splice = true;
@@ -180,6 +181,34 @@ static void count(struct kf_broker *broker, int16_t key)
     broker->request_count++;
 }
 
+static bool mentions(const void *context, kf_string topic, int32_t partition)
+{
+    return kf__mentions(context, topic, partition);
+}
+
+static struct kf__verdict judge(struct kf__exchange *exchange)
+{
+    struct kf__sight sight = {
+        .api_key = exchange->api->key,
+        .version = exchange->version,
+        .node = exchange->node,
+        .connection = exchange->connection_id,
+        .client_id = exchange->client_id,
+        .context = exchange,
+        .mentions = mentions,
+    };
+    return kf__rules_judge(&exchange->broker->rules, &sight);
+}
+
+/* A request that fails as a whole isn't handled at all. */
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf__rule *rule = exchange->verdict.error;
+    if (!rule || rule->topic.data || kf__places_errors(exchange->api->key))
+        return exchange->api->handle(exchange);
+    return kf__error_answer(exchange, rule->what.error) ? KF__ANSWERED : KF__REFUSED;
+}
+
 static void take_frame(struct kf_broker *broker, struct kf__connection *connection,
                        const uint8_t *frame, size_t size, kf_time now)
 {
@@ -190,12 +219,14 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         return;
     }
     count(broker, exchange->api->key);
-    exchange->verdict = kf__faults_judge(&broker->faults, exchange->api->key, connection->node);
-    if (exchange->verdict.drop) {
-        connection->closing = true;
+    exchange->verdict = judge(exchange);
+    if (exchange->verdict.close || exchange->verdict.drop_request) {
+        kf__journal_write(broker, exchange, exchange->verdict.close ? "closed" : "dropped");
+        connection->closing |= exchange->verdict.close;
+        connection->silent = exchange->verdict.drop_request;
         return;
     }
-    switch (exchange->api->handle(exchange)) {
+    switch (handle(exchange)) {
     case KF__ANSWERED:
         send_answer(broker, connection);
         break;
@@ -205,7 +236,7 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         exchange->seen_changes = broker->changes;
         break;
     case KF__UNANSWERED:
-        kf__journal_write(broker, exchange);
+        kf__journal_write(broker, exchange, "unanswered");
         end_exchange(connection);
         break;
     case KF__REFUSED:
@@ -221,8 +252,9 @@ static uint32_t read_size(const uint8_t *at)
 
 void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
 {
+    /* An event that this request set off comes before the next one. */
     while (!connection->closing && connection->frame_size == 0 && !broker->paused &&
-           connection->muted_until <= now) {
+           connection->muted_until <= now && !broker->rules.due) {
         size_t held = connection->in_used - connection->in_start;
         if (held < KF__FRAME_SIZE_BYTES)
             return;

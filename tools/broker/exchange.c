@@ -58,7 +58,7 @@ kf_string kf__answer_text(struct kf__exchange *exchange, kf_string text)
 
 kf_err kf__forced(const struct kf__exchange *exchange, kf_string topic, int32_t partition)
 {
-    return kf__fault_error(exchange->verdict.error, topic, partition);
+    return kf__rule_error(exchange->verdict.error, topic, partition);
 }
 
 kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *topic,

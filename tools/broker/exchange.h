@@ -13,7 +13,7 @@
 #ifndef KF_BROKER_EXCHANGE_H
 #define KF_BROKER_EXCHANGE_H
 
-#include "tools/broker/faults.h"
+#include "tools/broker/rules.h"
 #include "tools/broker/text.h"
 #include "tools/broker/topics.h"
 #include <kafiber/codec.h>

@@ -1,6 +1,7 @@
 #include "tools/broker/server.h"
 
 #include "proto/frame.h"
+#include "tools/broker/events.h"
 #include "tools/broker/state.h"
 
 #include <arpa/inet.h>
@@ -399,8 +400,11 @@ static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
 {
     kf_time deadline = kf__coordinator_deadline(&broker->coordinator);
     kf_time parked = kf__dispatch_deadline(broker);
+    kf_time event = kf__rules_deadline(&broker->rules);
     if (parked < deadline)
         deadline = parked;
+    if (event < deadline)
+        deadline = event;
     if (deadline == KF_FOREVER)
         return timeout_ms;
     kf_time left = deadline > now ? (deadline - now + KF_MILLISECOND - 1) / KF_MILLISECOND : 0;
@@ -455,7 +459,7 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     while (server->guests > 0)
         pthread_cond_wait(&broker->poll_ends, &broker->lock);
     size_t count = fill_fds(broker);
-    int wait = wait_ms(broker, timeout_ms, kf__broker_now());
+    int wait = wait_ms(broker, timeout_ms, kf__broker_now(broker));
     server->polls = true;
     pthread_mutex_unlock(&broker->lock);
     int ready = poll(server->fds, (nfds_t)count, wait);
@@ -463,13 +467,14 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     server->polls = false;
     pthread_cond_broadcast(&broker->poll_ends);
 
-    kf_time now = kf__broker_now();
+    kf_time now = kf__broker_now(broker);
     if (ready > 0) {
         char drain[64];
         while (read(server->wake[0], drain, sizeof drain) > 0)
             ;
         serve(broker, count, now);
     }
+    kf__events_run(broker, now);
     kf__coordinator_tick(&broker->coordinator, now);
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i])

@@ -32,7 +32,7 @@ struct kf_broker {
     struct kf__coordinator coordinator;
     struct kf__committed committed;
     struct kf__fetch_sessions sessions;
-    struct kf__faults faults;
+    struct kf__rules rules;
     struct kf__codecs codecs;
     struct kf__buffer scratch; /* a decompressed batch, for those who look into one */
     int64_t next_producer_id;
@@ -40,6 +40,7 @@ struct kf_broker {
     int64_t requests[KF__MAX_API_KEY + 1];
     int64_t request_count;
     bool paused;
+    kf_time virtual_now; /* with options.virtual_time */
 
     struct kf__server server;
     FILE *journal;
@@ -51,8 +52,9 @@ struct kf_broker {
     bool stopping;
 };
 
-kf_time kf__broker_now(void);
-int64_t kf__broker_wall_ms(void);
+/* The clock, or the one that the test moves. */
+kf_time kf__broker_now(const struct kf_broker *broker);
+int64_t kf__broker_wall_ms(const struct kf_broker *broker);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,

@@ -33,6 +33,12 @@ struct kf__topic {
     struct kf__partition *partitions;
 };
 
+/* A group's coordinator that was moved there. */
+struct kf__moved {
+    kf_string group;
+    int32_t node;
+};
+
 struct kf__topics {
     const kf_allocator *alloc;
     struct kf__topic **items; /* by name */
@@ -43,6 +49,8 @@ struct kf__topics {
     size_t bytes; /* of all logs */
     uint64_t ids; /* how many topic ids were given out */
     uint64_t seed;
+    struct kf__moved *moved;
+    size_t moved_count;
     int32_t next_leader; /* where the next topic's first partition goes */
 };
 
@@ -81,6 +89,8 @@ kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *p
                               int32_t node);
 /* The lowest node that runs; -1: none. */
 int32_t kf__topics_controller(const struct kf__topics *topics);
+/* BROKER_NOT_AVAILABLE where the node doesn't run. */
+kf_err kf__topics_move_coordinator(struct kf__topics *topics, kf_string group, int32_t node);
 /* Which running node coordinates a group: as stable as the set of nodes; -1: none. */
 int32_t kf__topics_coordinator(const struct kf__topics *topics, kf_string group);
 

@@ -18,7 +18,8 @@ enum {
 
 static const char help[] =
     "usage: kf broker [--listen HOST:PORT] [--nodes N] [--topic NAME:PARTITIONS[:REPLICAS]]…\n"
-    "                 [--journal FILE] [--max-bytes N] [--no-auto-create]\n"
+    "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
+    "                 [--max-bytes N] [--no-auto-create]\n"
     "\n"
     "A Kafka in memory, for tests. Prints one line of JSON when it accepts\n"
     "connections; ends on SIGINT or SIGTERM.\n"
@@ -27,6 +28,9 @@ static const char help[] =
     "  --nodes      how many brokers the cluster has (1)\n"
     "  --topic      a topic that exists from the start; may be repeated\n"
     "  --journal    a file that gets a line of JSON for each request\n"
+    "  --script     faults and events, a line each: on Fetch #3 answer REQUEST_TIMED_OUT\n"
+    "  --seed       of ids and chances: equal seeds give equal ones\n"
+    "  --strict     refuse legal bytes that no encoder of sense would send\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
     "  --no-auto-create  topics are not made by asking for them\n"
     "\n"
@@ -35,6 +39,7 @@ static const char help[] =
 
 struct arguments {
     kf_broker_options options;
+    const char *script;
     const char *topics[MAX_TOPICS];
     int topic_count;
     bool help;
@@ -76,6 +81,12 @@ static int take_value(struct arguments *arguments, const char *name, const char 
         arguments->options.listen = value;
     } else if (strcmp(name, "--journal") == 0) {
         arguments->options.journal = value;
+    } else if (strcmp(name, "--script") == 0) {
+        arguments->script = value;
+    } else if (strcmp(name, "--seed") == 0) {
+        if (!read_count(value, INT64_MAX, &number))
+            return usage("--seed is a number above 0, not", value);
+        arguments->options.seed = (uint64_t)number;
     } else if (strcmp(name, "--nodes") == 0) {
         if (!read_count(value, 64, &number))
             return usage("--nodes is a number from 1 to 64, not", value);
@@ -110,6 +121,10 @@ static int parse(int argc, char **argv, struct arguments *arguments)
         }
         if (strcmp(name, "--no-auto-create") == 0) {
             arguments->options.no_auto_create = true;
+            continue;
+        }
+        if (strcmp(name, "--strict") == 0) {
+            arguments->options.strict = true;
             continue;
         }
         if (name[0] != '-')
@@ -158,6 +173,11 @@ static int serve(kf_broker *broker, const struct arguments *arguments)
         int code = create_topic(broker, arguments->topics[i]);
         if (code)
             return code;
+    }
+    kf_error error = KF_ERROR_INIT;
+    if (arguments->script && kf_broker_script_file(broker, arguments->script, &error)) {
+        fprintf(stderr, "kf broker: %s\n", error.text);
+        return EXIT_USAGE;
     }
     printf("{\"bootstrap\":\"%s\",\"cluster_id\":\"%s\",\"pid\":%ld}\n",
            kf_broker_bootstrap(broker), kf_broker_cluster_id(broker), (long)getpid());

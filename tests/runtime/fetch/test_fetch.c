@@ -265,7 +265,7 @@ Test(fetch, errors_and_broken_connections_leak_no_credit)
 {
     open_all(1, 2);
     kf_broker_fault faults[] = {
-        {.kind = KF_BROKER_DROP, .every = 3, .times = 10},
+        {.kind = KF_BROKER_CLOSE, .every = 3, .times = 10},
         {.kind = KF_BROKER_ANSWER_ERROR,
          .every = 4,
          .times = 5,

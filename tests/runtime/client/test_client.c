@@ -140,7 +140,7 @@ Test(client, refuses_a_schema_that_is_no_request)
 Test(client, names_the_api_when_no_answer_comes_in_time)
 {
     kf_broker_fault fault = {
-        .size = sizeof fault, .kind = KF_BROKER_SILENCE, .api_key = KF_API_METADATA};
+        .size = sizeof fault, .kind = KF_BROKER_DROP_ANSWER, .api_key = KF_API_METADATA};
     cr_assert(ne(int, kf_broker_fault_add(broker, &fault), 0));
     kf_response response = {0};
     kf_time before = kf_now();

@@ -286,7 +286,8 @@ Test(producer, keeps_the_order_through_errors_that_pass)
 /* Not idempotent yet: what was stored and not acknowledged comes twice, but nothing is lost. */
 Test(producer, loses_nothing_when_connections_break_before_the_answer)
 {
-    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER, .first = 2, .every = 3, .times = 5});
+    add_fault(
+        (kf_broker_fault){.kind = KF_BROKER_CLOSE_ANSWER, .first = 2, .every = 3, .times = 5});
     const char *settings[] = {"batch.size", "300", "retry.backoff.ms", "5", "reconnect.backoff.ms",
                               "5",          NULL};
     kf_producer *producer = open_with(settings);
@@ -351,7 +352,7 @@ Test(producer, ends_a_record_in_time_while_its_broker_is_silent)
     kf_producer *first = open_with(NULL);
     produce_many(first, 0, 1);
     kf_producer_close(first, in(KF_SECOND));
-    add_fault((kf_broker_fault){.kind = KF_BROKER_SILENCE});
+    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
     const char *settings[] = {"delivery.timeout.ms", "300", NULL};
     kf_producer *producer = open_with(settings);
     kf_record record = record_to(0, "v");
@@ -564,7 +565,7 @@ Test(producer, suspends_the_fiber_that_waits_and_not_its_worker)
 {
     shared = open_with(NULL);
     wait_of_handler = 2 * KF_SECOND;
-    add_fault((kf_broker_fault){.kind = KF_BROKER_SILENCE});
+    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
     kf_runtime *runtime = start_forwarding();
     kf_time began = kf_now();
     store(0);
@@ -577,4 +578,171 @@ Test(producer, suspends_the_fiber_that_waits_and_not_its_worker)
         kf_sleep(KF_MILLISECOND);
     cr_assert(eq(int, atomic_load(&waited_result), KF_ERR_TIMED_OUT));
     stop_forwarding(runtime);
+}
+
+/* ---- partitions ---- */
+
+static int32_t partition_of(kf_producer *producer, const char *key)
+{
+    kf_record record = {.topic = "orders", .partition = -1, .key = bytes_of(key)};
+    int32_t partition = -1;
+    kf_err err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), &partition, NULL, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    return partition;
+}
+
+Test(producer, partitions_by_the_rule_that_is_set)
+{
+    kf_producer *java = open_with(NULL);
+    kf_producer *librdkafka = open_with((const char *[]){"partitioner", "consistent_random", NULL});
+    cr_assert(eq(i32, partition_of(java, "foobar"), (int32_t)((0xd0e47bbeu & 0x7fffffffu) % 3)));
+    cr_assert(eq(i32, partition_of(librdkafka, "foobar"), (int32_t)(0x9ef61f95u % 3)));
+    kf_producer_close(java, in(KF_SECOND));
+    kf_producer_close(librdkafka, in(KF_SECOND));
+}
+
+Test(producer, spreads_keys_where_they_are_to_be_ignored)
+{
+    kf_producer *producer =
+        open_with((const char *[]){"partitioner.ignore.keys", "true", "batch.size", "0", NULL});
+    bool seen[3] = {false};
+    for (int i = 0; i < 200; i++)
+        seen[partition_of(producer, "foobar")] = true;
+    cr_assert(seen[0] && seen[1] && seen[2]);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+static int32_t by_last_byte(void *context, const kf_record *record, int32_t partitions)
+{
+    cr_assert(eq(i32, partitions, 3));
+    if (!record->key.size)
+        return *(const int32_t *)context;
+    return record->key.data[record->key.size - 1] - '0';
+}
+
+Test(producer, asks_the_callers_own_partitioner_where_no_partition_is_named)
+{
+    int32_t otherwise = -1;
+    kf_producer *producer = open_with((const char *[]){"partitioner", "murmur2", NULL});
+    cr_assert(eq(int, kf_producer_partitioner(producer, by_last_byte, &otherwise), KF_OK));
+    cr_assert(eq(i32, partition_of(producer, "key-2"), 2));
+    cr_assert(eq(i32, partition_of(producer, "key-0"), 0));
+    cr_assert(eq(i32, partition_of(producer, ""), (int32_t)(0x106e08d9u % 3)));
+
+    kf_record record = {.topic = "orders", .partition = -1, .key = bytes_of("key-7")};
+    kf_err err = kf_produce(producer, &record, NULL, NULL, in(KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- interceptors ---- */
+
+struct witness {
+    const char *header; /* added to each record */
+    atomic_int sent;
+    atomic_int acknowledged;
+    atomic_int refused;
+    int64_t last_offset;
+    void *last_tag;
+    char last_topic[32];
+};
+
+static void witness_sending(void *context, kf_record *record, kf_sending *sending, void **tag)
+{
+    struct witness *witness = context;
+    atomic_fetch_add(&witness->sent, 1);
+    *tag = (void *)(uintptr_t)record->value.size;
+    char value[16] = "of its own";
+    kf_string name = {witness->header, strlen(witness->header)};
+    cr_assert(eq(int, kf_sending_header(sending, name, bytes_of(value)), KF_OK));
+    memset(value, 'x', sizeof value - 1);
+}
+
+static void witness_acknowledged(void *context, const kf_acknowledged *news)
+{
+    struct witness *witness = context;
+    witness->last_offset = news->offset;
+    witness->last_tag = news->tag;
+    snprintf(witness->last_topic, sizeof witness->last_topic, "%s", news->topic);
+    if (news->err && news->partition < 0)
+        atomic_fetch_add(&witness->refused, 1);
+    atomic_fetch_add(&witness->acknowledged, 1);
+}
+
+static kf_producer *open_with_witness(struct witness *witness, const char *header)
+{
+    kf_producer *producer = open_with(NULL);
+    *witness = (struct witness){.header = header};
+    kf_interceptor interceptor = {sizeof interceptor, witness, witness_sending,
+                                  witness_acknowledged};
+    cr_assert(eq(int, kf_producer_intercept(producer, &interceptor), KF_OK));
+    return producer;
+}
+
+Test(producer, lets_interceptors_add_headers_behind_the_callers)
+{
+    struct witness first, second;
+    kf_producer *producer = open_with_witness(&first, "first");
+    second = (struct witness){.header = "second"};
+    kf_interceptor other = {sizeof other, &second, witness_sending, NULL};
+    cr_assert(eq(int, kf_producer_intercept(producer, &other), KF_OK));
+
+    kf_header own = {{"own", 3}, bytes_of("1")};
+    kf_record record = record_to(0, "value");
+    record.headers = &own;
+    record.header_count = 1;
+    kf_err err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), NULL, NULL, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    cr_assert(eq(sz, record.header_count, 1));
+
+    static const char *const names[] = {"own", "first", "second"};
+    kf_message message;
+    cr_assert(eq(int, kf_broker_read(broker, "orders", 0, 0, &message), KF_OK));
+    cr_assert(eq(i32, message.header_count, 3));
+    kf_header header;
+    size_t at = 0;
+    for (size_t i = 0; kf_message_headers_next(&message, &at, &header); i++)
+        cr_assert(zero(int, strncmp(header.name.data, names[i], header.name.size)));
+    cr_assert(kf_message_header(&message, "first", &header));
+    cr_assert(zero(int, memcmp(header.value.data, "of its own", 10)));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+Test(producer, tells_interceptors_of_each_record_once_before_the_caller)
+{
+    struct witness witness;
+    kf_producer *producer = open_with_witness(&witness, "h");
+    produce_many(producer, 1, 1000);
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, atomic_load(&witness.sent), 1000));
+    cr_assert(eq(int, atomic_load(&witness.acknowledged), 1000));
+    cr_assert(eq(int, atomic_load(&verdicts.told), 1000));
+    cr_assert(eq(i64, witness.last_offset, 999));
+    cr_assert(eq(sz, (size_t)witness.last_tag, strlen("999")));
+    cr_assert(eq(str, witness.last_topic, "orders"));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+Test(producer, tells_interceptors_of_a_record_that_was_not_taken)
+{
+    struct witness witness;
+    kf_producer *producer = open_with_witness(&witness, "h");
+    kf_record record = record_to(7, "value");
+    kf_err err = kf_produce(producer, &record, take_verdict, NULL, in(KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+    cr_assert(eq(int, atomic_load(&witness.refused), 1));
+    cr_assert(eq(int, atomic_load(&verdicts.told), 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+Test(producer, takes_no_interceptor_after_the_first_record_and_no_foreign_one)
+{
+    struct witness witness;
+    kf_producer *producer = open_with_witness(&witness, "h");
+    kf_interceptor interceptor = {.size = 1};
+    cr_assert(eq(int, kf_producer_intercept(producer, &interceptor), KF_ERR_INVALID_ARGUMENT));
+    produce(producer, 0, "value", 0);
+    interceptor.size = sizeof interceptor;
+    cr_assert(eq(int, kf_producer_intercept(producer, &interceptor), KF_ERR_STATE));
+    kf_producer_close(producer, in(5 * KF_SECOND));
 }

@@ -483,6 +483,49 @@ Test(sched, each_kin_is_served_when_another_blocks_all_workers)
     close_sched();
 }
 
+static sem_t second_gate;
+
+static void block_at_second_gate(struct job *job)
+{
+    (void)job;
+    while (sem_wait(&second_gate) != 0)
+        continue;
+}
+
+/* The one that serves a single kin is not among those of whom some may go. */
+Test(sched, the_last_worker_that_serves_all_stays)
+{
+    static struct job blocked, other, later;
+    static const char kin[2];
+    cr_assert_eq(sem_init(&gate, 0, 0), 0);
+    cr_assert_eq(sem_init(&second_gate, 0, 0), 0);
+    open_sched(1, 1);
+    job_init(&blocked, block_thread);
+    blocked.activation.kin = &kin[0];
+    kf__sched_ready(sched, &blocked.activation);
+    usleep(20000);
+    job_init(&other, block_at_second_gate);
+    other.activation.kin = &kin[1];
+    kf__sched_ready(sched, &other.activation);
+    kf_time deadline = kf_now() + 5 * KF_SECOND;
+    while (kf__sched_workers(sched) < 2 && kf_now() < deadline)
+        usleep(1000);
+    cr_assert_eq(kf__sched_workers(sched), 2); /* one more, for the other kin */
+
+    sem_post(&gate);
+    cr_assert(ended_within(&blocked, 1, 5 * KF_SECOND));
+    usleep(600000); /* twice as long as surplus stays */
+    sem_post(&second_gate);
+    cr_assert(ended_within(&other, 1, 5 * KF_SECOND));
+    deadline = kf_now() + 5 * KF_SECOND;
+    while (kf__sched_workers(sched) > 1 && kf_now() < deadline)
+        usleep(1000);
+    cr_assert_eq(kf__sched_workers(sched), 1);
+    job_start(&later, work_a_little);
+    cr_assert(ended_within(&later, 1, 5 * KF_SECOND));
+    close_sched();
+}
+
 static void compute_until_asked(struct job *job)
 {
     kf_time deadline = kf_now() + 5 * KF_SECOND;

@@ -1,5 +1,5 @@
 #include "runtime/config/config.h"
-#include "tests/runtime/java_client_keys.h"
+#include "tests/runtime/config/java_client_keys.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -39,10 +39,10 @@ Test(config_rows, no_key_stands_twice)
                       kf__config_rows[i].key);
 }
 
-/* "…/tests/runtime/test_config_rows.c" is where the compiler found this file. */
+/* "…/tests/runtime/config/test_config_rows.c" is where the compiler found this file. */
 static void page_path(char *path, size_t size)
 {
-    static const char here[] = "tests/runtime/test_config_rows.c";
+    static const char here[] = "tests/runtime/config/test_config_rows.c";
     size_t root = strlen(__FILE__) - (sizeof here - 1);
     snprintf(path, size, "%.*sdocs/configuration.md", (int)root, __FILE__);
 }
