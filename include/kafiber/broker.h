@@ -25,6 +25,18 @@ KF_BEGIN_DECLS
 
 typedef struct kf_broker kf_broker;
 
+/* How clients say who they are. Zero is the default everywhere. */
+typedef struct kf_broker_sasl {
+    bool required;            /* every connection has to authenticate */
+    const char *mechanisms;   /* "PLAIN,SCRAM-SHA-512"; NULL: all that can work */
+    const char *const *users; /* "NAME:PASSWORD" each, for PLAIN and SCRAM */
+    size_t user_count;
+    const char
+        *token_key; /* a PEM file with the public key of OAUTHBEARER's tokens: RS256, ES256 */
+    bool unsecured_tokens; /* believe tokens without a signature */
+    int64_t max_reauth_ms; /* connections.max.reauth.ms; 0: sessions last (KIP-368) */
+} kf_broker_sasl;
+
 /* Zero is the default everywhere. */
 typedef struct kf_broker_options {
     size_t size; /* sizeof(kf_broker_options) */
@@ -41,6 +53,7 @@ typedef struct kf_broker_options {
     uint64_t seed;       /* of all ids, chances and noise; 0: another one each time */
     bool virtual_time;   /* no sockets, and a clock that only kf_broker_advance moves (below) */
     bool strict;         /* refuse legal but non-canonical bytes, and name the field */
+    kf_broker_sasl sasl;
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */

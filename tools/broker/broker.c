@@ -151,6 +151,7 @@ static void open_parts(kf_broker *broker)
 static void close_parts(kf_broker *broker)
 {
     kf__server_close(broker);
+    kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
     kf__committed_free(&broker->committed);
@@ -193,7 +194,9 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
-    kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
+    kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
+    if (!err)
+        err = kf__server_open(broker, options->listen, options->nodes, error);
     if (!err && make_bootstrap(broker))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))

@@ -27,6 +27,7 @@ enum kf__outcome {
 };
 
 struct kf__exchange;
+struct kf__session;
 
 /* What the broker answers. The list in registry.c is what ApiVersions tells. */
 struct kf__api {
@@ -44,8 +45,10 @@ struct kf__exchange {
     int16_t version;
     int32_t correlation_id;
     uint64_t connection_id;
-    kf_string client_id;   /* borrows from the frame */
-    kf_string client_host; /* borrows from the connection */
+    struct kf__session *session; /* of the connection; for SASL's own requests */
+    bool must_authenticate;      /* its listener wants SASL */
+    kf_string client_id;         /* borrows from the frame */
+    kf_string client_host;       /* borrows from the connection */
     const void *request;
     void *response;
     kf_arena arena; /* of both */

@@ -136,6 +136,7 @@ static void close_connection(struct kf_broker *broker, size_t slot)
     struct kf__server *server = &broker->server;
     struct kf__connection *connection = server->connections[slot];
     kf__dispatch_abandon(broker, connection);
+    kf__session_free(&connection->session, &broker->sasl);
     close(connection->fd);
     kf_writer_free(&connection->out);
     kf_free(server->alloc, connection->in);

@@ -6,6 +6,7 @@
 #define KF_BROKER_SERVER_H
 
 #include "tools/broker/exchange.h"
+#include "tools/broker/sasl_server.h"
 #include <poll.h>
 
 struct kf__connection {
@@ -13,6 +14,8 @@ struct kf__connection {
     int fd;
     int32_t node;
     char peer[64];
+    struct kf__session session;
+    kf_string principal; /* who is authenticated: "User:alice"; null: nobody */
 
     uint8_t *in; /* received; the frame under way begins at in_start */
     size_t in_start;

@@ -33,6 +33,7 @@ struct kf_broker {
     struct kf__committed committed;
     struct kf__fetch_sessions sessions;
     struct kf__rules rules;
+    struct kf__sasl_server sasl;
     struct kf__codecs codecs;
     struct kf__buffer scratch; /* a decompressed batch, for those who look into one */
     int64_t next_producer_id;

@@ -13,13 +13,16 @@
 
 enum {
     MAX_TOPICS = 1000,
+    MAX_USERS = 1000,
     EXIT_USAGE = 2,
 };
 
 static const char help[] =
     "usage: kf broker [--listen HOST:PORT] [--nodes N] [--topic NAME:PARTITIONS[:REPLICAS]]…\n"
     "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
-    "                 [--max-bytes N] [--no-auto-create]\n"
+    "                 [--max-bytes N] [--no-auto-create] [--sasl-user NAME:PASSWORD]…\n"
+    "                 [--sasl-mechanisms LIST] [--sasl-token-key FILE]\n"
+    "                 [--sasl-unsecured-tokens] [--sasl-reauth-ms N]\n"
     "\n"
     "A Kafka in memory, for tests. Prints one line of JSON when it accepts\n"
     "connections; ends on SIGINT or SIGTERM.\n"
@@ -33,6 +36,12 @@ static const char help[] =
     "  --strict     refuse legal bytes that no encoder of sense would send\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
     "  --no-auto-create  topics are not made by asking for them\n"
+    "  --sasl-user  who may authenticate by PLAIN or SCRAM; may be repeated. With this\n"
+    "               or a source of tokens everybody has to authenticate\n"
+    "  --sasl-mechanisms  what is offered: PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n"
+    "  --sasl-token-key   the public key (PEM) that signs OAUTHBEARER's tokens\n"
+    "  --sasl-unsecured-tokens  tokens without a signature are believed too\n"
+    "  --sasl-reauth-ms   how long a session lasts: connections.max.reauth.ms\n"
     "\n"
     "  kf broker --listen 127.0.0.1:0 --topic orders:6\n"
     "  kf broker --nodes 3 --topic orders:6:3 --journal /tmp/requests.jsonl\n";
@@ -42,6 +51,7 @@ struct arguments {
     const char *script;
     const char *topics[MAX_TOPICS];
     int topic_count;
+    const char *users[MAX_USERS];
     bool help;
 };
 
@@ -74,6 +84,32 @@ static int usage(const char *what, const char *value)
     return EXIT_USAGE;
 }
 
+static int take_sasl(struct arguments *arguments, const char *name, const char *value)
+{
+    kf_broker_sasl *sasl = &arguments->options.sasl;
+    long long number;
+    if (strcmp(name, "--sasl-user") == 0) {
+        if (sasl->user_count == MAX_USERS)
+            return usage("too many --sasl-user", NULL);
+        arguments->users[sasl->user_count++] = value;
+        sasl->users = arguments->users;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-mechanisms") == 0) {
+        sasl->mechanisms = value;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-token-key") == 0) {
+        sasl->token_key = value;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-reauth-ms") == 0) {
+        if (!read_count(value, INT32_MAX, &number))
+            return usage("--sasl-reauth-ms is a number above 0, not", value);
+        sasl->max_reauth_ms = number;
+    } else {
+        return usage("unknown option", name);
+    }
+    return 0;
+}
+
 static int take_value(struct arguments *arguments, const char *name, const char *value)
 {
     long long number;
@@ -100,7 +136,7 @@ static int take_value(struct arguments *arguments, const char *name, const char 
             return usage("too many --topic", NULL);
         arguments->topics[arguments->topic_count++] = value;
     } else {
-        return usage("unknown option", name);
+        return take_sasl(arguments, name, value);
     }
     return 0;
 }
@@ -121,6 +157,11 @@ static int parse(int argc, char **argv, struct arguments *arguments)
         }
         if (strcmp(name, "--no-auto-create") == 0) {
             arguments->options.no_auto_create = true;
+            continue;
+        }
+        if (strcmp(name, "--sasl-unsecured-tokens") == 0) {
+            arguments->options.sasl.unsecured_tokens = true;
+            arguments->options.sasl.required = true;
             continue;
         }
         if (strcmp(name, "--strict") == 0) {
