@@ -26,7 +26,11 @@ _kf_words() {
 _kf_options() {
     local common="--bootstrap-servers --file --set --json --timeout --verbose --help"
     case $1 in
-    broker) echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes --no-auto-create --help" ;;
+    broker)
+        echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes" \
+            "--no-auto-create --listener --tls-self-signed --tls-keystore --tls-truststore" \
+            "--tls-password-file --tls-client-auth --principal-mapping --help"
+        ;;
     produce)
         echo "--partition --key --key-separator --header --compression --acks --report $common"
         ;;
@@ -50,7 +54,8 @@ _kf_options() {
 # for an option without a value.
 _kf_takes() {
     case $1:$2 in
-    *:-F | *:--file | *:--journal | broker:--script) echo files ;;
+    *:-F | *:--file | *:--journal | broker:--script | broker:--tls-*[a-z]store | \
+        broker:--tls-password-file | broker:--tls-self-signed) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
     consume:-g | consume:--group | call:--coordinator) echo groups ;;
@@ -64,7 +69,8 @@ _kf_takes() {
         consume:--format | consume:--instance-id | consume:--exec | consume:--exec-window | \
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
         call:--version | call:--node | api-versions:--node | broker:--listen | \
-        broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes) echo nothing ;;
+        broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes | \
+        broker:--listener | broker:--tls-client-auth | broker:--principal-mapping) echo nothing ;;
     esac
 }
 

@@ -149,11 +149,13 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
         .broker = broker,
         .api = api,
         .node = connection->node,
+        .listener = connection->listener,
         .version = header.request_api_version,
         .correlation_id = header.correlation_id,
         .connection_id = connection->id,
         .client_id = header.client_id,
         .client_host = kf__text(connection->peer),
+        .principal = kf__text(connection->principal),
         .started = now,
         .now = now,
     };
@@ -297,7 +299,7 @@ void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
             continue;
         exchange->parked = false;
         send_answer(broker, connection);
-        kf__dispatch(broker, connection, now);
+        kf__server_go_on(broker, connection, now);
     }
 }
 
