@@ -43,6 +43,7 @@ _kf_options() {
         ;;
     call) echo "--version --node --controller --coordinator $common" ;;
     api-versions) echo "--node $common" ;;
+    doctor) echo "--group $common" ;;
     codec) echo "--help" ;;
     decode) echo "--json --request --response --hex --all --help" ;;
     demo | properties) echo "--bootstrap-servers --file --set --verbose --help" ;;
@@ -58,7 +59,7 @@ _kf_takes() {
         broker:--tls-password-file | broker:--tls-self-signed) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
-    consume:-g | consume:--group | call:--coordinator) echo groups ;;
+    consume:-g | consume:--group | doctor:-g | doctor:--group | call:--coordinator) echo groups ;;
     decode:--response) echo apis ;;
     consume:-o | consume:--offset) echo "start end" ;;
     consume:--semantics) echo "at-least-once at-most-once" ;;
@@ -158,7 +159,7 @@ _kf() {
     _kf_words
     case $current in : | = | :=) current= ;; esac
     if [ ${#words[@]} -le 1 ]; then
-        _kf_offer "broker produce consume topic group call api-versions codec decode demo \
+        _kf_offer "broker produce consume topic group call api-versions doctor codec decode demo \
             properties --help" "$current"
         return
     fi
