@@ -26,7 +26,11 @@ _kf_words() {
 _kf_options() {
     local common="--bootstrap-servers --file --set --json --timeout --verbose --help"
     case $1 in
-    broker) echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes --no-auto-create --help" ;;
+    broker)
+        echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes" \
+            "--no-auto-create --listener --tls-self-signed --tls-keystore --tls-truststore" \
+            "--tls-password-file --tls-client-auth --principal-mapping --help"
+        ;;
     produce)
         echo "--partition --key --key-separator --header --compression --acks --report $common"
         ;;
@@ -39,6 +43,7 @@ _kf_options() {
         ;;
     call) echo "--version --node --controller --coordinator $common" ;;
     api-versions) echo "--node $common" ;;
+    doctor) echo "--group $common" ;;
     codec) echo "--help" ;;
     decode) echo "--json --request --response --hex --all --help" ;;
     demo | properties) echo "--bootstrap-servers --file --set --verbose --help" ;;
@@ -50,10 +55,11 @@ _kf_options() {
 # for an option without a value.
 _kf_takes() {
     case $1:$2 in
-    *:-F | *:--file | *:--journal | broker:--script) echo files ;;
+    *:-F | *:--file | *:--journal | broker:--script | broker:--tls-*[a-z]store | \
+        broker:--tls-password-file | broker:--tls-self-signed) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
-    consume:-g | consume:--group | call:--coordinator) echo groups ;;
+    consume:-g | consume:--group | doctor:-g | doctor:--group | call:--coordinator) echo groups ;;
     decode:--response) echo apis ;;
     consume:-o | consume:--offset) echo "start end" ;;
     consume:--semantics) echo "at-least-once at-most-once" ;;
@@ -64,7 +70,8 @@ _kf_takes() {
         consume:--format | consume:--instance-id | consume:--exec | consume:--exec-window | \
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
         call:--version | call:--node | api-versions:--node | broker:--listen | \
-        broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes) echo nothing ;;
+        broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes | \
+        broker:--listener | broker:--tls-client-auth | broker:--principal-mapping) echo nothing ;;
     esac
 }
 
@@ -152,7 +159,7 @@ _kf() {
     _kf_words
     case $current in : | = | :=) current= ;; esac
     if [ ${#words[@]} -le 1 ]; then
-        _kf_offer "broker produce consume topic group call api-versions codec decode demo \
+        _kf_offer "broker produce consume topic group call api-versions doctor codec decode demo \
             properties --help" "$current"
         return
     fi

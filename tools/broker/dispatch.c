@@ -129,6 +129,12 @@ static bool has_version(const struct kf__api *api, int16_t version)
     return version >= api->min_version && version <= api->max_version;
 }
 
+static bool must_authenticate(const struct kf_broker *broker,
+                              const struct kf__connection *connection)
+{
+    return kf__protocol_has_sasl(broker->server.listeners.items[connection->listener].protocol);
+}
+
 /* Prepares the exchange; false: this peer doesn't get an answer. */
 static bool open_exchange(struct kf_broker *broker, struct kf__connection *connection,
                           const uint8_t *frame, size_t size, kf_time now)
@@ -144,20 +150,23 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
     bool too_new = api->key == KF_API_API_VERSIONS && header.request_api_version > api->max_version;
     if (!has_version(api, header.request_api_version) && !too_new)
         return false;
-    if (!kf__session_allows(&connection->session, broker->sasl.required, api->key, now))
+    if (!kf__session_allows(&connection->session, must_authenticate(broker, connection), api->key,
+                            now))
         return false;
 
     *exchange = (struct kf__exchange){
         .broker = broker,
         .api = api,
         .node = connection->node,
+        .listener = connection->listener,
         .version = header.request_api_version,
         .correlation_id = header.correlation_id,
         .connection_id = connection->id,
         .session = &connection->session,
-        .must_authenticate = broker->sasl.required,
+        .must_authenticate = must_authenticate(broker, connection),
         .client_id = header.client_id,
         .client_host = kf__text(connection->peer),
+        .principal = kf__text(connection->principal),
         .started = now,
         .now = now,
     };
@@ -217,7 +226,7 @@ static void note_session(struct kf__connection *connection)
 {
     const struct kf__session *session = &connection->session;
     if (session->principal[0])
-        connection->principal = kf__text(session->principal);
+        snprintf(connection->principal, sizeof connection->principal, "%s", session->principal);
     connection->close_after |= session->state == KF__SESSION_OUT;
 }
 
@@ -339,7 +348,7 @@ void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
             continue;
         exchange->parked = false;
         send_answer(broker, connection);
-        kf__dispatch(broker, connection, now);
+        kf__server_go_on(broker, connection, now);
     }
 }
 

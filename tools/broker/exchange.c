@@ -85,3 +85,13 @@ kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string grou
     const struct kf__topics *topics = &exchange->broker->topics;
     return kf__topics_coordinator(topics, group) == exchange->node ? KF_OK : KF_ERR_NOT_COORDINATOR;
 }
+
+kf_string kf__node_host(const struct kf__exchange *exchange)
+{
+    return kf__text(exchange->broker->server.listeners.items[exchange->listener].host);
+}
+
+int32_t kf__node_port(const struct kf__exchange *exchange, int32_t node)
+{
+    return exchange->broker->server.nodes[node].ports[exchange->listener].number;
+}

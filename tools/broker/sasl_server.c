@@ -75,8 +75,7 @@ static void offer_what_works(struct kf__sasl_server *server)
 kf_err kf__sasl_server_open(struct kf__sasl_server *server, const kf_allocator *alloc,
                             const kf_broker_sasl *options, kf_error *error)
 {
-    *server = (struct kf__sasl_server){
-        .alloc = alloc, .required = options->required, .max_reauth_ms = options->max_reauth_ms};
+    *server = (struct kf__sasl_server){.alloc = alloc, .max_reauth_ms = options->max_reauth_ms};
     kf__users_init(&server->users, alloc);
     kf_err err =
         kf__token_rules_open(&server->tokens, options->token_key, options->unsecured_tokens, error);

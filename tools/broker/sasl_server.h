@@ -11,6 +11,7 @@
 #ifndef KF_BROKER_SASL_SERVER_H
 #define KF_BROKER_SASL_SERVER_H
 
+#include "tools/broker/principal.h"
 #include "tools/broker/token_check.h"
 #include "tools/broker/users.h"
 #include <kafiber/broker.h>
@@ -31,14 +32,12 @@ enum kf__session_state {
 };
 
 enum {
-    KF__PRINCIPAL_BYTES = 512, /* "User:" and the longest name */
     KF__REASON_BYTES = 160,
 };
 
 /* What all sessions share. */
 struct kf__sasl_server {
     const kf_allocator *alloc;
-    bool required; /* by connections that nothing else is said of */
     bool offered[KF__SASL_KINDS];
     int64_t max_reauth_ms; /* connections.max.reauth.ms; 0: sessions last */
     struct kf__users users;

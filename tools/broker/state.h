@@ -26,7 +26,6 @@ struct kf_broker {
     const kf_allocator *alloc;
     kf_broker_options options;
     char cluster_id[KF__CLUSTER_ID_BYTES];
-    char *bootstrap;
 
     struct kf__topics topics;
     struct kf__coordinator coordinator;
