@@ -25,7 +25,8 @@ struct kf_config {
     kf_log_level log_level;
     kf_log_fn log;
     void *log_context;
-    struct entry entries[]; /* one a row */
+    const struct kf__world *world; /* NULL: the real one */
+    struct entry entries[];        /* one a row */
 };
 
 /* A key seen through its alias. */
@@ -101,6 +102,7 @@ kf_config *kf_config_copy(const kf_config *config)
     copy->log_level = config->log_level;
     copy->log = config->log;
     copy->log_context = config->log_context;
+    copy->world = config->world;
     for (size_t i = 0; i < kf__config_row_count; i++) {
         const struct entry *from = &config->entries[i];
         if (!from->text)
@@ -283,6 +285,12 @@ void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *c
     config->log_context = context;
 }
 
+void kf_config_world(kf_config *config, const struct kf__world *world)
+{
+    if (config)
+        config->world = world;
+}
+
 bool kf__config_note(const kf_config *config, size_t index, struct kf__config_note *note)
 {
     for (size_t i = 0; i < kf__config_row_count; i++) {
@@ -317,4 +325,5 @@ void kf__config_log_target(const kf_config *config, struct kf__settings *setting
     settings->log_level = config->log_level;
     settings->log = config->log;
     settings->log_context = config->log_context;
+    settings->world = config->world ? config->world : &kf__real_world;
 }
