@@ -19,6 +19,7 @@
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <kafiber/message.h>
+#include <kafiber/runtime.h>
 #include <kafiber/types.h>
 
 KF_BEGIN_DECLS
@@ -93,6 +94,28 @@ KF_API const char *kf_broker_listener(const kf_broker *broker, const char *name)
 KF_API kf_err kf_broker_make_certificates(const char *directory, kf_error *error);
 KF_API const char *kf_broker_cluster_id(const kf_broker *broker);
 
+/* ---- virtual time (options.virtual_time) ---- */
+
+/*
+ * The broker as the whole world of runtimes with worker.threads=0: give it to
+ * kf_config_world, and they talk to it through memory, by its clock. NULL
+ * without virtual_time. Lives as long as the broker; close the runtimes first.
+ */
+struct kf__world;
+KF_API const struct kf__world *kf_broker_world(kf_broker *broker);
+/*
+ * Lets `ms` pass for the broker and the started runtimes: everybody has turns
+ * until all are at rest, then the clock goes to what is due next. One thread;
+ * equal seeds, calls and handlers give equal runs. KF_ERR_STATE without
+ * virtual_time; KF_ERR_TIMED_OUT where somebody spins and time stands still.
+ */
+KF_API kf_err kf_broker_play(kf_broker *broker, kf_runtime *const *runtimes, size_t count,
+                             int64_t ms);
+/* The same with nobody but the broker. */
+KF_API kf_err kf_broker_advance(kf_broker *broker, int64_t ms);
+/* The broker's wall clock, ms since 1970; virtual time begins with 2026. */
+KF_API int64_t kf_broker_time_ms(kf_broker *broker);
+
 /* ---- topics and records ---- */
 
 /* replicas 0: one. TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, … as Kafka's. */
@@ -128,6 +151,13 @@ KF_API int64_t kf_broker_committed(kf_broker *broker, const char *group, const c
 /* Members of a group, and its state's name ("Stable", …; static). 0 for an unknown group. */
 KF_API int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state);
 
+/* ---- transactions ---- */
+
+/* The state of a transactional id as Kafka names it ("Ongoing", …; static); NULL: unknown. */
+KF_API const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id);
+/* Which node coordinates a group or a transactional id; -1: none runs. */
+KF_API int32_t kf_broker_coordinator(kf_broker *broker, const char *name);
+
 /* ---- nodes and connections ---- */
 
 KF_API int32_t kf_broker_connections(kf_broker *broker);
@@ -153,6 +183,49 @@ KF_API kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_
 KF_API kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node);
 /* How many requests of an API have come in; KF_BROKER_ANY_API counts all. */
 KF_API int64_t kf_broker_requests(kf_broker *broker, int16_t api_key);
+
+/* ---- questions of a test (broker_assert.h has macros over them) ---- */
+
+/* Records of a topic with this key and value, texts; NULL: any. */
+KF_API int64_t kf_broker_count_produced(kf_broker *broker, const char *topic, const char *key,
+                                        const char *value);
+/*
+ * True where it is as asked; else `miss` (may be NULL) says what is there
+ * instead, the nearest first.
+ */
+KF_API bool kf_broker_check_produced(kf_broker *broker, const char *topic, const char *key,
+                                     const char *value, kf_error *miss);
+KF_API bool kf_broker_check_records(kf_broker *broker, const char *topic, int64_t count,
+                                    kf_error *miss);
+KF_API bool kf_broker_check_committed(kf_broker *broker, const char *group, const char *topic,
+                                      int32_t partition, int64_t offset, kf_error *miss);
+KF_API bool kf_broker_check_members(kf_broker *broker, const char *group, int32_t count,
+                                    kf_error *miss);
+KF_API bool kf_broker_check_member(kf_broker *broker, const char *group, const char *client_id,
+                                   kf_error *miss);
+/* client_id NULL: all clients together. */
+KF_API bool kf_broker_check_requests(kf_broker *broker, int16_t api_key, const char *client_id,
+                                     int64_t least, int64_t most, kf_error *miss);
+/* How many requests came from a client id; KF_BROKER_ANY_API counts all. */
+KF_API int64_t kf_broker_requests_of(kf_broker *broker, const char *client_id, int16_t api_key);
+
+typedef struct kf_broker_member {
+    size_t size;
+    char id[256];
+    char instance_id[256]; /* empty: it is no static member */
+    char client_id[256];
+    bool leads;
+} kf_broker_member;
+/* In order of joining, from 0; false past the last. */
+KF_API bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t index,
+                                      kf_broker_member *member);
+
+/*
+ * With options.strict: how many requests were refused, and why the last one
+ * was: "Fetch v12: topics[0].partitions at byte 52 is not canonical: 81 00".
+ * `why` may be NULL.
+ */
+KF_API int64_t kf_broker_refusals(kf_broker *broker, kf_error *why);
 
 /* ---- faults ---- */
 

@@ -51,6 +51,15 @@ KF_API kf_err kf_config_print_markdown(FILE *stream);
 /* Where events go and from which level on; NULL: stderr. */
 KF_API void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *context);
 
+/*
+ * For tests in virtual time: clock, sockets and random numbers come from the
+ * embedded broker (kf_broker_world in broker.h), which must outlive the
+ * runtime. Only a kf_runtime with worker.threads=0 may use it; NULL: the real
+ * world.
+ */
+struct kf__world;
+KF_API void kf_config_world(kf_config *config, const struct kf__world *world);
+
 KF_END_DECLS
 
 #endif

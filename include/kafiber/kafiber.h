@@ -9,6 +9,7 @@
 #include <kafiber/fiber.h>
 #include <kafiber/log.h>
 #include <kafiber/message.h>
+#include <kafiber/outbox.h>
 #include <kafiber/producer.h>
 #include <kafiber/reader.h>
 #include <kafiber/runtime.h>

@@ -279,6 +279,8 @@ static kf_err open_doctor(struct doctor *doctor, const kf_config *config)
         .request_timeout = doctor->patience,
         .setup_timeout = doctor->patience,
         .setup_timeout_max = doctor->patience,
+        .reconnect_backoff = 3600 * KF_SECOND, /* one attempt is all there is */
+        .reconnect_backoff_max = 3600 * KF_SECOND,
         .max_idle = KF_FOREVER,
         .receive_max = (size_t)doctor->settings.receive_message_max_bytes,
     };

@@ -166,6 +166,8 @@ static enum kf__backend backend_of(enum kf__loop_choice choice)
 
 static kf_err open_parts(struct kf__io *io, kf_error *error)
 {
+    if (io->settings.world != &kf__real_world)
+        return KF_ERR_STATE; /* its thread would run in real time */
     kf_err err =
         kf__loop_open(io->alloc, &kf__real_world, backend_of(io->settings.loop_backend), &io->loop);
     if (err)

@@ -27,7 +27,8 @@ struct kf_config {
     void *log_context;
     kf_sasl_mechanism mechanism; /* no name: none */
     struct kf__sasl_hooks hooks;
-    struct entry entries[]; /* one a row */
+    const struct kf__world *world; /* NULL: the real one */
+    struct entry entries[];        /* one a row */
 };
 
 /* A key seen through its alias. */
@@ -105,6 +106,7 @@ kf_config *kf_config_copy(const kf_config *config)
     copy->log_context = config->log_context;
     copy->mechanism = config->mechanism;
     copy->hooks = config->hooks;
+    copy->world = config->world;
     for (size_t i = 0; i < kf__config_row_count; i++) {
         const struct entry *from = &config->entries[i];
         if (!from->text)
@@ -323,6 +325,12 @@ struct kf__sasl_hooks kf__config_hooks(const kf_config *config)
     return hooks;
 }
 
+void kf_config_world(kf_config *config, const struct kf__world *world)
+{
+    if (config)
+        config->world = world;
+}
+
 bool kf__config_note(const kf_config *config, size_t index, struct kf__config_note *note)
 {
     for (size_t i = 0; i < kf__config_row_count; i++) {
@@ -357,4 +365,5 @@ void kf__config_log_target(const kf_config *config, struct kf__settings *setting
     settings->log_level = config->log_level;
     settings->log = config->log;
     settings->log_context = config->log_context;
+    settings->world = config->world ? config->world : &kf__real_world;
 }

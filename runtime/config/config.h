@@ -101,6 +101,8 @@ struct kf__settings {
     kf_log_level log_level;
     kf_log_fn log;
     void *log_context;
+
+    const struct kf__world *world; /* of kf_config_world; the real one where none was set */
 };
 
 /*

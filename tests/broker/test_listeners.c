@@ -163,6 +163,12 @@ static kf_broker *start_tls(const char *client_auth, const char *rules)
     return broker;
 }
 
+static void ignore_log(void *context, const kf_log_event *event)
+{
+    (void)context;
+    (void)event;
+}
+
 static kf_err reach(kf_broker *broker, bool with_certificate, kf_error *error)
 {
     kf_config *config = kf_config_new(NULL);
@@ -170,7 +176,7 @@ static kf_err reach(kf_broker *broker, bool with_certificate, kf_error *error)
     kf_config_set(config, "ssl.truststore.location", truststore, NULL);
     if (with_certificate)
         kf_config_set(config, "ssl.keystore.location", client_pem, NULL);
-    kf_config_log(config, KF_LOG_ERROR, NULL, NULL);
+    kf_config_log(config, KF_LOG_ERROR, ignore_log, NULL);
     kf_client *client = kf_client_new(config, error);
     struct kf_metadata_request request;
     kf_response response = {0};

@@ -5,13 +5,18 @@
  * 3   record batches (magic 2) and transactional ids; exactly one batch per
  *     partition. 5 log start offset. 7 zstd. 8 errors of single records.
  * 9   flexible. 10 the current leader in tagged fields (KIP-951).
+ * 11  TRANSACTION_ABORTABLE. 12 writing makes a partition part of the
+ *     producer's transaction (KIP-890); before, it has to be part already.
  * 13  topic ids.
  */
 #include "tools/broker/apis.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 enum {
     FIRST_VERSION_WITH_ZSTD = 7,
+    FIRST_VERSION_WITH_ABORTABLE = 11,
+    FIRST_VERSION_THAT_ADDS = 12,
     MAX_FUTURE_MS = 3600000, /* message.timestamp.after.max.ms: Kafka's default */
 };
 
@@ -44,6 +49,31 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
     if (batch->max_timestamp > wall_ms + MAX_FUTURE_MS)
         return KF_ERR_INVALID_TIMESTAMP;
     return KF_OK;
+}
+
+/*
+ * Is the batch part of a transaction that is open? Who has an open one in the
+ * partition is not asked again. INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE,
+ * TRANSACTION_ABORTABLE, CONCURRENT_TRANSACTIONS, INVALID_PRODUCER_ID_MAPPING.
+ */
+static kf_err admit(struct kf__exchange *exchange, const struct kf__topic *topic, int32_t index,
+                    const struct kf__producers *producers, const struct kf__batch *batch)
+{
+    const struct kf_produce_request *request = exchange->request;
+    bool adds = exchange->version >= FIRST_VERSION_THAT_ADDS;
+    const struct kf__producer *known = kf__producers_find(producers, batch->producer_id);
+    if (known && known->txn_first_offset >= 0 && known->epoch == batch->producer_epoch)
+        return KF_OK;
+    struct kf__txn_claim claim = {.id = request->transactional_id,
+                                  .producer_id = batch->producer_id,
+                                  .epoch = batch->producer_epoch};
+    kf_err err = kf__txn_admit(exchange, &claim, topic->name, index, adds,
+                               exchange->version >= FIRST_VERSION_WITH_ABORTABLE);
+    if (err == KF_ERR_CONCURRENT_TRANSACTIONS && !adds)
+        return KF_ERR_NOT_ENOUGH_REPLICAS; /* older clients send again after this one */
+    if (!err && adds && !known && batch->base_sequence != 0)
+        return KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    return err;
 }
 
 static kf_err append(struct kf_broker *broker, struct kf__partition *partition,
@@ -82,21 +112,22 @@ static const char *explain(kf_err err)
 }
 
 static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool by_id,
-                  const struct kf_produce_request_partition_produce_data *data,
+                  kf_err refused, const struct kf_produce_request_partition_produce_data *data,
                   partition_answer *answer)
 {
     struct kf__partition *partition = NULL;
-    const struct kf_produce_request *request = exchange->request;
     kf_err err = kf__led_partition(exchange, topic, data->index, -1, &partition);
     if (!topic && by_id)
         err = KF_ERR_UNKNOWN_TOPIC_ID;
-    if (request->acks < -1 || request->acks > 1)
-        err = KF_ERR_INVALID_REQUIRED_ACKS;
+    if (refused)
+        err = refused;
     struct kf__batch batch;
     if (!err)
         err = check_records(data->records, exchange->version, kf__broker_wall_ms(exchange->broker),
                             &batch);
     int64_t base_offset = -1;
+    if (!err && batch.transactional)
+        err = admit(exchange, topic, data->index, &partition->producers, &batch);
     if (!err)
         err = append(exchange->broker, partition, &batch, &base_offset);
 
@@ -151,11 +182,34 @@ static bool any_failed(const struct kf_produce_response *response)
     return false;
 }
 
+/* One request may carry batches of one transactional producer only, who says its id. */
+static kf_err check_transaction(const struct kf_produce_request *request)
+{
+    int64_t producer = -1;
+    for (int32_t t = 0; t < request->topic_data.count; t++)
+        for (int32_t p = 0; p < request->topic_data.items[t].partition_data.count; p++) {
+            kf_bytes records = request->topic_data.items[t].partition_data.items[p].records;
+            struct kf__batch batch;
+            if (!records.data || kf__batch_peek(records.data, records.size, &batch) ||
+                !batch.transactional)
+                continue;
+            if (!request->transactional_id.data)
+                return KF_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+            if (producer >= 0 && batch.producer_id != producer)
+                return KF_ERR_INVALID_PRODUCER_ID_MAPPING;
+            producer = batch.producer_id;
+        }
+    return KF_OK;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_produce_request *request = exchange->request;
     struct kf_produce_response *response = exchange->response;
     bool by_id = exchange->version >= 13;
+    kf_err refused = check_transaction(request);
+    if (request->acks < -1 || request->acks > 1)
+        refused = KF_ERR_INVALID_REQUIRED_ACKS;
     if (!KF__FILL(exchange, "responses", response->responses, request->topic_data.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topic_data.count; t++) {
@@ -170,7 +224,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                       data->partition_data.count))
             return KF__REFUSED;
         for (int32_t p = 0; p < data->partition_data.count; p++)
-            store(exchange, topic, by_id, &data->partition_data.items[p],
+            store(exchange, topic, by_id, refused, &data->partition_data.items[p],
                   &answer->partition_responses.items[p]);
     }
     if (request->acks == 0) /* the only way to tell of a failure is to hang up, as Kafka does */

@@ -26,11 +26,19 @@ extern const struct kf__api kf__api_delete_topics;
 extern const struct kf__api kf__api_delete_records;
 extern const struct kf__api kf__api_init_producer_id;
 extern const struct kf__api kf__api_offset_for_leader_epoch;
+extern const struct kf__api kf__api_add_partitions_to_txn;
+extern const struct kf__api kf__api_add_offsets_to_txn;
+extern const struct kf__api kf__api_end_txn;
+extern const struct kf__api kf__api_write_txn_markers;
+extern const struct kf__api kf__api_txn_offset_commit;
 extern const struct kf__api kf__api_describe_configs;
 extern const struct kf__api kf__api_sasl_authenticate;
 extern const struct kf__api kf__api_create_partitions;
 extern const struct kf__api kf__api_delete_groups;
 extern const struct kf__api kf__api_describe_cluster;
+extern const struct kf__api kf__api_describe_producers;
+extern const struct kf__api kf__api_describe_transactions;
+extern const struct kf__api kf__api_list_transactions;
 
 /* KF_BROKER_CORRUPT_CRC: one bit of the answer's first batch is wrong; the log stays whole. */
 void kf__fetch_corrupt(struct kf__exchange *exchange);

@@ -9,6 +9,7 @@
 #include "tools/broker/group_answers.h"
 #include "tools/broker/script.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -148,9 +149,13 @@ static void open_parts(kf_broker *broker)
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
+    kf__census_init(&broker->census, broker->alloc);
     kf__committed_init(&broker->committed, broker->alloc);
+    kf__txns_init(&broker->txns, broker->alloc, kf__txn_sink_of(broker));
+    kf__pending_init(&broker->pending, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
     kf__rules_init(&broker->rules, broker->alloc, seed);
+    kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
     broker->next_producer_id = 1000;
@@ -163,9 +168,13 @@ static void close_parts(kf_broker *broker)
     kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
+    kf__census_free(&broker->census);
     kf__committed_free(&broker->committed);
+    kf__txns_free(&broker->txns);
+    kf__pending_free(&broker->pending);
     kf__fetch_sessions_free(&broker->sessions);
     kf__rules_free(&broker->rules);
+    kf__memory_free(&broker->memory);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
     if (broker->journal)
@@ -202,6 +211,9 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
+    if (options->virtual_time && options->thread)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "virtual time is the caller's: a thread would not know when to run");
     kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
     if (!err)
         err = kf__server_open(broker, options, error);
@@ -292,6 +304,7 @@ void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
     kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
 }
@@ -459,6 +472,25 @@ int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char
         *state = found ? kf__group_state_name(found->state) : "Dead";
     unlock(broker);
     return members;
+}
+
+/* ---- transactions ---- */
+
+const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id)
+{
+    lock(broker);
+    const struct kf__txn *found = kf__txns_find(&broker->txns, kf__text(transactional_id));
+    const char *state = found ? kf__txn_state_name(found->state) : NULL;
+    unlock(broker);
+    return state;
+}
+
+int32_t kf_broker_coordinator(kf_broker *broker, const char *name)
+{
+    lock(broker);
+    int32_t node = kf__topics_coordinator(&broker->topics, kf__text(name));
+    unlock(broker);
+    return node;
 }
 
 /* ---- nodes and connections ---- */

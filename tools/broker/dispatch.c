@@ -8,6 +8,7 @@
 #include "tools/broker/journal.h"
 #include "tools/broker/mentions.h"
 #include "tools/broker/state.h"
+#include "tools/broker/strict.h"
 
 static void end_exchange(struct kf__connection *connection)
 {
@@ -188,10 +189,11 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
                             request, &body) == KF_OK;
 }
 
-static void count(struct kf_broker *broker, int16_t key)
+static void count(struct kf_broker *broker, const struct kf__exchange *exchange)
 {
-    broker->requests[key]++;
+    broker->requests[exchange->api->key]++;
     broker->request_count++;
+    kf__census_note(&broker->census, exchange->client_id, exchange->api->key);
 }
 
 static bool mentions(const void *context, kf_string topic, int32_t partition)
@@ -254,6 +256,23 @@ static void take_bare(struct kf_broker *broker, struct kf__connection *connectio
     kf__server_write(broker, connection);
 }
 
+/* A request that isn't is told to whoever reads stderr or the journal: the client sees it hang up.
+ */
+static bool is_canonical(struct kf_broker *broker, struct kf__connection *connection,
+                         const uint8_t *frame, size_t size)
+{
+    const struct kf__exchange *exchange = &connection->exchange;
+    kf_error why = KF_ERROR_INIT;
+    if (exchange->version > exchange->api->max_version ||
+        kf__strict_check(exchange, frame - KF__FRAME_SIZE_BYTES, size + KF__FRAME_SIZE_BYTES, &why))
+        return true;
+    broker->refusals++;
+    snprintf(broker->refusal, sizeof broker->refusal, "%s", why.text);
+    fprintf(stderr, "kafiber broker: refused: %s\n", why.text);
+    kf__journal_refusal(broker, connection->node, connection->id, why.text);
+    return false;
+}
+
 static void take_frame(struct kf_broker *broker, struct kf__connection *connection,
                        const uint8_t *frame, size_t size, kf_time now)
 {
@@ -267,7 +286,11 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         connection->closing = true;
         return;
     }
-    count(broker, exchange->api->key);
+    count(broker, exchange);
+    if (broker->options.strict && !is_canonical(broker, connection, frame, size)) {
+        connection->closing = true;
+        return;
+    }
     exchange->verdict = judge(exchange);
     if (exchange->verdict.close || exchange->verdict.drop_request) {
         kf__journal_write(broker, exchange, exchange->verdict.close ? "closed" : "dropped");

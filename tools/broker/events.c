@@ -21,9 +21,11 @@ static kf_err set_running(struct kf_broker *broker, int32_t node, bool runs)
         err = kf__server_start_node(broker, node);
     else
         kf__server_stop_node(broker, node);
-    if (!err)
-        kf__topics_set_running(&broker->topics, node, runs);
-    return err;
+    if (err)
+        return err;
+    kf__topics_set_running(&broker->topics, node, runs);
+    broker->txns.coordinator_epoch++;
+    return KF_OK;
 }
 
 static kf_err move_leader(struct kf_broker *broker, const struct kf__event *event)
@@ -69,6 +71,7 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
     case KF__MOVE_LEADER:
         return move_leader(broker, event);
     case KF__MOVE_COORDINATOR:
+        broker->txns.coordinator_epoch++;
         return kf__topics_move_coordinator(&broker->topics, event->name, event->node);
     case KF__CREATE_TOPIC:
         return kf__broker_create(broker, event->name, (int32_t)event->number, 0);

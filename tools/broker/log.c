@@ -150,35 +150,60 @@ size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset)
     return low;
 }
 
-kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, size_t max_bytes,
-                       bool whole_first)
+/* Where the bytes of the chunk that `batch` lies in end, or those before `stop` if it is there. */
+static const uint8_t *end_of_chunk(const struct kf__partition_log *log,
+                                   const struct kf__plog_batch *batch, size_t stop)
+{
+    const struct kf__plog_chunk *chunk = &log->chunks[batch->chunk];
+    if (stop < log->batch_count && log->batches[stop].chunk == batch->chunk)
+        return log->batches[stop].bytes;
+    return chunk->bytes + chunk->used;
+}
+
+kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, int64_t before,
+                       size_t max_bytes, bool whole_first)
 {
     static const uint8_t nothing[1];
     kf_bytes empty = {.data = nothing, .size = 0};
     size_t at = kf__plog_find(log, offset);
-    if (at == log->batch_count)
+    size_t stop = kf__plog_find(log, before);
+    if (at >= stop)
         return empty;
 
     const struct kf__plog_batch *batch = &log->batches[at];
-    const struct kf__plog_chunk *chunk = &log->chunks[batch->chunk];
-    size_t available = (size_t)(chunk->bytes + chunk->used - batch->bytes);
+    size_t available = (size_t)(end_of_chunk(log, batch, stop) - batch->bytes);
     if (batch->size > max_bytes)
         return whole_first ? (kf_bytes){.data = batch->bytes, .size = batch->size} : empty;
     size_t size = available < max_bytes ? available : max_bytes;
     return (kf_bytes){.data = batch->bytes, .size = size};
 }
 
-size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset)
+size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset, int64_t before)
 {
     size_t at = kf__plog_find(log, offset);
-    if (at == log->batch_count)
+    size_t stop = kf__plog_find(log, before);
+    if (at >= stop)
         return 0;
     const struct kf__plog_batch *batch = &log->batches[at];
-    const struct kf__plog_chunk *chunk = &log->chunks[batch->chunk];
-    size_t size = (size_t)(chunk->bytes + chunk->used - batch->bytes);
-    for (size_t i = batch->chunk + 1; i < log->chunk_count; i++)
+    const struct kf__plog_batch *last = &log->batches[stop - 1];
+    size_t size = (size_t)(end_of_chunk(log, batch, stop) - batch->bytes);
+    for (size_t i = batch->chunk + 1; i < last->chunk; i++)
         size += log->chunks[i].used;
+    if (last->chunk > batch->chunk)
+        size += (size_t)(end_of_chunk(log, last, stop) - log->chunks[last->chunk].bytes);
     return size;
+}
+
+int64_t kf__plog_read_end(const struct kf__partition_log *log, int64_t offset, kf_bytes read)
+{
+    int64_t end = offset;
+    for (size_t at = kf__plog_find(log, offset); at < log->batch_count; at++) {
+        const uint8_t *bytes = log->batches[at].bytes;
+        if (bytes < read.data || bytes >= read.data + read.size)
+            break;
+        end = log->batches[at].last_offset + 1;
+    }
+    return end;
 }
 
 /* highest_timestamp never falls, so the first batch that reaches it is found by halves. */

@@ -63,14 +63,16 @@ kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *ba
 size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset);
 
 /*
- * Bytes from the batch of `offset` on, at most `max_bytes`: the last batch may
- * be cut, as Kafka cuts it. A first batch larger than that comes whole where
- * `whole_first`, else nothing comes. Valid as long as the log.
+ * Bytes from the batch of `offset` on to the one that holds `before`, at most
+ * `max_bytes`: the last batch may be cut, as Kafka cuts it. A first batch larger than that comes
+ * whole where `whole_first`, else nothing comes. Valid as long as the log.
  */
-kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, size_t max_bytes,
-                       bool whole_first);
-/* Bytes that a read from `offset` could bring in all. */
-size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset);
+kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, int64_t before,
+                       size_t max_bytes, bool whole_first);
+/* Bytes that reads from `offset` to `before` could bring in all. */
+size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset, int64_t before);
+/* Past the last offset of which `read`, from the batch of `offset` on, holds bytes. */
+int64_t kf__plog_read_end(const struct kf__partition_log *log, int64_t offset, kf_bytes read);
 
 /* The first batch with a record at or after `timestamp`; batch_count: none. */
 size_t kf__plog_find_timestamp(const struct kf__partition_log *log, int64_t timestamp);

@@ -124,8 +124,10 @@ void kf__producers_note(struct kf__producers *producers, const struct kf__batch 
         find_or_add(producers, batch->producer_id, batch->producer_epoch);
     set_epoch(producer, batch->producer_epoch);
     producer->last_timestamp = batch->max_timestamp;
-    if (batch->transactional && producer->txn_first_offset < 0)
+    if (batch->transactional && producer->txn_first_offset < 0) {
         producer->txn_first_offset = base_offset;
+        producers->open++;
+    }
     if (producer->batch_count == KF__PRODUCER_WINDOW) {
         producer->batch_count--;
         memmove(producer->batches, producer->batches + 1,
@@ -136,6 +138,30 @@ void kf__producers_note(struct kf__producers *producers, const struct kf__batch 
         .last_sequence = last_sequence(batch),
         .base_offset = base_offset,
     };
+}
+
+int64_t kf__producers_first_open(const struct kf__producers *producers)
+{
+    int64_t first = -1;
+    for (size_t i = 0; i < producers->count && producers->open > 0; i++) {
+        int64_t at = producers->items[i].txn_first_offset;
+        if (at >= 0 && (first < 0 || at < first))
+            first = at;
+    }
+    return first;
+}
+
+int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16_t epoch,
+                              int32_t coordinator_epoch, int64_t timestamp)
+{
+    struct kf__producer *producer = find_or_add(producers, id, epoch);
+    set_epoch(producer, epoch);
+    producer->coordinator_epoch = coordinator_epoch;
+    producer->last_timestamp = timestamp;
+    int64_t first = producer->txn_first_offset;
+    producer->txn_first_offset = -1;
+    producers->open -= first >= 0;
+    return first;
 }
 
 void kf__producers_free(struct kf__producers *producers, const kf_allocator *alloc)

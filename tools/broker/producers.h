@@ -36,6 +36,7 @@ struct kf__producers {
     struct kf__producer *items; /* by id */
     size_t count;
     size_t capacity;
+    size_t open; /* transactions */
 };
 
 /*
@@ -52,6 +53,14 @@ void kf__producers_note(struct kf__producers *producers, const struct kf__batch 
                         int64_t base_offset);
 /* NULL where the partition doesn't know it. */
 const struct kf__producer *kf__producers_find(const struct kf__producers *producers, int64_t id);
+/* Where the oldest open transaction began; -1: none is open. */
+int64_t kf__producers_first_open(const struct kf__producers *producers);
+/*
+ * A marker was appended; room has been made. Where the producer's open
+ * transaction began, -1: none was open.
+ */
+int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16_t epoch,
+                              int32_t coordinator_epoch, int64_t timestamp);
 /* -1: nothing yet, or nothing in this epoch. */
 int32_t kf__producer_last_sequence(const struct kf__producer *producer);
 void kf__producers_free(struct kf__producers *producers, const kf_allocator *alloc);

@@ -25,11 +25,19 @@ static const struct kf__api *const apis[] = {
     &kf__api_delete_records,
     &kf__api_init_producer_id,
     &kf__api_offset_for_leader_epoch,
+    &kf__api_add_partitions_to_txn,
+    &kf__api_add_offsets_to_txn,
+    &kf__api_end_txn,
+    &kf__api_write_txn_markers,
+    &kf__api_txn_offset_commit,
     &kf__api_describe_configs,
     &kf__api_sasl_authenticate,
     &kf__api_create_partitions,
     &kf__api_delete_groups,
     &kf__api_describe_cluster,
+    &kf__api_describe_producers,
+    &kf__api_describe_transactions,
+    &kf__api_list_transactions,
 };
 
 const struct kf__api *kf__api_at(size_t index)

@@ -3,6 +3,7 @@
 #include "proto/frame.h"
 #include "tools/broker/events.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 
 enum {
     FIRST_READ_BYTES = 4 << 10,
+    VIRTUAL_PORT = 9092, /* of the first node, where there are no ports */
     MAX_VECTORS = 64,
     MAX_READS_PER_TURN = 16, /* so that one busy client doesn't keep the others waiting */
     BACKLOG = 128,
@@ -86,7 +88,7 @@ kf_err kf__server_start_node(struct kf_broker *broker, int32_t node)
     const struct kf__listeners *listeners = &broker->server.listeners;
     struct kf__node *starting = &broker->server.nodes[node];
     kf_err err = KF_OK;
-    for (int32_t i = 0; !err && i < listeners->count; i++)
+    for (int32_t i = 0; !err && i < listeners->count && !broker->options.virtual_time; i++)
         err = start_port(&listeners->items[i], &starting->ports[i]);
     starting->listens = !err;
     return err;
@@ -106,8 +108,10 @@ static kf_err start_first_time(struct kf_broker *broker, int32_t node, kf_error 
     for (int32_t i = 0; i < server->listeners.count; i++) {
         const struct kf__listener *listener = &server->listeners.items[i];
         struct kf__port *port = &server->nodes[node].ports[i];
-        port->number = (uint16_t)(listener->port == 0 ? 0 : listener->port + node - 1);
-        kf_err err = take_port(listener, port);
+        bool virtual = broker->options.virtual_time;
+        uint16_t first = virtual && listener->port == 0 ? VIRTUAL_PORT : listener->port;
+        port->number = (uint16_t)(first == 0 ? 0 : first + node - 1);
+        kf_err err = virtual ? KF_OK : take_port(listener, port);
         if (err)
             return kf_error_set(error, err, "cannot listen on %s port %u: %s", listener->host,
                                 port->number,
@@ -126,8 +130,8 @@ kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *option
     server->slabs = kf__slab_pool_new(broker->alloc, SLAB_KEEP);
     if (!server->slabs)
         return kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
-    if (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
-        !make_nonblocking(server->wake[1]))
+    if (!options->virtual_time && (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
+                                   !make_nonblocking(server->wake[1])))
         return kf_error_set(error, KF_ERR_SYSTEM, "pipe: %s", strerror(errno));
     for (int32_t node = 1; !err && node <= options->nodes; node++)
         err = start_first_time(broker, node, error);
@@ -142,7 +146,10 @@ static void close_connection(struct kf_broker *broker, size_t slot)
     struct kf__connection *connection = server->connections[slot];
     kf__dispatch_abandon(broker, connection);
     kf__session_free(&connection->session, &broker->sasl);
-    close(connection->fd);
+    if (connection->pipe)
+        kf__pipe_close(&broker->memory, connection->pipe);
+    else
+        close(connection->fd);
     kf__tls_free(connection->tls);
     kf_writer_free(&connection->out);
     kf_free(server->alloc, connection->in);
@@ -182,9 +189,10 @@ void kf__server_stop_node(struct kf_broker *broker, int32_t node)
     struct kf__server *server = &broker->server;
     struct kf__node *stopping = &server->nodes[node];
     stopping->listens = false;
-    for (int32_t i = 0; i < server->listeners.count; i++) {
+    for (int32_t i = 0; i < server->listeners.count && !broker->options.virtual_time; i++) {
         struct kf__port *port = &stopping->ports[i];
-        close(port->fd);
+        if (port->fd >= 0)
+            close(port->fd);
         port->fd = -1;
         /* Somebody else's connection may be given a free port: it is ours until the node starts
            again. If it goes lost in between, starting says so. */
@@ -226,7 +234,7 @@ void kf__server_own_output(struct kf_broker *broker)
 
 void kf__server_wake(const struct kf__server *server)
 {
-    ssize_t written = write(server->wake[1], "", 1);
+    ssize_t written = server->wake[1] >= 0 ? write(server->wake[1], "", 1) : 0;
     (void)written; /* a full pipe wakes as well */
 }
 
@@ -268,6 +276,37 @@ static bool begin_tls(struct kf__server *server, struct kf__connection *connecti
     return connection->tls != NULL;
 }
 
+/* NULL: no memory. */
+static struct kf__connection *add_connection(struct kf__server *server, int32_t node,
+                                             int32_t listener)
+{
+    size_t slot = free_slot(server);
+    struct kf__connection *connection =
+        slot == SIZE_MAX ? NULL : kf_alloc_zero(server->alloc, sizeof *connection);
+    if (!connection)
+        return NULL;
+    connection->fd = -1;
+    connection->node = node;
+    connection->listener = listener;
+    connection->id = ++server->last_id;
+    snprintf(connection->principal, sizeof connection->principal, "%s", KF__ANONYMOUS);
+    kf_writer_init(&connection->out, server->alloc);
+    server->connections[slot] = connection;
+    server->connection_count++;
+    return connection;
+}
+
+bool kf__server_accept_pipe(struct kf_broker *broker, int32_t node, struct kf__pipe *pipe)
+{
+    struct kf__connection *connection = add_connection(&broker->server, node, 0);
+    if (!connection)
+        return false;
+    connection->pipe = pipe;
+    snprintf(connection->peer, sizeof connection->peer, "/127.0.0.1");
+    connection->closing = !begin_tls(&broker->server, connection);
+    return true;
+}
+
 static void accept_one(struct kf_broker *broker, int32_t node, int32_t listener)
 {
     struct kf__server *server = &broker->server;
@@ -278,24 +317,15 @@ static void accept_one(struct kf_broker *broker, int32_t node, int32_t listener)
         return;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    size_t slot = free_slot(server);
     struct kf__connection *connection =
-        slot == SIZE_MAX ? NULL : kf_alloc_zero(server->alloc, sizeof *connection);
-    if (!connection || !make_nonblocking(fd)) {
-        kf_free(server->alloc, connection);
+        make_nonblocking(fd) ? add_connection(server, node, listener) : NULL;
+    if (!connection) {
         close(fd);
         return;
     }
     connection->fd = fd;
-    connection->node = node;
-    connection->listener = listener;
-    connection->id = ++server->last_id;
     name_peer(connection, &address);
-    snprintf(connection->principal, sizeof connection->principal, "%s", KF__ANONYMOUS);
     connection->closing = !begin_tls(server, connection);
-    kf_writer_init(&connection->out, server->alloc);
-    server->connections[slot] = connection;
-    server->connection_count++;
 }
 
 /* ---- bytes ---- */
@@ -319,11 +349,29 @@ bool kf__server_make_room(struct kf__server *server, struct kf__connection *conn
     return true;
 }
 
+static ssize_t take_bytes(struct kf_broker *broker, struct kf__connection *connection, void *bytes,
+                          size_t size, bool peek)
+{
+    if (connection->pipe)
+        return kf__pipe_receive(&broker->memory, connection->pipe, bytes, size, peek);
+    return recv(connection->fd, bytes, size, peek ? MSG_PEEK : 0);
+}
+
+static ssize_t give_bytes(struct kf_broker *broker, struct kf__connection *connection,
+                          struct iovec *vectors, size_t count)
+{
+    if (connection->pipe)
+        return kf__pipe_send(&broker->memory, connection->pipe, vectors, count);
+    struct msghdr message = {.msg_iov = vectors};
+    message.msg_iovlen = (unsigned short)count; /* size_t in glibc, int in POSIX and musl */
+    return sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* While a request is under way its bytes must stay where they are: only look. */
-static void peek(struct kf__connection *connection)
+static void peek(struct kf_broker *broker, struct kf__connection *connection)
 {
     char byte;
-    ssize_t got = recv(connection->fd, &byte, 1, MSG_PEEK);
+    ssize_t got = take_bytes(broker, connection, &byte, 1, true);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
         connection->closing = true;
     else if (got > 0)
@@ -349,14 +397,14 @@ static void receive(struct kf_broker *broker, struct kf__connection *connection,
         uint8_t *bytes;
         size_t room;
         if (connection->frame_size > 0 || broker->paused || connection->muted_until > now) {
-            peek(connection);
+            peek(broker, connection);
             return;
         }
         if (!find_room(&broker->server, connection, &bytes, &room)) {
             connection->closing = true;
             return;
         }
-        ssize_t got = recv(connection->fd, bytes, room, 0);
+        ssize_t got = take_bytes(broker, connection, bytes, room, false);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0) {
@@ -396,13 +444,11 @@ static size_t next_bytes(const struct kf__connection *connection, struct iovec *
 }
 
 /* Once what is there: false where the socket is full or broken. */
-static bool write_some(struct kf__connection *connection)
+static bool write_some(struct kf_broker *broker, struct kf__connection *connection)
 {
     struct iovec vectors[MAX_VECTORS];
-    struct msghdr message = {.msg_iov = vectors};
     size_t count = next_bytes(connection, vectors);
-    message.msg_iovlen = (unsigned short)count; /* size_t in glibc, int in POSIX and musl */
-    ssize_t sent = count == 0 ? 0 : sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = count == 0 ? 0 : give_bytes(broker, connection, vectors, count);
     if (sent < 0 && (errno == EAGAIN || errno == EINTR))
         return false;
     connection->closing |= sent < 0;
@@ -418,7 +464,7 @@ void kf__server_write(struct kf_broker *broker, struct kf__connection *connectio
     while ((answers(connection) || has_records(connection)) && !connection->closing) {
         if (connection->tls && answers(connection) && !kf__server_seal(connection))
             return;
-        if ((!connection->tls || has_records(connection)) && !write_some(connection))
+        if ((!connection->tls || has_records(connection)) && !write_some(broker, connection))
             return;
         bool all = connection->sent >= connection->out.total && !has_records(connection);
         if (answers(connection) && all)
@@ -487,15 +533,22 @@ static size_t fill_fds(struct kf_broker *broker)
     return at;
 }
 
-static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
+kf_time kf__server_deadline(const struct kf_broker *broker)
 {
     kf_time deadline = kf__coordinator_deadline(&broker->coordinator);
     kf_time parked = kf__dispatch_deadline(broker);
     kf_time event = kf__rules_deadline(&broker->rules);
+    kf_time transactions = kf__txns_deadline(&broker->txns);
     if (parked < deadline)
         deadline = parked;
     if (event < deadline)
         deadline = event;
+    return transactions < deadline ? transactions : deadline;
+}
+
+static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
+{
+    kf_time deadline = kf__server_deadline(broker);
     if (deadline == KF_FOREVER)
         return timeout_ms;
     kf_time left = deadline > now ? (deadline - now + KF_MILLISECOND - 1) / KF_MILLISECOND : 0;
@@ -544,6 +597,33 @@ static void serve(struct kf_broker *broker, size_t count, kf_time now)
     }
 }
 
+static int poll_sockets(struct kf_broker *broker, size_t count, int wait)
+{
+    struct kf__server *server = &broker->server;
+    server->polls = true;
+    pthread_mutex_unlock(&broker->lock);
+    int ready = poll(server->fds, (nfds_t)count, wait);
+    pthread_mutex_lock(&broker->lock);
+    server->polls = false;
+    pthread_cond_broadcast(&broker->poll_ends);
+    return ready;
+}
+
+static int poll_pipes(struct kf_broker *broker, size_t count)
+{
+    struct kf__server *server = &broker->server;
+    size_t first = count - server->slot_count;
+    int ready = 0;
+    for (size_t i = 0; i < server->slot_count; i++) {
+        const struct kf__connection *connection = server->connections[i];
+        struct pollfd *fd = &server->fds[first + i];
+        if (connection && connection->pipe)
+            fd->revents = (short)(kf__pipe_events(connection->pipe) & (fd->events | POLLHUP));
+        ready += fd->revents != 0;
+    }
+    return ready;
+}
+
 kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
 {
     struct kf__server *server = &broker->server;
@@ -554,22 +634,19 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
         pthread_cond_wait(&broker->poll_ends, &broker->lock);
     size_t count = fill_fds(broker);
     int wait = wait_ms(broker, timeout_ms, kf__broker_now(broker));
-    server->polls = true;
-    pthread_mutex_unlock(&broker->lock);
-    int ready = poll(server->fds, (nfds_t)count, wait);
-    pthread_mutex_lock(&broker->lock);
-    server->polls = false;
-    pthread_cond_broadcast(&broker->poll_ends);
+    int ready = broker->options.virtual_time ? poll_pipes(broker, count)
+                                             : poll_sockets(broker, count, wait);
 
     kf_time now = kf__broker_now(broker);
     if (ready > 0) {
         char drain[64];
-        while (read(server->wake[0], drain, sizeof drain) > 0)
+        while (server->wake[0] >= 0 && read(server->wake[0], drain, sizeof drain) > 0)
             ;
         serve(broker, count, now);
     }
     kf__events_run(broker, now);
     kf__coordinator_tick(&broker->coordinator, now);
+    kf__txns_tick(&broker->txns, kf__txn_now(broker, now));
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i])
             let_time_pass(broker, server->connections[i], now);

@@ -13,6 +13,7 @@
 struct kf__connection {
     uint64_t id;
     int fd;
+    struct kf__pipe *pipe; /* in place of fd, in virtual time */
     int32_t node;
     int32_t listener;
     char peer[64];
@@ -70,6 +71,11 @@ struct kf__server {
 void kf__server_init(struct kf__server *server);
 kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *options, kf_error *error);
 void kf__server_close(struct kf_broker *broker);
+struct kf__pipe;
+/* A connection over a pipe; false: no memory. */
+bool kf__server_accept_pipe(struct kf_broker *broker, int32_t node, struct kf__pipe *pipe);
+/* When something is due without anybody's doing: parked requests, delays, sessions, events. */
+kf_time kf__server_deadline(const struct kf_broker *broker);
 kf_err kf__server_start_node(struct kf_broker *broker, int32_t node);
 /* Waits, without the lock, until no thread is in poll(2). A socket lives as long as a poll waits
    for it: close(2) alone would leave the port listening. */

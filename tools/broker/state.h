@@ -6,10 +6,14 @@
 #ifndef KF_BROKER_STATE_H
 #define KF_BROKER_STATE_H
 
+#include "tools/broker/census.h"
 #include "tools/broker/committed.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
+#include "tools/broker/memory.h"
+#include "tools/broker/pending_offsets.h"
 #include "tools/broker/server.h"
+#include "tools/broker/txn_coordinator.h"
 #include <pthread.h>
 
 enum {
@@ -30,6 +34,8 @@ struct kf_broker {
     struct kf__topics topics;
     struct kf__coordinator coordinator;
     struct kf__committed committed;
+    struct kf__txns txns;
+    struct kf__pending_offsets pending;
     struct kf__fetch_sessions sessions;
     struct kf__rules rules;
     struct kf__sasl_server sasl;
@@ -39,10 +45,14 @@ struct kf_broker {
     uint64_t changes; /* counts what may let a waiting Fetch answer */
     int64_t requests[KF__MAX_API_KEY + 1];
     int64_t request_count;
+    struct kf__census census;
+    int64_t refusals; /* with options.strict */
+    char refusal[KF_ERROR_TEXT_BYTES];
     bool paused;
     kf_time virtual_now; /* with options.virtual_time */
 
     struct kf__server server;
+    struct kf__memory memory; /* with options.virtual_time */
     FILE *journal;
 
     pthread_mutex_t lock;     /* all of the above */
@@ -55,6 +65,10 @@ struct kf_broker {
 /* The clock, or the one that the test moves. */
 kf_time kf__broker_now(const struct kf_broker *broker);
 int64_t kf__broker_wall_ms(const struct kf_broker *broker);
+
+/* Virtual time: one turn; where nothing happens in it the clock moves on to what is due next, at
+   most to `until`. Without the lock. */
+void kf__broker_pass(struct kf_broker *broker, kf_time until);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,

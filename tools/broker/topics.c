@@ -14,6 +14,7 @@ static void partition_free(const struct kf__topics *topics, struct kf__partition
 {
     kf__plog_free(&partition->log);
     kf__producers_free(&partition->producers, topics->alloc);
+    kf__aborted_free(&partition->aborted, topics->alloc);
     kf_free(topics->alloc, partition->replicas);
 }
 
@@ -40,20 +41,13 @@ void kf__broker_topics_free(struct kf__topics *topics)
     topics->count = topics->capacity = 0;
 }
 
-static int compare_names(kf_string a, kf_string b)
-{
-    size_t shared = a.size < b.size ? a.size : b.size;
-    int order = shared > 0 ? memcmp(a.data, b.data, shared) : 0;
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 /* Where the name is, or would be. */
 static size_t place_of(const struct kf__topics *topics, kf_string name)
 {
     size_t low = 0, high = topics->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (compare_names(topics->items[middle]->name, name) < 0)
+        if (kf__text_compare(topics->items[middle]->name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -66,7 +60,7 @@ struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_str
     if (!name.data)
         return NULL;
     size_t at = place_of(topics, name);
-    if (at == topics->count || compare_names(topics->items[at]->name, name) != 0)
+    if (at == topics->count || kf__text_compare(topics->items[at]->name, name) != 0)
         return NULL;
     return topics->items[at];
 }
@@ -261,6 +255,7 @@ void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *
 {
     topics->bytes -= partition->log.bytes;
     kf__plog_delete_before(&partition->log, before);
+    kf__aborted_delete_before(&partition->aborted, partition->log.start_offset);
     topics->bytes += partition->log.bytes;
 }
 

@@ -7,6 +7,7 @@
 #ifndef KF_BROKER_TOPICS_H
 #define KF_BROKER_TOPICS_H
 
+#include "tools/broker/aborted.h"
 #include "tools/broker/log.h"
 #include "tools/broker/producers.h"
 #include <kafiber/types.h>
@@ -20,6 +21,7 @@ enum {
 struct kf__partition {
     struct kf__partition_log log;
     struct kf__producers producers;
+    struct kf__aborted aborted;
     int32_t leader; /* -1: none of the replicas runs */
     int32_t leader_epoch;
     int32_t replica_count;
