@@ -1,7 +1,7 @@
 /*
  * backend: what a loop needs of the operating system to wait for descriptors.
  *
- * One table for each way to wait (loop_epoll.c, loop_poll.c). loop.c numbers
+ * One table for each way to wait (loop_epoll.c, loop_poll.c, loop_world.c). loop.c numbers
  * its watches by slots; a back-end knows only slot, descriptor and wanted
  * events, and tells the loop which slots are ready. A slot's generation
  * changes when it is reused, so that news of a descriptor that was removed in
@@ -14,7 +14,7 @@
 
 struct kf__backend_table {
     /* An own state, handed to all others. */
-    kf_err (*open)(const kf_allocator *alloc, void **state);
+    kf_err (*open)(const kf_allocator *alloc, const struct kf__world *world, void **state);
     void (*close)(void *state);
     /* From the events wanted so far to those wanted now; 0: not interested, and told nothing. */
     kf_err (*want)(void *state, uint32_t slot, uint32_t generation, int fd, int before, int now);
@@ -30,6 +30,7 @@ struct kf__backend_table {
 extern const struct kf__backend_table kf__epoll_backend;
 #endif
 extern const struct kf__backend_table kf__poll_backend;
+extern const struct kf__backend_table kf__world_backend; /* where the world has `ready` */
 
 void kf__loop_ready(struct kf__loop *loop, uint32_t slot, uint32_t generation, int events);
 

@@ -16,6 +16,7 @@
 
 #include "net/call.h"
 #include "net/loop.h"
+#include "net/security.h"
 #include <kafiber/log.h>
 
 struct kf__cluster;
@@ -54,11 +55,12 @@ struct kf__cluster_settings {
     kf_time retry_backoff;
     kf_time retry_backoff_max;
     kf_time metadata_max_age;
-    kf_time max_idle;          /* connections.max.idle.ms */
-    kf_time rebootstrap_after; /* metadata.recovery.rebootstrap.trigger.ms; KF_FOREVER: never */
-    bool allow_auto_create;    /* ask brokers to create unknown topics */
-    size_t receive_max;        /* receive.message.max.bytes */
-    size_t slab_keep;          /* bytes of free slabs kept */
+    kf_time max_idle;              /* connections.max.idle.ms */
+    kf_time rebootstrap_after;     /* metadata.recovery.rebootstrap.trigger.ms; KF_FOREVER: never */
+    bool allow_auto_create;        /* ask brokers to create unknown topics */
+    size_t receive_max;            /* receive.message.max.bytes */
+    size_t slab_keep;              /* bytes of free slabs kept */
+    struct kf__security *security; /* NULL: plaintext; the cluster keeps a reference */
 };
 
 /* One partition as metadata has it. */

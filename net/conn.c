@@ -17,9 +17,14 @@ enum event {
     WANTED,       /* calls wait */
     RESOLVED,     /* addresses are known */
     CONNECTED,    /* the socket is */
+    TLS_WANTED,   /* the same, and a handshake comes first */
+    SECURED,      /* the handshake is done */
     NEXT_ADDRESS, /* this one failed, there are more */
     REFUSED,      /* the broker knows only older ApiVersions */
     AGREED,       /* versions are known */
+    SASL_WANTED,  /* the same, and the client has to say who it is */
+    ADMITTED,     /* the broker believes it */
+    EXPIRING,     /* it wants to be told again (KIP-368), and nothing is in flight */
     QUIET,        /* unused for max_idle */
     FAILED,
     RETRY, /* back-off is over */
@@ -29,10 +34,10 @@ static void begin_setup(struct kf__conn *conn, kf_time now);
 static void begin_address(struct kf__conn *conn, kf_time now);
 static void ask_versions(struct kf__conn *conn, kf_time now);
 static void open_for_calls(struct kf__conn *conn, kf_time now);
+static void renew_session(struct kf__conn *conn, kf_time now);
 static void hang_up(struct kf__conn *conn, kf_time now);
 static void back_off(struct kf__conn *conn, kf_time now);
 
-/* TLS goes between CONNECTING and VERSIONS, SASL between VERSIONS and READY, each with its rows. */
 static const struct transition {
     enum kf__conn_state in;
     enum event event;
@@ -43,8 +48,13 @@ static const struct transition {
     {KF__CONN_RESOLVING, RESOLVED, begin_address, KF__CONN_CONNECTING},
     {KF__CONN_CONNECTING, NEXT_ADDRESS, begin_address, KF__CONN_CONNECTING},
     {KF__CONN_CONNECTING, CONNECTED, ask_versions, KF__CONN_VERSIONS},
+    {KF__CONN_CONNECTING, TLS_WANTED, kf__conn_begin_tls, KF__CONN_TLS},
+    {KF__CONN_TLS, SECURED, ask_versions, KF__CONN_VERSIONS},
     {KF__CONN_VERSIONS, REFUSED, ask_versions, KF__CONN_VERSIONS},
     {KF__CONN_VERSIONS, AGREED, open_for_calls, KF__CONN_READY},
+    {KF__CONN_VERSIONS, SASL_WANTED, kf__conn_begin_sasl, KF__CONN_SASL},
+    {KF__CONN_SASL, ADMITTED, open_for_calls, KF__CONN_READY},
+    {KF__CONN_READY, EXPIRING, renew_session, KF__CONN_SASL},
     {KF__CONN_READY, QUIET, hang_up, KF__CONN_IDLE},
     {KF__CONN_BACKOFF, RETRY, NULL, KF__CONN_IDLE},
     {KF__CONN_ANY, FAILED, back_off, KF__CONN_BACKOFF},
@@ -89,21 +99,32 @@ void kf__conn_fail(struct kf__conn *conn, kf_time now, kf_err err, const char *f
     step(conn, FAILED, now);
 }
 
+/* What a helper thread works on is freed when that is back. */
+static void drop_security(struct kf__conn *conn)
+{
+    conn->work = NULL;
+    kf__conn_drop_sasl(conn);
+    kf__tls_free(conn->tls);
+    conn->tls = NULL;
+}
+
 static void forget_bytes(struct kf__conn *conn)
 {
+    drop_security(conn);
     kf__inbox_free(&conn->inbox);
     kf_writer_reset(&conn->output);
     conn->output_sent = 0;
     conn->encoded = conn->sent = 0;
     conn->spoilt = false;
     conn->throttled_until = 0;
+    conn->renew_at = 0;
 }
 
 static void back_off(struct kf__conn *conn, kf_time now)
 {
     const struct kf__conn_settings *settings = conn->settings;
     bool was_ready = conn->worked;
-    conn->worked = false;
+    conn->worked = conn->answered = false;
     conn->retry_at = kf__after(
         now, kf__back_off(settings->reconnect_backoff, settings->reconnect_backoff_max,
                           conn->failures, settings->world->random(settings->world->context)));
@@ -116,7 +137,7 @@ static void back_off(struct kf__conn *conn, kf_time now)
 static void hang_up(struct kf__conn *conn, kf_time now)
 {
     (void)now;
-    conn->worked = false;
+    conn->worked = conn->answered = false;
     forget_bytes(conn);
     kf__conn_end_flight(conn, KF_ERR_DISCONNECTED);
 }
@@ -160,7 +181,33 @@ void kf__conn_resolved(struct kf__conn *conn, kf_time now, kf_err err, size_t ad
     step(conn, RESOLVED, now);
 }
 
-void kf__conn_connected(struct kf__conn *conn, kf_time now) { step(conn, CONNECTED, now); }
+static bool has_tls(const struct kf__conn *conn)
+{
+    return conn->settings->security && conn->settings->security->tls;
+}
+
+static bool has_sasl(const struct kf__conn *conn)
+{
+    return conn->settings->security && conn->settings->security->sasl;
+}
+
+void kf__conn_connected(struct kf__conn *conn, kf_time now)
+{
+    step(conn, has_tls(conn) ? TLS_WANTED : CONNECTED, now);
+}
+
+void kf__conn_secured(struct kf__conn *conn, kf_time now) { step(conn, SECURED, now); }
+
+void kf__conn_authenticated(struct kf__conn *conn, kf_time now) { step(conn, ADMITTED, now); }
+
+void kf__conn_worked(struct kf__conn *conn, kf_time now)
+{
+    conn->work = NULL;
+    if (conn->state == KF__CONN_TLS)
+        kf__conn_tls_worked(conn, now);
+    else if (conn->state == KF__CONN_SASL)
+        kf__conn_sasl_worked(conn, now);
+}
 
 static void try_next_address(struct kf__conn *conn, kf_time now, kf_err err, const char *cause)
 {
@@ -197,12 +244,20 @@ static void ask_versions(struct kf__conn *conn, kf_time now)
 
 static void open_for_calls(struct kf__conn *conn, kf_time now)
 {
+    bool again = conn->worked;
     conn->worked = true;
     conn->failures = 0;
     conn->err = KF_OK;
     conn->last_used = now;
     conn->inbox.limit = conn->settings->receive_max;
-    conn->events.opened(conn->events.owner);
+    if (!again)
+        conn->events.opened(conn->events.owner);
+}
+
+static void renew_session(struct kf__conn *conn, kf_time now)
+{
+    begin_address(conn, now);
+    kf__conn_begin_sasl(conn, now);
 }
 
 static void take_versions(struct kf__conn *conn, kf_time now, const struct kf__flight_entry *asked,
@@ -221,7 +276,7 @@ static void take_versions(struct kf__conn *conn, kf_time now, const struct kf__f
         kf__conn_fail(conn, now, err, "%s: the answer to ApiVersions can't be used: %s", conn->peer,
                       kf_err_text(err));
     } else {
-        step(conn, AGREED, now);
+        step(conn, has_sasl(conn) ? SASL_WANTED : AGREED, now);
     }
 }
 
@@ -236,7 +291,11 @@ static void ask_lower_next_time(struct kf__conn *conn)
 
 void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause)
 {
-    if (conn->state == KF__CONN_VERSIONS) {
+    const char *text;
+    if (conn->tls && (conn->state == KF__CONN_TLS || conn->state == KF__CONN_VERSIONS)) {
+        kf_err err = kf__tls_lost(conn->tls, cause, &text);
+        kf__conn_fail(conn, now, err, "%s", text);
+    } else if (conn->state == KF__CONN_VERSIONS) {
         ask_lower_next_time(conn);
         kf__conn_fail(conn, now, KF_ERR_DISCONNECTED,
                       "%s closed the connection while it was set up (%s): a port that expects TLS "
@@ -244,6 +303,13 @@ void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause)
                       conn->peer, cause ? cause : "end of stream");
     } else if (conn->state == KF__CONN_CONNECTING) {
         kf__conn_refused(conn, now, cause ? cause : "end of stream");
+    } else if (conn->state == KF__CONN_SASL) {
+        kf__conn_lost_in_sasl(conn, now, cause);
+    } else if (!conn->answered && !has_sasl(conn)) {
+        kf__conn_fail(conn, now, KF_ERR_DISCONNECTED,
+                      "%s closed the connection on its first request (%s): a listener that expects "
+                      "SASL does that; check security.protocol",
+                      conn->peer, cause ? cause : "end of stream");
     } else {
         kf__conn_fail(conn, now, KF_ERR_DISCONNECTED, "%s closed the connection (%s)", conn->peer,
                       cause ? cause : "end of stream");
@@ -254,6 +320,8 @@ void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause)
 
 kf_err kf__conn_space(struct kf__conn *conn, uint8_t **bytes, size_t *size)
 {
+    if (conn->tls)
+        return kf__tls_space(conn->tls, bytes, size);
     return kf__inbox_space(&conn->inbox, bytes, size);
 }
 
@@ -285,6 +353,11 @@ static void take_frame(struct kf__conn *conn, kf_time now, const struct kf__fram
 {
     struct kf__flight_entry entry;
     size_t header = 0;
+    if (kf__conn_expects_raw(conn)) {
+        kf__conn_take_raw(conn, now, frame->bytes, frame->size);
+        kf__slab_release(frame->slab);
+        return;
+    }
     kf_err err = kf__conn_match(conn, frame, &entry, &header);
     if (err && conn->state == KF__CONN_VERSIONS) {
         fail_by_bytes(conn, now, frame->bytes, frame->size);
@@ -294,8 +367,11 @@ static void take_frame(struct kf__conn *conn, kf_time now, const struct kf__fram
                       conn->peer);
     } else if (conn->state == KF__CONN_VERSIONS) {
         take_versions(conn, now, &entry, frame->bytes + header, frame->size - header);
+    } else if (conn->state == KF__CONN_SASL) {
+        kf__conn_take_sasl(conn, now, &entry, frame->bytes + header, frame->size - header);
     } else {
         conn->last_used = now;
+        conn->answered = true;
         kf__conn_complete(conn, now, &entry, frame, header);
     }
     kf__slab_release(frame->slab);
@@ -303,12 +379,22 @@ static void take_frame(struct kf__conn *conn, kf_time now, const struct kf__fram
 
 static bool takes_frames(const struct kf__conn *conn)
 {
-    return conn->state == KF__CONN_VERSIONS || conn->state == KF__CONN_READY;
+    return conn->state == KF__CONN_VERSIONS || conn->state == KF__CONN_SASL ||
+           conn->state == KF__CONN_READY;
 }
 
 void kf__conn_received(struct kf__conn *conn, kf_time now, size_t size)
 {
+    if (conn->tls) {
+        kf__conn_tls_received(conn, now, size);
+        return;
+    }
     kf__inbox_received(&conn->inbox, size);
+    kf__conn_take_frames(conn, now);
+}
+
+void kf__conn_take_frames(struct kf__conn *conn, kf_time now)
+{
     while (takes_frames(conn)) {
         struct kf__frame frame;
         kf_err err = kf__inbox_next(&conn->inbox, kf__conn_awaits_fetch(conn), &frame);
@@ -338,6 +424,9 @@ kf_time kf__conn_deadline(const struct kf__conn *conn)
         next = earlier(next, conn->retry_at);
     if (conn->state == KF__CONN_READY && !kf__calls_empty(&conn->waiting))
         next = earlier(next, conn->throttled_until ? conn->throttled_until : KF_FOREVER);
+    if (conn->state == KF__CONN_READY && conn->renew_at && !kf__calls_empty(&conn->waiting) &&
+        conn->flight.count == 0 && conn->output.total == conn->output_sent)
+        next = earlier(next, conn->renew_at > conn->renew_from ? conn->renew_at : conn->renew_from);
     if (conn->state == KF__CONN_READY && is_unused(conn))
         next = earlier(next, kf__after(conn->last_used, conn->settings->max_idle));
     return next;
@@ -376,12 +465,14 @@ void kf__conn_hang_up_when_unused(struct kf__conn *conn, kf_time now)
 /* ---- the whole ---- */
 
 void kf__conn_init(struct kf__conn *conn, const struct kf__conn_settings *settings,
-                   const struct kf__conn_events *events, const char *peer, int32_t node)
+                   const struct kf__conn_events *events, const char *peer, const char *host,
+                   int32_t node)
 {
     memset(conn, 0, sizeof *conn);
     conn->settings = settings;
     conn->events = *events;
     conn->peer = peer;
+    conn->host = host;
     conn->node = node;
     conn->next_check = KF_FOREVER;
     conn->ask_version = -1;
@@ -399,10 +490,18 @@ void kf__conn_free(struct kf__conn *conn, kf_err err)
     conn->closing = true;
     kf__conn_end_flight(conn, err);
     kf__conn_end_waiting(conn, err);
+    drop_security(conn);
     kf__inbox_free(&conn->inbox);
     kf__flight_free(&conn->flight);
     kf_writer_free(&conn->output);
     kf_arena_free(&conn->arena);
+}
+
+/* Nobody waits: a session that ends unused does no harm, and the next call renews it. */
+static void renew_where_wanted(struct kf__conn *conn, kf_time now)
+{
+    if (!kf__calls_empty(&conn->waiting) && kf__conn_may_renew(conn, now))
+        step(conn, EXPIRING, now);
 }
 
 void kf__conn_pump(struct kf__conn *conn, kf_time now)
@@ -412,6 +511,10 @@ void kf__conn_pump(struct kf__conn *conn, kf_time now)
                       conn->peer);
     if (conn->state == KF__CONN_IDLE && !kf__calls_empty(&conn->waiting) && !conn->closing)
         step(conn, WANTED, now);
-    if (conn->state == KF__CONN_READY)
+    if (conn->state == KF__CONN_READY && kf__conn_must_renew(conn, now))
+        renew_where_wanted(conn, now);
+    else if (conn->state == KF__CONN_READY)
         kf__conn_encode_waiting(conn, now);
+    if (conn->tls)
+        kf__conn_tls_seal(conn, now);
 }

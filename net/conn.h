@@ -11,8 +11,10 @@
  * a test) looks at `state` after each call and does what it asks for. Calls
  * wait in order until the connection is ready and then are pipelined; they
  * outlive failures while they wait, but end with KF_ERR_DISCONNECTED once
- * they were encoded. TLS and SASL have their place in the table; this build
- * has neither, and never sends a TLS ClientHello.
+ * they were encoded. What computes or blocks (a private key, a password's
+ * hash) is put into `work`, for the driver to do elsewhere; bytes wait
+ * meanwhile. With TLS the bytes in and out are its records (conn_tls.c);
+ * conn_sasl.c authenticates.
  */
 #ifndef KF_NET_CONN_H
 #define KF_NET_CONN_H
@@ -20,16 +22,18 @@
 #include "net/calls.h"
 #include "net/flight.h"
 #include "net/inbox.h"
+#include "net/security.h"
 #include "net/versions.h"
+#include "net/work.h"
 #include "net/world.h"
 
 enum kf__conn_state {
     KF__CONN_IDLE,       /* no socket, nothing wanted */
     KF__CONN_RESOLVING,  /* wants the host's addresses */
     KF__CONN_CONNECTING, /* wants a socket to address number `address` */
-    KF__CONN_TLS,        /* kept for the handshake */
+    KF__CONN_TLS,        /* the handshake is under way */
     KF__CONN_VERSIONS,   /* ApiVersions is under way */
-    KF__CONN_SASL,       /* kept for authentication */
+    KF__CONN_SASL,       /* authentication is under way */
     KF__CONN_READY,
     KF__CONN_BACKOFF, /* no socket, until `retry_at` */
     KF__CONN_ANY,     /* in the table only */
@@ -50,6 +54,7 @@ struct kf__conn_settings {
     const kf_allocator *alloc;
     const struct kf__world *world; /* for random numbers */
     struct kf__slab_pool *slabs;
+    struct kf__security *security; /* NULL: plaintext, nobody authenticates */
     const char *client_id;
     kf_time request_timeout;
     kf_time setup_timeout; /* for each address, all steps together */
@@ -75,12 +80,14 @@ struct kf__conn {
     const struct kf__conn_settings *settings;
     struct kf__conn_events events;
     const char *peer; /* "host:port", for sentences; borrowed */
+    const char *host; /* the name that a certificate must have; borrowed */
     int32_t node;     /* told to those who get answers */
     enum kf__conn_state state;
 
     size_t address, address_count;
     int failures;     /* since it was last ready */
     bool worked;      /* it has been ready in this attempt */
+    bool answered;    /* and a call was answered */
     kf_time deadline; /* of the set-up */
     kf_time retry_at;
     kf_time throttled_until;
@@ -100,12 +107,20 @@ struct kf__conn {
     int64_t encoded, sent; /* bytes since this connection was made */
     uint32_t silent;       /* requests without answer whose call has not ended */
     kf_arena arena;
-    bool spoilt;  /* bytes of the output are lost: it must be closed */
-    bool closing; /* no new set-up is begun */
+    struct kf__work *work;     /* wanted or out; NULL: none */
+    struct kf__tls *tls;       /* NULL: bytes are plaintext */
+    struct kf__sasl_run *sasl; /* an exchange under way; NULL: none */
+    bool raw_sasl;             /* its tokens go without Kafka's headers */
+    kf_time session_life;      /* as the broker's last answer says; 0: for ever */
+    kf_time renew_at;          /* from then on calls wait for re-authentication; 0: not known */
+    kf_time renew_from;        /* which may not begin earlier */
+    bool spoilt;               /* bytes of the output are lost: it must be closed */
+    bool closing;              /* no new set-up is begun */
 };
 
 void kf__conn_init(struct kf__conn *conn, const struct kf__conn_settings *settings,
-                   const struct kf__conn_events *events, const char *peer, int32_t node);
+                   const struct kf__conn_events *events, const char *peer, const char *host,
+                   int32_t node);
 /* Ends all calls with `err`, tells no failure, frees what it holds. */
 void kf__conn_free(struct kf__conn *conn, kf_err err);
 
@@ -133,6 +148,8 @@ void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause);
 
 kf_err kf__conn_space(struct kf__conn *conn, uint8_t **bytes, size_t *size);
 void kf__conn_received(struct kf__conn *conn, kf_time now, size_t size);
+/* The work is done, its `out` no longer set. Whoever has it out reads and sends nothing. */
+void kf__conn_worked(struct kf__conn *conn, kf_time now);
 size_t kf__conn_output(const struct kf__conn *conn, struct iovec *parts, size_t max);
 void kf__conn_sent(struct kf__conn *conn, kf_time now, size_t size);
 bool kf__conn_has_output(const struct kf__conn *conn);

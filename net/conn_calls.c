@@ -107,10 +107,20 @@ void kf__conn_encode_waiting(struct kf__conn *conn, kf_time now)
     }
 }
 
-bool kf__conn_has_output(const struct kf__conn *conn) { return unsent(conn) > 0; }
+bool kf__conn_has_output(const struct kf__conn *conn)
+{
+    if (conn->tls)
+        return !(conn->state == KF__CONN_TLS && conn->work) &&
+               kf__tls_output(conn->tls).iov_len > 0;
+    return unsent(conn) > 0;
+}
 
 size_t kf__conn_output(const struct kf__conn *conn, struct iovec *parts, size_t max)
 {
+    if (conn->tls && max > 0) {
+        *parts = kf__tls_output(conn->tls);
+        return 1;
+    }
     return kf__writer_iovec_from(&conn->output, conn->output_sent, parts, max);
 }
 
@@ -139,6 +149,14 @@ static void end_silent_calls(struct kf__conn *conn)
 void kf__conn_sent(struct kf__conn *conn, kf_time now, size_t size)
 {
     conn->last_used = now;
+    if (conn->tls)
+        kf__tls_sent(conn->tls, size);
+    else
+        kf__conn_taken(conn, size);
+}
+
+void kf__conn_taken(struct kf__conn *conn, size_t size)
+{
     conn->output_sent += size;
     conn->sent += (int64_t)size;
     assert(conn->output_sent <= conn->output.total);

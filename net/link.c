@@ -80,9 +80,11 @@ static void close_socket(struct kf__link *link)
     if (link->watch.fd < 0)
         return;
     const struct kf__world *world = kf__loop_world(link->loop);
-    kf__watch_remove(link->loop, &link->watch);
+    if (!link->deaf)
+        kf__watch_remove(link->loop, &link->watch);
     world->close(world->context, link->watch.fd);
     link->watch.fd = -1;
+    link->deaf = false;
 }
 
 static void finish_connecting(struct kf__link *link)
@@ -101,7 +103,8 @@ static bool is_transient(int error) { return error == EAGAIN || error == EWOULDB
 static void receive(struct kf__link *link)
 {
     const struct kf__world *world = kf__loop_world(link->loop);
-    for (size_t total = 0; total < BYTES_PER_TURN && kf__conn_is_open(&link->conn);) {
+    for (size_t total = 0;
+         total < BYTES_PER_TURN && kf__conn_is_open(&link->conn) && !link->conn.work;) {
         uint8_t *bytes;
         size_t size;
         int error = 0;
@@ -177,6 +180,64 @@ static void flush(struct kf__link *link)
     }
 }
 
+/* ---- work for a helper thread ---- */
+
+/* A broken socket would wake the loop in vain all the time, whatever events are wanted. */
+static void stop_listening(struct kf__link *link)
+{
+    if (link->watch.fd < 0 || link->deaf)
+        return;
+    kf__watch_remove(link->loop, &link->watch);
+    link->deaf = true;
+}
+
+static void listen_again(struct kf__link *link)
+{
+    if (!link->deaf)
+        return;
+    if (kf__watch_add(link->loop, &link->watch))
+        kf__conn_lost(&link->conn, now_of(link), "the descriptor could not be watched");
+    else
+        link->deaf = false;
+}
+
+static void run_work(struct kf__job *job)
+{
+    struct kf__work *work = (struct kf__work *)(void *)job;
+    work->run(work);
+}
+
+static void work_done(struct kf__job *job)
+{
+    struct kf__work *work = (struct kf__work *)(void *)job;
+    struct kf__link *link = work->owner;
+    work->out = false;
+    if (!link) {
+        work->gone(work);
+        return;
+    }
+    listen_again(link);
+    if (link->conn.work == work)
+        kf__conn_worked(&link->conn, now_of(link));
+    kf__link_stir(link);
+}
+
+static void settle_work(struct kf__link *link)
+{
+    struct kf__work *work = link->conn.work;
+    if (!work || work->out)
+        return;
+    work->job = (struct kf__job){.work = run_work, .done = work_done};
+    work->owner = link;
+    work->out = true;
+    stop_listening(link);
+    if (kf__loop_offload(link->loop, &work->job) == KF_OK)
+        return;
+    work->out = false;
+    listen_again(link);
+    kf__conn_lost(&link->conn, now_of(link), "no helper thread could be started");
+}
+
 /* ---- the connection's wish and what is there ---- */
 
 static void drop_addresses(struct kf__link *link)
@@ -215,10 +276,13 @@ static void settle_once(struct kf__link *link)
     case KF__CONN_CONNECTING:
         settle_connecting(link);
         break;
+    case KF__CONN_TLS:
     case KF__CONN_VERSIONS:
+    case KF__CONN_SASL:
     case KF__CONN_READY:
         drop_addresses(link);
         flush(link);
+        settle_work(link);
         break;
     default:
         drop_addresses(link);
@@ -237,7 +301,7 @@ static void settle(struct kf__link *link)
         settle_once(link);
     } while (state != link->conn.state || address != link->conn.address);
 
-    if (link->watch.fd >= 0) {
+    if (link->watch.fd >= 0 && !link->deaf) {
         bool writes = state == KF__CONN_CONNECTING || kf__conn_has_output(&link->conn);
         bool reads = state != KF__CONN_CONNECTING;
         kf__watch_change(link->loop, &link->watch,
@@ -276,7 +340,7 @@ struct kf__link *kf__link_new(struct kf__loop *loop, const struct kf__conn_setti
     struct kf__link *link = kf_alloc_zero(kf__loop_alloc(loop), sizeof *link);
     if (!link)
         return NULL;
-    kf__conn_init(&link->conn, settings, events, peer, node);
+    kf__conn_init(&link->conn, settings, events, peer, host, node);
     link->loop = loop;
     link->host = host;
     link->port = port;

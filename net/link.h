@@ -21,6 +21,7 @@ struct kf__link {
     const char *host; /* borrowed, as the connection's peer is */
     uint16_t port;
     struct kf__watch watch; /* fd -1: no socket */
+    bool deaf;              /* the socket isn't watched while the connection's work is out */
     size_t tried;           /* the address that the socket goes to */
     struct kf__timer timer;
     struct kf__task settle;

@@ -99,8 +99,11 @@ static kf_err open_wake_pipe(struct kf__loop *loop)
 
 /* ---- open and close ---- */
 
-static const struct kf__backend_table *choose(enum kf__backend backend)
+static const struct kf__backend_table *choose(const struct kf__world *world,
+                                              enum kf__backend backend)
 {
+    if (world->ready)
+        return &kf__world_backend;
 #if defined(__linux__)
     if (backend != KF__BACKEND_POLL)
         return &kf__epoll_backend;
@@ -125,7 +128,7 @@ kf_err kf__loop_open(const kf_allocator *alloc, const struct kf__world *world,
                      enum kf__backend backend, struct kf__loop **result)
 {
     *result = NULL;
-    const struct kf__backend_table *table = choose(backend);
+    const struct kf__backend_table *table = choose(world, backend);
     if (!table)
         return KF_ERR_NOT_BUILT;
     struct kf__loop *loop = kf_alloc_zero(alloc, sizeof *loop);
@@ -141,7 +144,7 @@ kf_err kf__loop_open(const kf_allocator *alloc, const struct kf__world *world,
     loop->deferred_end = &loop->deferred;
     kf_err err = kf__timers_init(&loop->timers, alloc);
     if (!err)
-        err = table->open(alloc, &loop->backend_state);
+        err = table->open(alloc, world, &loop->backend_state);
     if (!err)
         err = open_wake_pipe(loop);
     if (!err)

@@ -22,8 +22,9 @@ struct state {
     struct epoll_event events[EVENTS_PER_TURN];
 };
 
-static kf_err open_epoll(const kf_allocator *alloc, void **result)
+static kf_err open_epoll(const kf_allocator *alloc, const struct kf__world *world, void **result)
 {
+    (void)world;
     struct state *state = kf_alloc_zero(alloc, sizeof *state);
     if (!state)
         return KF_ERR_NO_MEMORY;

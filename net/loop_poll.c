@@ -17,8 +17,9 @@ struct state {
     bool waited; /* revents are of this turn */
 };
 
-static kf_err open_poll(const kf_allocator *alloc, void **result)
+static kf_err open_poll(const kf_allocator *alloc, const struct kf__world *world, void **result)
 {
+    (void)world;
     struct state *state = kf_alloc_zero(alloc, sizeof *state);
     if (!state)
         return KF_ERR_NO_MEMORY;

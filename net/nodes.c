@@ -110,6 +110,7 @@ static void tell_links(struct kf__node *node)
         link->host = node->host;
         link->port = node->port;
         link->conn.peer = node->name;
+        link->conn.host = node->host;
     }
 }
 

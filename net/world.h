@@ -38,6 +38,11 @@ struct kf__world {
                       size_t *count);
     /* Starts a detached thread with all signals blocked. */
     kf_err (*start_thread)(void *context, void (*run)(void *argument), void *argument);
+    /* A world without descriptors of the operating system (else NULL): which of `wanted`
+       (KF__READABLE, KF__WRITABLE) would not block; and, where the loop would wait, that it would,
+       so that time may pass. May be NULL: it does not. */
+    int (*ready)(void *context, int fd, int wanted);
+    void (*pass)(void *context, int timeout_ms);
 };
 
 /* Linux or POSIX, as it is. */

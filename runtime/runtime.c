@@ -344,7 +344,7 @@ static bool close_parts(kf_runtime *runtime)
     bool stuck = kf__consumer_close(&runtime->consumer);
     if (runtime->sched) {
         kf_time patience = stuck ? 0 : runtime->settings.shutdown_timeout_ms * KF_MILLISECOND;
-        stuck |= kf__sched_close(runtime->sched, kf_now() + patience) != KF_OK;
+        stuck |= kf__sched_close(runtime->sched, kf__runtime_now(runtime) + patience) != KF_OK;
     }
     if (stuck) {
         kf__events_finish(runtime->events);

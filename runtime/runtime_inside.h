@@ -56,6 +56,11 @@ static inline bool kf__runtime_is_foreign(const struct kf_runtime *runtime, pid_
 kf_err kf__runtime_start_loop(struct kf_runtime *runtime, kf_error *error);
 /* One turn: the loop, what is ready on this thread, a stop that was asked for. */
 void kf__runtime_turn(struct kf_runtime *runtime, kf_time until);
+/* By the world's clock, which a test may move. */
+static inline kf_time kf__runtime_now(const struct kf_runtime *runtime)
+{
+    return runtime->settings.world->now(runtime->settings.world->context);
+}
 bool kf__runtime_has_ended(struct kf_runtime *runtime);
 
 /* ---- snapshot.c ---- */

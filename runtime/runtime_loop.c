@@ -37,9 +37,10 @@ static bool run_activations(struct kf_runtime *runtime)
 {
     if (runtime->own_thread)
         return false;
-    kf_time end = kf_now() + TURN_MS * KF_MILLISECOND;
+    kf_time end = kf__runtime_now(runtime) + TURN_MS * KF_MILLISECOND;
     bool more = true;
-    for (int i = 0; more && i < ACTIVATIONS_A_TURN && (i == 0 || kf_now() < end); i++)
+    for (int i = 0; more && i < ACTIVATIONS_A_TURN && (i == 0 || kf__runtime_now(runtime) < end);
+         i++)
         more = kf__sched_run_ready(runtime->sched, 1);
     return more;
 }
@@ -48,7 +49,8 @@ static void heed_stop(struct kf_runtime *runtime)
 {
     if (atomic_load(&runtime->stop_asked) && !runtime->consumer.stopping)
         kf__consumer_stop(&runtime->consumer,
-                          kf_now() + runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
+                          kf__runtime_now(runtime) +
+                              runtime->settings.shutdown_timeout_ms * KF_MILLISECOND);
 }
 
 void kf__runtime_turn(struct kf_runtime *runtime, kf_time until)
@@ -115,10 +117,12 @@ static kf_err open_parts(struct kf_runtime *runtime)
 {
     const struct kf__settings *settings = &runtime->settings;
     int32_t workers = count_workers(settings);
+    if (workers > 0 && settings->world != &kf__real_world)
+        return KF_ERR_STATE; /* another thread would run in real time */
     runtime->own_thread = workers > 0;
     struct kf__loop *loop;
     kf_err err =
-        kf__loop_open(runtime->alloc, &kf__real_world, backend_of(settings->loop_backend), &loop);
+        kf__loop_open(runtime->alloc, settings->world, backend_of(settings->loop_backend), &loop);
     if (err)
         return err;
     runtime->loop = loop;

@@ -20,7 +20,10 @@ KF_BEGIN_DECLS
 
 typedef struct kf_config kf_config;
 
-/* NULL only when out of memory. `alloc` NULL: kf_default_allocator. */
+/*
+ * NULL only when out of memory. `alloc` NULL: kf_default_allocator. Producers
+ * opened with it take their memory there too.
+ */
 KF_API kf_config *kf_config_new(const kf_allocator *alloc);
 KF_API kf_config *kf_config_copy(const kf_config *config);
 KF_API void kf_config_free(kf_config *config);
@@ -50,6 +53,15 @@ KF_API kf_err kf_config_print_markdown(FILE *stream);
 
 /* Where events go and from which level on; NULL: stderr. */
 KF_API void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *context);
+
+/*
+ * For tests in virtual time: clock, sockets and random numbers come from the
+ * embedded broker (kf_broker_world in broker.h), which must outlive the
+ * runtime. Only a kf_runtime with worker.threads=0 may use it; NULL: the real
+ * world.
+ */
+struct kf__world;
+KF_API void kf_config_world(kf_config *config, const struct kf__world *world);
 
 KF_END_DECLS
 

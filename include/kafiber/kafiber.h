@@ -9,9 +9,11 @@
 #include <kafiber/fiber.h>
 #include <kafiber/log.h>
 #include <kafiber/message.h>
+#include <kafiber/outbox.h>
 #include <kafiber/producer.h>
 #include <kafiber/reader.h>
 #include <kafiber/runtime.h>
+#include <kafiber/sasl.h>
 #include <kafiber/types.h>
 
 #endif

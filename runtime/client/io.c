@@ -164,28 +164,35 @@ static enum kf__backend backend_of(enum kf__loop_choice choice)
                                      : KF__BACKEND_AUTO;
 }
 
-static kf_err open_parts(struct kf__io *io)
+static kf_err open_parts(struct kf__io *io, kf_error *error)
 {
+    if (io->settings.world != &kf__real_world)
+        return KF_ERR_STATE; /* its thread would run in real time */
     kf_err err =
         kf__loop_open(io->alloc, &kf__real_world, backend_of(io->settings.loop_backend), &io->loop);
     if (err)
         return err;
     struct kf__cluster_settings settings = {.slab_keep = SLAB_KEEP};
     kf__settings_for_cluster(&io->settings, &settings);
+    err = kf__settings_security(&io->settings, io->alloc, &settings.security, error);
+    if (err)
+        return err;
     struct kf__cluster_events events = {
         .owner = io,
         .metadata = take_metadata,
         .fatal = take_fatal,
         .log = take_log,
     };
-    return kf__cluster_open(io->loop, &settings, &events, &io->cluster);
+    err = kf__cluster_open(io->loop, &settings, &events, &io->cluster);
+    kf__security_release(settings.security);
+    return err;
 }
 
 kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error)
 {
     if (!config)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no configuration was given");
-    io->alloc = &kf_default_allocator;
+    io->alloc = io->alloc ? io->alloc : &kf_default_allocator;
     io->pid = getpid();
     pthread_mutex_init(&io->lock, NULL);
     kf__condition_init(&io->changed);
@@ -194,7 +201,7 @@ kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error)
     kf_err err = io->config ? kf__config_settings(io->config, &io->settings, error)
                             : kf_error_set(error, KF_ERR_NO_MEMORY, "no memory");
     if (!err) {
-        err = open_parts(io);
+        err = open_parts(io, error);
         kf_error_set(err ? error : NULL, err, "the I/O could not be set up: %s", kf_err_text(err));
     }
     if (err)

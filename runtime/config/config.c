@@ -5,6 +5,8 @@
  */
 #include "runtime/config/config_rows.h"
 
+#include "proto/wipe.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,10 @@ struct kf_config {
     kf_log_level log_level;
     kf_log_fn log;
     void *log_context;
-    struct entry entries[]; /* one a row */
+    kf_sasl_mechanism mechanism; /* no name: none */
+    struct kf__sasl_hooks hooks;
+    const struct kf__world *world; /* NULL: the real one */
+    struct entry entries[];        /* one a row */
 };
 
 /* A key seen through its alias. */
@@ -55,17 +60,10 @@ static char *copy_trimmed(const kf_allocator *alloc, const char *text)
     return copy_text(alloc, text, size);
 }
 
-/* A password must not stay in freed memory. The pointer's volatility keeps the writes. */
-static void wipe(char *text)
-{
-    for (volatile char *at = text; *at; at++)
-        *at = '\0';
-}
-
 static void free_text(const kf_allocator *alloc, char *text)
 {
     if (text)
-        wipe(text);
+        kf__wipe(text, strlen(text));
     kf_free(alloc, text);
 }
 
@@ -98,6 +96,8 @@ kf_config *kf_config_new(const kf_allocator *alloc)
     return NULL;
 }
 
+kf_allocator kf__config_alloc(const kf_config *config) { return config->alloc; }
+
 kf_config *kf_config_copy(const kf_config *config)
 {
     kf_config *copy = config ? kf_config_new(&config->alloc) : NULL;
@@ -106,6 +106,9 @@ kf_config *kf_config_copy(const kf_config *config)
     copy->log_level = config->log_level;
     copy->log = config->log;
     copy->log_context = config->log_context;
+    copy->mechanism = config->mechanism;
+    copy->hooks = config->hooks;
+    copy->world = config->world;
     for (size_t i = 0; i < kf__config_row_count; i++) {
         const struct entry *from = &config->entries[i];
         if (!from->text)
@@ -246,7 +249,7 @@ static kf_err load_stream(kf_config *config, FILE *stream, const char *path, kf_
     kf_err err = ferror(stream) ? kf_error_set(error, KF_ERR_CONFIG, "%s: it can't be read: %s",
                                                path, strerror(errno))
                                 : kf_config_parse(config, text, size, path, error);
-    memset(text, 0, size);
+    kf__wipe(text, size);
     kf_free(&config->alloc, text);
     return err;
 }
@@ -272,7 +275,8 @@ const char *kf_config_get(const kf_config *config, const char *key)
         return NULL;
     size_t row = resolve((size_t)found);
     const char *text = config->entries[row].text;
-    if (text && kf__config_rows[row].kind == KF__ROW_LATER_SECRET)
+    enum kf__row_kind kind = kf__config_rows[row].kind;
+    if (text && (kind == KF__ROW_SECRET || kind == KF__ROW_LATER_SECRET))
         return "[hidden]";
     text = text ? text : kf__config_rows[row].value;
     return text ? text : "";
@@ -285,6 +289,48 @@ void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *c
     config->log_level = level;
     config->log = log;
     config->log_context = context;
+}
+
+kf_err kf_config_sasl_mechanism(kf_config *config, const kf_sasl_mechanism *mechanism)
+{
+    if (!config)
+        return KF_ERR_NO_MEMORY;
+    if (!mechanism || mechanism->size < sizeof *mechanism || !mechanism->name ||
+        !mechanism->start || !mechanism->step || !mechanism->end)
+        return KF_ERR_INVALID_ARGUMENT;
+    config->mechanism = *mechanism;
+    return KF_OK;
+}
+
+kf_err kf_config_sasl_token(kf_config *config, kf_sasl_token_fn get, void *context)
+{
+    if (!config)
+        return KF_ERR_NO_MEMORY;
+    config->hooks.token = get;
+    config->hooks.token_context = context;
+    return KF_OK;
+}
+
+kf_err kf_config_aws_credentials(kf_config *config, kf_aws_credentials_fn get, void *context)
+{
+    if (!config)
+        return KF_ERR_NO_MEMORY;
+    config->hooks.aws = get;
+    config->hooks.aws_context = context;
+    return KF_OK;
+}
+
+struct kf__sasl_hooks kf__config_hooks(const kf_config *config)
+{
+    struct kf__sasl_hooks hooks = config->hooks;
+    hooks.mechanism = config->mechanism.name ? &config->mechanism : NULL;
+    return hooks;
+}
+
+void kf_config_world(kf_config *config, const struct kf__world *world)
+{
+    if (config)
+        config->world = world;
 }
 
 bool kf__config_note(const kf_config *config, size_t index, struct kf__config_note *note)
@@ -321,4 +367,5 @@ void kf__config_log_target(const kf_config *config, struct kf__settings *setting
     settings->log_level = config->log_level;
     settings->log = config->log;
     settings->log_context = config->log_context;
+    settings->world = config->world ? config->world : &kf__real_world;
 }

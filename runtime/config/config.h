@@ -12,6 +12,7 @@
 
 #include "group/assignor.h"
 #include "net/cluster.h"
+#include "net/security.h"
 #include <kafiber/config.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -44,6 +45,16 @@ enum kf__compression { /* as in a batch's attributes */
     KF__COMPRESSION_ZSTD,
 };
 
+enum kf__partitioner { /* results are librdkafka's, murmur2's also Java's */
+    KF__PARTITIONER_MURMUR2_RANDOM,
+    KF__PARTITIONER_MURMUR2,
+    KF__PARTITIONER_CONSISTENT_RANDOM, /* CRC-32 */
+    KF__PARTITIONER_CONSISTENT,
+    KF__PARTITIONER_FNV1A_RANDOM,
+    KF__PARTITIONER_FNV1A,
+    KF__PARTITIONER_RANDOM, /* whatever the key */
+};
+
 enum kf__reset {
     KF__RESET_EARLIEST,
     KF__RESET_LATEST,
@@ -56,6 +67,15 @@ enum {
     KF__PROPERTIES_MAX = 1 << 20, /* bytes of a .properties file: more is a mistaken path */
 };
 
+/* What a program gives by call for SASL; borrowed from the kf_config. */
+struct kf__sasl_hooks {
+    const kf_sasl_mechanism *mechanism;
+    kf_sasl_token_fn token;
+    void *token_context;
+    kf_aws_credentials_fn aws;
+    void *aws_context;
+};
+
 /* Strings, servers included, borrow from the kf_config and live as long as it stays unchanged. */
 struct kf__settings {
 #define KF_CONFIG_BOOL(key, field, default_, kip, doc)              bool field;
@@ -63,6 +83,7 @@ struct kf__settings {
 #define KF_CONFIG_LONG(key, field, default_, low, high, kip, doc)   int64_t field;
 #define KF_CONFIG_WORD(key, field, type, default_, words, kip, doc) enum type field;
 #define KF_CONFIG_TEXT(key, field, default_, form, kip, doc)        const char *field;
+#define KF_CONFIG_SECRET(key, field, kip, doc)                      const char *field;
 #include <kafiber/config.def>
 
     /* Made of the texts above. */
@@ -73,10 +94,15 @@ struct kf__settings {
     enum kf__reset reset;  /* of auto.offset.reset */
     int64_t reset_back_ms; /* with KF__RESET_BY_DURATION: how far to go back */
 
+    /* Of kf_config_sasl_mechanism and its kin: NULL where not set. */
+    struct kf__sasl_hooks sasl;
+
     /* Of kf_config_log; log is NULL where none was set: to stderr. */
     kf_log_level log_level;
     kf_log_fn log;
     void *log_context;
+
+    const struct kf__world *world; /* of kf_config_world; the real one where none was set */
 };
 
 /*
@@ -89,6 +115,13 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
 /* What net wants to know, in its units. slab_keep is left as it is: the runtime decides. */
 void kf__settings_for_cluster(const struct kf__settings *settings,
                               struct kf__cluster_settings *cluster);
+
+/*
+ * Opens what the settings say of TLS and SASL; NULL for PLAINTEXT. Reads
+ * files. Its texts are the settings': those outlive it and the loop.
+ */
+kf_err kf__settings_security(const struct kf__settings *settings, const kf_allocator *alloc,
+                             struct kf__security **security, kf_error *error);
 
 /* A key that was set and does nothing: one event in the log when the runtime opens. */
 struct kf__config_note {
@@ -106,6 +139,9 @@ enum kf__source {
     KF__FROM_ENVIRONMENT,
     KF__FROM_CALL
 };
+
+/* What kf_config_new was given. */
+kf_allocator kf__config_alloc(const kf_config *config);
 
 /* KF__FROM_DEFAULT for an unknown key too. */
 enum kf__source kf__config_source(const kf_config *config, const char *key);

@@ -39,6 +39,8 @@ static const char *type_name(const struct kf__config_row *row)
     case KF__ROW_WORD:
     case KF__ROW_ONLY:
         return "word";
+    case KF__ROW_SECRET:
+        return "secret";
     case KF__ROW_TEXT:
         return row->form == KF__FORM_SERVERS || row->form == KF__FORM_ASSIGNORS ? "list" : "text";
     default:
@@ -64,7 +66,7 @@ static void print_allowed(const struct kf__config_row *row, FILE *stream)
         print_words(row->words ? row->words : row->value, stream);
     else if (row->kind == KF__ROW_BOOL)
         fputs("`true`, `false`", stream);
-    else if (row->kind == KF__ROW_TEXT)
+    else if (row->kind == KF__ROW_TEXT || row->kind == KF__ROW_SECRET)
         return;
     else if (row->high == INT32_MAX || row->high == INT64_MAX)
         fprintf(stream, "≥ %" PRId64, row->low);

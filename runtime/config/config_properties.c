@@ -11,6 +11,8 @@
  */
 #include "runtime/config/config_rows.h"
 
+#include "proto/wipe.h"
+
 #include <string.h>
 
 struct reader {
@@ -267,6 +269,8 @@ kf_err kf__properties_read(const kf_allocator *alloc, const char *text, size_t s
     while (!err && next_line(&reader))
         err = take_pair(&reader, set, context, error);
     memset(reader.text, 0, 2 * size + 1); /* it may have held a password */
+    if (reader.text)
+        kf__wipe(reader.text, 2 * size + 1);
     kf_free(alloc, reader.text);
     return err;
 }

@@ -26,6 +26,8 @@ const struct kf__config_row kf__config_rows[] = {
 #define KF_CONFIG_TEXT(key_, field, default_, form_, kip_, doc_) \
     {.kind = KF__ROW_TEXT, .key = key_, .value = default_, .doc = doc_, \
      .form = KF__FORM_##form_, .offset = FIELD(field), .kip = kip_},
+#define KF_CONFIG_SECRET(key_, field, kip_, doc_) \
+    {.kind = KF__ROW_SECRET, .key = key_, .doc = doc_, .offset = FIELD(field), .kip = kip_},
 #define KF_CONFIG_ALIAS(key_, of, doc_) \
     {.kind = KF__ROW_ALIAS, .key = key_, .value = of, .doc = doc_},
 #define KF_CONFIG_ONLY(key_, accepted, kip_, doc_) \

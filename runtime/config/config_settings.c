@@ -46,6 +46,7 @@ static void fill_field(struct kf__settings *settings, const struct kf__config_ro
         memcpy(field, &word, sizeof word);
         break;
     case KF__ROW_TEXT:
+    case KF__ROW_SECRET:
         *(const char **)field = text;
         break;
     default:
@@ -186,9 +187,12 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
     if (settings->acks == KF__ACKS_MINUS_ONE)
         settings->acks = KF__ACKS_ALL;
     fill_lists(config, settings);
+    settings->sasl = kf__config_hooks(config);
     kf__config_log_target(config, settings);
 
-    kf_err err = check_times(settings, error);
+    kf_err err = kf__config_choose_protocol(config, settings, error);
+    if (!err)
+        err = check_times(settings, error);
     if (!err)
         err = check_backoffs(config, settings, error);
     if (!err)

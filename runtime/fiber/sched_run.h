@@ -73,6 +73,7 @@ struct kf__sched {
     struct kf__worker *workers;
     struct kf__worker *idle;      /* the latest on top */
     int32_t worker_count;         /* alive */
+    int32_t staying;              /* those that serve all kin and have not decided to end */
     atomic_int worker_count_seen; /* the same, for who doesn't hold the lock */
     struct kf__run *runs;         /* all */
     struct kf__run *free_runs;

@@ -80,10 +80,11 @@ void kf__workers_stop(struct kf__sched *sched)
 
 static bool is_surplus(const struct kf__sched *sched)
 {
-    return sched->worker_count > sched->settings.workers;
+    return sched->staying > sched->settings.workers;
 }
 
-/* Sleeps until woken. False: it was surplus for long enough, and should end. */
+/* Sleeps until woken. False: it was surplus for long enough, no longer counts among those who stay,
+   and should end. */
 static bool sleep_idle(struct kf__sched *sched, struct kf__worker *worker)
 {
     push_idle(sched, worker);
@@ -101,7 +102,10 @@ static bool sleep_idle(struct kf__sched *sched, struct kf__worker *worker)
         return true;
     }
     remove_idle(sched, worker);
-    return !is_surplus(sched);
+    if (!is_surplus(sched))
+        return true;
+    sched->staying--;
+    return false;
 }
 
 /* Before it sleeps: the next activation is often only a moment away. */
@@ -250,6 +254,8 @@ static kf_err start_one(struct kf__sched *sched, const void *only)
         worker->kin = NULL;
         sched->coming++;
         sched->worker_count++;
+        if (!only)
+            sched->staying++;
         atomic_store(&sched->worker_count_seen, sched->worker_count);
     }
     pthread_mutex_unlock(&sched->lock);
@@ -262,6 +268,8 @@ static kf_err start_one(struct kf__sched *sched, const void *only)
         worker->alive = false;
         sched->coming--;
         sched->worker_count--;
+        if (!only)
+            sched->staying--;
         atomic_store(&sched->worker_count_seen, sched->worker_count);
         pthread_mutex_unlock(&sched->lock);
     }

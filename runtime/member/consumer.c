@@ -221,17 +221,23 @@ void kf__consumer_pause(struct kf__consumer *consumer, const char *topic, int32_
 
 /* ---- opening ---- */
 
-static kf_err open_cluster(struct kf__consumer *consumer)
+static kf_err open_cluster(struct kf__consumer *consumer, kf_error *error)
 {
     struct kf__cluster_settings settings = {.slab_keep = SLAB_KEEP};
     kf__settings_for_cluster(consumer->settings, &settings);
+    kf_err err =
+        kf__settings_security(consumer->settings, consumer->alloc, &settings.security, error);
+    if (err)
+        return err;
     struct kf__cluster_events events = {
         .owner = consumer,
         .metadata = metadata,
         .fatal = member_failed,
         .log = pass_on,
     };
-    return kf__cluster_open(consumer->loop, &settings, &events, &consumer->cluster);
+    err = kf__cluster_open(consumer->loop, &settings, &events, &consumer->cluster);
+    kf__security_release(settings.security);
+    return err;
 }
 
 static kf_err open_fetcher(struct kf__consumer *consumer)
@@ -324,7 +330,7 @@ kf_err kf__consumer_open(struct kf__consumer *consumer, const struct kf__consume
     consumer->codecs = kf__codec_pool_new(consumer->alloc);
     kf_err err = consumer->codecs ? KF_OK : KF_ERR_NO_MEMORY;
     if (!err)
-        err = open_cluster(consumer);
+        err = open_cluster(consumer, error);
     if (!err)
         err = open_fetcher(consumer);
     if (!err)

@@ -1,7 +1,9 @@
-/* partitioner: see partitioner.h. Called by producer_queue.c. */
+/* partitioner: see partitioner.h. Called by producer_partition.c. */
 #include "runtime/producer/partitioner.h"
 
+#include "proto/crc32c.h"
 #include <assert.h>
+#include <stdbool.h>
 
 enum {
     MURMUR_SHIFT = 24
@@ -47,47 +49,39 @@ int32_t kf__partition_of_key(kf_bytes key, int32_t partitions)
     return (int32_t)(positive % (uint32_t)partitions);
 }
 
-static int32_t count_available(const bool *available, int32_t partitions)
+uint32_t kf__fnv1a(const uint8_t *bytes, size_t size)
 {
-    int32_t count = 0;
-    for (int32_t i = 0; i < partitions; i++)
-        count += available[i];
-    return count;
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * 16777619u;
+    return hash > INT32_MAX ? 0u - hash : hash;
 }
 
-/* The nth available one. */
-static int32_t pick(const bool *available, int32_t partitions, int32_t nth)
+static int32_t fold(uint32_t hash, int32_t partitions)
 {
-    for (int32_t i = 0; i < partitions; i++)
-        if (available[i] && nth-- == 0)
-            return i;
-    return 0;
+    return (int32_t)(hash % (uint32_t)partitions);
 }
 
-static int32_t choose(int32_t before, const bool *available, int32_t partitions, uint64_t random)
-{
-    int32_t count = count_available(available, partitions);
-    if (count == 0)
-        return (int32_t)(random % (uint64_t)partitions);
-    int32_t chosen = pick(available, partitions, (int32_t)(random % (uint64_t)count));
-    if (chosen != before || count == 1)
-        return chosen;
-    /* Not the same twice: the next of those available. */
-    do
-        chosen = (chosen + 1) % partitions;
-    while (!available[chosen]);
-    return chosen;
-}
-
-int32_t kf__sticky_next(struct kf__sticky *sticky, size_t size, size_t share, const bool *available,
-                        int32_t partitions, uint64_t random)
+int32_t kf__partition_by(enum kf__partitioner partitioner, kf_bytes key, int32_t partitions,
+                         uint64_t random)
 {
     assert(partitions > 0);
-    int32_t now = sticky->partition;
-    if (now < 0 || now >= partitions || sticky->bytes >= share || !available[now]) {
-        sticky->partition = choose(now, available, partitions, random);
-        sticky->bytes = 0;
+    bool is_null = !key.data;
+    switch (partitioner) {
+    case KF__PARTITIONER_MURMUR2_RANDOM:
+        return is_null ? -1 : kf__partition_of_key(key, partitions);
+    case KF__PARTITIONER_MURMUR2:
+        return kf__partition_of_key(key, partitions);
+    case KF__PARTITIONER_CONSISTENT_RANDOM:
+        return key.size == 0 ? -1 : fold(kf__crc32(0, key.data, key.size), partitions);
+    case KF__PARTITIONER_CONSISTENT:
+        return fold(kf__crc32(0, key.data, key.size), partitions);
+    case KF__PARTITIONER_FNV1A_RANDOM:
+        return is_null ? -1 : fold(kf__fnv1a(key.data, key.size), partitions);
+    case KF__PARTITIONER_FNV1A:
+        return fold(kf__fnv1a(key.data, key.size), partitions);
+    case KF__PARTITIONER_RANDOM:
+        return is_null ? -1 : (int32_t)(random % (uint64_t)partitions);
     }
-    sticky->bytes += size;
-    return sticky->partition;
+    return -1;
 }

@@ -1,72 +1,173 @@
-#include "tools/broker/faults.h"
-
-#include "tools/broker/text.h"
+/* Faults and events of a script against a broker that runs. */
+#include "broker/help_client.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
-enum {
-    FETCH = 1,
-    PRODUCE = 0
-};
+static kf_broker *broker;
+static struct client client;
 
-static struct kf__faults faults;
-
-static void open_faults(void) { kf__faults_init(&faults, &kf_default_allocator); }
-
-static void close_faults(void) { kf__faults_free(&faults); }
-
-TestSuite(broker_faults, .init = open_faults, .fini = close_faults);
-
-static kf_broker_fault drop(int16_t api)
+static void open_broker(void)
 {
-    return (kf_broker_fault){
-        .size = sizeof(kf_broker_fault), .kind = KF_BROKER_DROP, .api_key = api};
+    kf_broker_options options = {.size = sizeof options, .nodes = 3, .thread = true};
+    kf_error error = KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 2, 3), KF_OK));
+    client_open(&client, kf_broker_bootstrap(broker), 1);
 }
 
-Test(broker_faults, hits_only_the_api_it_names)
+static void close_broker(void)
 {
-    kf_broker_fault fault = drop(FETCH);
-    cr_assert(eq(i32, kf__faults_add(&faults, &fault), 1));
-    cr_assert(not(kf__faults_judge(&faults, PRODUCE, 1).drop));
-    cr_assert(kf__faults_judge(&faults, FETCH, 1).drop);
-    cr_assert(eq(i64, kf__faults_hits(&faults, 1), 1));
+    client_close(&client);
+    kf_broker_stop(broker);
 }
 
-Test(broker_faults, begins_at_the_first_and_hits_every_nth_so_many_times)
+TestSuite(broker_faults, .init = open_broker, .fini = close_broker, .timeout = 60);
+
+static void script(const char *text)
 {
-    kf_broker_fault fault = drop(KF_BROKER_ANY_API);
-    fault.first = 3;
-    fault.every = 2;
-    fault.times = 2;
-    kf__faults_add(&faults, &fault);
-    char seen[11] = {0};
-    for (int i = 0; i < 10; i++)
-        seen[i] = kf__faults_judge(&faults, FETCH, 1).drop ? 'x' : '.';
-    cr_assert(eq(str, seen, "..x.x....."));
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_broker_script(broker, text, &error), KF_OK), "%s", error.text);
 }
 
-Test(broker_faults, means_one_partition_of_one_topic)
+static kf_string text(const char *of) { return (kf_string){of, strlen(of)}; }
+
+/* The first partition's error and the second's of orders. */
+static void list_offsets(int16_t *first, int16_t *second)
 {
-    kf_broker_fault fault = {.size = sizeof fault,
-                             .kind = KF_BROKER_ANSWER_ERROR,
-                             .api_key = FETCH,
-                             .topic = "orders",
-                             .one_partition = true,
-                             .partition = 2,
-                             .error = KF_ERR_NOT_LEADER_OR_FOLLOWER};
-    kf__faults_add(&faults, &fault);
-    const struct kf__fault *error = kf__faults_judge(&faults, FETCH, 1).error;
-    cr_assert(eq(int, kf__fault_error(error, kf__text("orders"), 2), 6));
-    cr_assert(eq(int, kf__fault_error(error, kf__text("orders"), 1), 0));
-    cr_assert(eq(int, kf__fault_error(error, kf__text("order"), 2), 0));
-    cr_assert(eq(int, kf__fault_error(error, (kf_string){0}, -1), 0));
+    struct kf_list_offsets_request request;
+    struct kf_list_offsets_response response;
+    struct kf_list_offsets_request_list_offsets_topic topic = {.name = text("orders")};
+    struct kf_list_offsets_request_list_offsets_partition partitions[2];
+    kf_reset(&kf_schema_of_list_offsets_request, &request);
+    for (int32_t i = 0; i < 2; i++)
+        partitions[i] =
+            (struct kf_list_offsets_request_list_offsets_partition){.partition_index = i,
+                                                                    .current_leader_epoch = -1,
+                                                                    .timestamp = -1,
+                                                                    .max_num_offsets = 1};
+    topic.partitions.items = partitions;
+    topic.partitions.count = 2;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_LIST_OFFSETS, 7, &request, &response);
+    *first = response.topics.items[0].partitions.items[0].error_code;
+    *second = response.topics.items[0].partitions.items[1].error_code;
 }
 
-Test(broker_faults, refuses_what_makes_no_sense)
+static void lead(int32_t partition, int32_t node)
 {
-    kf_broker_fault nothing = {.size = sizeof nothing};
-    kf_broker_fault no_error = {.size = sizeof no_error, .kind = KF_BROKER_ANSWER_ERROR};
-    cr_assert(eq(i32, kf__faults_add(&faults, &nothing), 0));
-    cr_assert(eq(i32, kf__faults_add(&faults, &no_error), 0));
+    cr_assert(eq(int, kf_broker_move_leader(broker, "orders", partition, node), KF_OK));
+}
+
+Test(broker_faults, an_error_hits_one_partition_of_one_request)
+{
+    int16_t first, second;
+    lead(0, 1);
+    lead(1, 1);
+    script("on ListOffsets #2 topic=orders partition=1 answer OFFSET_NOT_AVAILABLE\n"
+           "on ListOffsets topic=others answer UNKNOWN_TOPIC_OR_PARTITION");
+    list_offsets(&first, &second);
+    cr_assert(eq(i16, second, 0));
+    list_offsets(&first, &second);
+    cr_assert(eq(i16, first, 0));
+    cr_assert(eq(i16, second, KF_ERR_OFFSET_NOT_AVAILABLE));
+    list_offsets(&first, &second);
+    cr_assert(eq(i16, second, 0));
+}
+
+Test(broker_faults, an_event_comes_right_after_the_request_that_is_counted)
+{
+    int16_t first, second;
+    lead(0, 1);
+    lead(1, 1);
+    script("at ListOffsets #2 move leader orders/0 to 3");
+    list_offsets(&first, &second);
+    list_offsets(&first, &second);
+    cr_assert(eq(i16, first, 0));
+    list_offsets(&first, &second);
+    cr_assert(eq(i16, first, KF_ERR_NOT_LEADER_OR_FOLLOWER));
+    cr_assert(eq(i16, second, 0));
+}
+
+Test(broker_faults, a_timed_event_stops_a_node_and_its_connections)
+{
+    struct client other;
+    client_open(&other, kf_broker_bootstrap(broker), 2);
+    script("after 20ms stop node 2");
+    cr_assert(not(client_receive(&other)));
+    client_close(&other);
+    int32_t leader, epoch;
+    for (int32_t p = 0; p < 2; p++) {
+        cr_assert(eq(int, kf_broker_leader(broker, "orders", p, &leader, &epoch), KF_OK));
+        cr_assert(ne(i32, leader, 2));
+    }
+}
+
+Test(broker_faults, a_dropped_request_is_not_handled_and_a_dropped_answer_is)
+{
+    static const struct {
+        const char *line;
+        int64_t topics;
+    } faults[] = {{"on CreateTopics drop", 0}, {"on CreateTopics drop answer", 1}};
+    for (size_t i = 0; i < 2; i++) {
+        struct kf_create_topics_request request;
+        struct kf_create_topics_request_creatable_topic topic;
+        memset(&topic, 0, sizeof topic);
+        topic.name = text("made");
+        topic.num_partitions = 1;
+        topic.replication_factor = 1;
+        kf_reset(&kf_schema_of_create_topics_request, &request);
+        request.topics.items = &topic;
+        request.topics.count = 1;
+        struct client other;
+        client_open(&other, kf_broker_bootstrap(broker), 1);
+        kf_broker_fault_clear(broker, 0);
+        script(faults[i].line);
+        client_send(&other, KF_API_CREATE_TOPICS, 5, &request);
+        while (kf_broker_requests(broker, KF_API_CREATE_TOPICS) <= (int64_t)i)
+            ;
+        int32_t leader, epoch;
+        kf_err found = kf_broker_leader(broker, "made", 0, &leader, &epoch);
+        cr_assert(eq(int, found == KF_OK, faults[i].topics == 1), "%s", faults[i].line);
+        client_close(&other);
+    }
+}
+
+Test(broker_faults, a_coordinator_moves_where_it_is_told)
+{
+    struct kf_find_coordinator_request request;
+    struct kf_find_coordinator_response response;
+    kf_string key = text("g");
+    kf_reset(&kf_schema_of_find_coordinator_request, &request);
+    request.coordinator_keys.items = &key;
+    request.coordinator_keys.count = 1;
+    for (int32_t node = 1; node <= 3; node++) {
+        cr_assert(eq(int, kf_broker_move_coordinator(broker, "g", node), KF_OK));
+        client_call(&client, KF_API_FIND_COORDINATOR, 4, &request, &response);
+        cr_assert(eq(i32, response.coordinators.items[0].node_id, node));
+    }
+    cr_assert(eq(int, kf_broker_stop_node(broker, 3), KF_OK));
+    client_call(&client, KF_API_FIND_COORDINATOR, 4, &request, &response);
+    cr_assert(ne(i32, response.coordinators.items[0].node_id, 3));
+    cr_assert(eq(int, kf_broker_move_coordinator(broker, "g", 3), KF_ERR_BROKER_NOT_AVAILABLE));
+}
+
+Test(broker_faults, a_script_file_is_named_in_its_errors)
+{
+    kf_error error = KF_ERROR_INIT;
+    char path[] = "/tmp/kafiber-script-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert(eq(i64, write(fd, "on Fetch clsoe\n", 15), 15));
+    close(fd);
+    cr_assert(eq(int, kf_broker_script_file(broker, path, &error), KF_ERR_INVALID_ARGUMENT));
+    cr_assert(ne(ptr, strstr(error.text, path), NULL));
+    cr_assert(ne(ptr, strstr(error.text, "did you mean close?"), NULL), "%s", error.text);
+    unlink(path);
+    kf_error missing = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_broker_script_file(broker, path, &missing), KF_ERR_SYSTEM));
 }

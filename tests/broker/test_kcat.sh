@@ -42,7 +42,7 @@ sort -n "$work/group" | cmp -s - "$work/sent" || fail "the group did not read al
 timeout 30 kcat -b "$at" -G readers -e -q -X auto.offset.reset=earliest orders \
     >"$work/again" 2>"$work/group.err" || fail "group again"
 test ! -s "$work/again" || fail "committed records came again"
-grep -q '"api":"OffsetCommitRequest"' "$work/journal" || fail "no commit in the journal"
+grep -q '"api":"OffsetCommit"' "$work/journal" || fail "no commit in the journal"
 
 kill -TERM "$pid"
 code=0

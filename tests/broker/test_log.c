@@ -59,7 +59,7 @@ Test(broker_log, gives_each_batch_the_offset_after_the_last)
     cr_assert(eq(i64, log_.end_offset, 5));
 
     struct kf__batch second;
-    kf_bytes bytes = kf__plog_read(&log_, 3, 1000, false);
+    kf_bytes bytes = kf__plog_read(&log_, 3, INT64_MAX, 1000, false);
     cr_assert(eq(int, kf__batch_peek(bytes.data, bytes.size, &second), KF_OK));
     cr_assert(eq(i64, second.base_offset, 3));
     cr_assert(eq(i64, second.last_offset, 4));
@@ -74,7 +74,7 @@ Test(broker_log, reads_from_the_batch_that_holds_the_offset)
     cr_assert(eq(sz, kf__plog_find(&log_, 2), 0));
     cr_assert(eq(sz, kf__plog_find(&log_, 3), 1));
     cr_assert(eq(sz, kf__plog_find(&log_, 6), 2), "the end: nothing is there");
-    cr_assert(eq(sz, kf__plog_read(&log_, 6, 1000, true).size, 0));
+    cr_assert(eq(sz, kf__plog_read(&log_, 6, INT64_MAX, 1000, true).size, 0));
 }
 
 /* KIP-74: else a consumer would never get past a batch above its limit. */
@@ -82,8 +82,8 @@ Test(broker_log, hands_out_a_first_batch_whole_only_where_asked)
 {
     append(1, 500, 100, 0);
     size_t size = log_.batches[0].size;
-    cr_assert(eq(sz, kf__plog_read(&log_, 0, 10, true).size, size));
-    cr_assert(eq(sz, kf__plog_read(&log_, 0, 10, false).size, 0));
+    cr_assert(eq(sz, kf__plog_read(&log_, 0, INT64_MAX, 10, true).size, size));
+    cr_assert(eq(sz, kf__plog_read(&log_, 0, INT64_MAX, 10, false).size, 0));
 }
 
 Test(broker_log, cuts_the_last_batch_at_the_limit)
@@ -91,21 +91,21 @@ Test(broker_log, cuts_the_last_batch_at_the_limit)
     append(1, 100, 100, 0);
     append(1, 100, 100, 0);
     size_t first = log_.batches[0].size;
-    cr_assert(eq(sz, kf__plog_read(&log_, 0, first + 20, true).size, first + 20));
+    cr_assert(eq(sz, kf__plog_read(&log_, 0, INT64_MAX, first + 20, true).size, first + 20));
 }
 
 Test(broker_log, keeps_batches_where_they_are_while_it_grows)
 {
     append(1, 1000, 100, 0);
-    const uint8_t *before = kf__plog_read(&log_, 0, 10000, true).data;
+    const uint8_t *before = kf__plog_read(&log_, 0, INT64_MAX, 10000, true).data;
     for (int i = 0; i < 200; i++)
         append(1, 60000, 100, 0);
-    cr_assert(eq(ptr, (void *)(uintptr_t)kf__plog_read(&log_, 0, 10000, true).data,
+    cr_assert(eq(ptr, (void *)(uintptr_t)kf__plog_read(&log_, 0, INT64_MAX, 10000, true).data,
                  (void *)(uintptr_t)before));
     cr_assert(eq(i64, log_.end_offset, 201));
     cr_assert(gt(sz, log_.chunk_count, 5));
-    cr_assert(eq(sz, kf__plog_readable(&log_, 0), log_.bytes));
-    cr_assert(eq(sz, kf__plog_readable(&log_, 200), log_.batches[200].size));
+    cr_assert(eq(sz, kf__plog_readable(&log_, 0, INT64_MAX), log_.bytes));
+    cr_assert(eq(sz, kf__plog_readable(&log_, 200, INT64_MAX), log_.batches[200].size));
 }
 
 Test(broker_log, finds_the_first_batch_that_reaches_a_timestamp)
@@ -161,6 +161,6 @@ Test(broker_log, is_empty_after_all_is_deleted_and_goes_on_counting)
     append(4, 10, 1, 0);
     kf__plog_delete_before(&log_, 4);
     cr_assert(eq(i64, log_.start_offset, 4));
-    cr_assert(eq(sz, kf__plog_readable(&log_, 4), 0));
+    cr_assert(eq(sz, kf__plog_readable(&log_, 4, INT64_MAX), 0));
     cr_assert(eq(i64, append(1, 10, 1, 0), 4));
 }

@@ -56,3 +56,44 @@ Test(broker_producers, counts_from_0_again_after_the_largest_sequence)
     cr_assert(eq(int, send(0, INT32_MAX - 1, 2, 100), KF_OK));
     cr_assert(eq(int, send(0, 0, 1, 102), KF_OK));
 }
+
+/* KIP-360: the state may have expired, or the records been deleted. */
+Test(broker_producers, takes_any_sequence_from_a_producer_it_does_not_know)
+{
+    cr_assert(eq(int, send(3, 17, 2, 100), KF_OK));
+    cr_assert(eq(int, send(3, 18, 1, 102), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(3, 19, 1, 102), KF_OK));
+}
+
+Test(broker_producers, knows_a_batch_again_only_whole_and_in_its_epoch)
+{
+    cr_assert(eq(int, send(1, 0, 5, 100), KF_OK));
+    cr_assert(eq(int, send(1, 0, 4, 100), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(0, 0, 5, 100), KF_ERR_INVALID_PRODUCER_EPOCH));
+    cr_assert(eq(int, send(2, 0, 5, 105), KF_OK));
+    cr_assert(eq(int, send(2, 0, 5, 105), KF_ERR_DUPLICATE_SEQUENCE_NUMBER));
+}
+
+Test(broker_producers, knows_a_batch_again_whose_sequences_wrap)
+{
+    cr_assert(eq(int, send(0, INT32_MAX, 3, 100), KF_OK));
+    cr_assert(eq(int, send(0, INT32_MAX, 3, 100), KF_ERR_DUPLICATE_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(0, 1, 1, 103), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_assert(eq(int, send(0, 2, 1, 103), KF_OK));
+}
+
+Test(broker_producers, finds_each_of_many)
+{
+    static const int64_t ids[] = {9, 2, 7, 1, 8, 3};
+    for (int i = 0; i < 6; i++) {
+        struct kf__batch batch = {.producer_id = ids[i], .record_count = 1};
+        cr_assert(eq(int, kf__producers_reserve(&producers, &kf_default_allocator), KF_OK));
+        kf__producers_note(&producers, &batch, i);
+    }
+    for (int i = 0; i < 6; i++) {
+        const struct kf__producer *found = kf__producers_find(&producers, ids[i]);
+        cr_assert(ne(ptr, (void *)found, NULL));
+        cr_assert(eq(i64, found->batches[0].base_offset, i));
+    }
+    cr_assert(eq(ptr, (void *)kf__producers_find(&producers, 5), NULL));
+}

@@ -26,9 +26,9 @@ static const struct fault {
     const char *name;
     kf_broker_fault_kind kind;
 } faults[] = {
-    {"closed before", KF_BROKER_DROP}, {"closed after", KF_BROKER_DROP_ANSWER},
-    {"cut short", KF_BROKER_CUT},      {"noise", KF_BROKER_GARBAGE},
-    {"silence", KF_BROKER_SILENCE},
+    {"closed before", KF_BROKER_CLOSE}, {"closed after", KF_BROKER_CLOSE_ANSWER},
+    {"cut short", KF_BROKER_CUT},       {"noise", KF_BROKER_GARBAGE},
+    {"silence", KF_BROKER_DROP_ANSWER},
 };
 
 static const struct state {
@@ -157,7 +157,7 @@ static bool survives(const struct state *state, const struct fault *fault)
     const kf_broker_fault rule = {.size = sizeof rule,
                                   .kind = fault->kind,
                                   .api_key = state->api,
-                                  .times = fault->kind == KF_BROKER_SILENCE ? 1 : HITS,
+                                  .times = fault->kind == KF_BROKER_DROP_ANSWER ? 1 : HITS,
                                   .bytes = CUT_BYTES};
     int32_t id = kf_broker_fault_add(broker, &rule);
 

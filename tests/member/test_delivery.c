@@ -216,7 +216,7 @@ static void add_trouble(uint64_t *seed)
                                  .first = 3 + (int64_t)(next_random(seed) % 3),
                                  .every = 2 + (int64_t)(next_random(seed) % 4),
                                  .times = 8};
-        fault.kind = next_random(seed) % 2 ? KF_BROKER_DROP : KF_BROKER_DROP_ANSWER;
+        fault.kind = next_random(seed) % 2 ? KF_BROKER_CLOSE : KF_BROKER_CLOSE_ANSWER;
         add_fault(&member, fault);
     }
 }
@@ -362,7 +362,7 @@ Test(member_delivery, a_stuck_handler_is_named_and_what_it_had_stays_uncommitted
     atomic_store(&member.stuck_on_partition, 1);
     member_open(&member, "shutdown.timeout.ms=600", NULL);
     run(KF_AT_LEAST_ONCE);
-    WAIT_FOR(member_handled(&member) == 5);
+    WAIT_FOR(member_handled(&member) == 5 && atomic_load(&member.is_stuck));
     kf_runtime_stop(member.runtime);
     kf_error error = KF_ERROR_INIT;
     cr_assert(eq(int, kf_runtime_wait(member.runtime, &error), KF_ERR_HANDLER_STUCK));

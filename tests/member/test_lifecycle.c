@@ -412,7 +412,7 @@ Test(member_lifecycle, fetches_that_go_on_failing_are_told_once)
 {
     begin(1, 3);
     add_fault(&member,
-              (kf_broker_fault){.kind = KF_BROKER_DROP, .api_key = KF_API_FETCH, .times = 8});
+              (kf_broker_fault){.kind = KF_BROKER_CLOSE, .api_key = KF_API_FETCH, .times = 8});
     member_open(&member, "retry.backoff.ms=10", "retry.backoff.max.ms=20", NULL);
     run(KF_AT_LEAST_ONCE);
     WAIT_FOR(member_handled(&member) == 3);

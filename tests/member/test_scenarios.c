@@ -293,7 +293,7 @@ Test(member_scenarios, a_silent_broker_and_cut_answers_are_survived)
         &member,
         (kf_broker_fault){
             .kind = KF_BROKER_CUT, .api_key = KF_API_FETCH, .every = 3, .times = 5, .bytes = 50});
-    add_fault(&member, (kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER,
+    add_fault(&member, (kf_broker_fault){.kind = KF_BROKER_CLOSE_ANSWER,
                                          .api_key = KF_API_OFFSET_COMMIT,
                                          .every = 2,
                                          .times = 3});

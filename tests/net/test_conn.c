@@ -49,7 +49,7 @@ static void make_conn(void)
                                    .receive_max = 8 << 20};
     struct kf__conn_events events = {.opened = on_opened, .failed = on_failed};
     now = 1000 * KF_SECOND;
-    kf__conn_init(&conn, &settings, &events, "broker:9092", 7);
+    kf__conn_init(&conn, &settings, &events, "broker:9092", "broker", 7);
 }
 
 static void free_conn(void)

@@ -3,7 +3,9 @@
  *
  * 3+ flexible body, but the header of its answer stays version 0 (KIP-511);
  *    checks the client's software name and version.
- * 4  fixes the range of features (KIP-1022).
+ * 3  features, as a 4.4 broker tells them: what it could speak, and what its
+ *    cluster has agreed on. 4 tells also those whose range begins at 0
+ *    (KIP-1022), which older clients take for an error.
  * 5  the client may say whom it means to speak to (KIP-1242).
  * A version that we don't know is answered in version 0 with
  * UNSUPPORTED_VERSION and the one row that the client needs to try again.
@@ -11,11 +13,32 @@
 #include "tools/broker/apis.h"
 #include "tools/broker/state.h"
 
-static void fill_row(struct kf_api_versions_response_api_version *row, const struct kf__api *api)
+enum {
+    FIRST_VERSION_WITH_ZERO = 4
+};
+
+/* 4.4's, but share.version and streams.version, whose groups are not here yet. */
+struct feature {
+    const char *name;
+    int16_t min;
+    int16_t max;
+    int16_t level; /* agreed on; 0: off, and not told */
+};
+static const struct feature features[] = {
+    {"eligible.leader.replicas.version", 0, 1, 1},
+    {"group.version", 0, 1, 1},
+    {"kraft.version", 0, 1, 0},
+    {"metadata.version", 7, 33, 33},
+    {"transaction.version", 0, 2, 2},
+};
+
+static void fill_row(const struct kf__exchange *exchange,
+                     struct kf_api_versions_response_api_version *row, const struct kf__api *api)
 {
+    struct kf__api_range range = kf__api_versions(exchange->broker, api);
     row->api_key = api->key;
-    row->min_version = api->advertised_min;
-    row->max_version = api->max_version;
+    row->min_version = range.advertised_min;
+    row->max_version = range.max;
 }
 
 static bool fill_all(struct kf__exchange *exchange, struct kf_api_versions_response *response)
@@ -25,8 +48,39 @@ static bool fill_all(struct kf__exchange *exchange, struct kf_api_versions_respo
         count++;
     if (!KF__FILL(exchange, "api_keys", response->api_keys, count))
         return false;
-    for (int32_t i = 0; i < count; i++)
-        fill_row(&response->api_keys.items[i], kf__api_at((size_t)i));
+    response->api_keys.count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        const struct kf__api *api = kf__api_at((size_t)i);
+        struct kf__api_range range = kf__api_versions(exchange->broker, api);
+        if (range.min <= range.max)
+            fill_row(exchange, &response->api_keys.items[response->api_keys.count++], api);
+    }
+    return true;
+}
+
+static bool fill_features(struct kf__exchange *exchange, struct kf_api_versions_response *response)
+{
+    int32_t count = (int32_t)(sizeof features / sizeof *features), told = 0, agreed = 0;
+    if (!KF__FILL(exchange, "supported_features", response->supported_features, count) ||
+        !KF__FILL(exchange, "finalized_features", response->finalized_features, count))
+        return false;
+    for (int32_t i = 0; i < count; i++) {
+        const struct feature *feature = &features[i];
+        kf_string name = kf__text(feature->name);
+        if (feature->min > 0 || exchange->version >= FIRST_VERSION_WITH_ZERO)
+            response->supported_features.items[told++] =
+                (struct kf_api_versions_response_supported_feature_key){
+                    .name = name, .min_version = feature->min, .max_version = feature->max};
+        if (feature->level > 0)
+            response->finalized_features.items[agreed++] =
+                (struct kf_api_versions_response_finalized_feature_key){
+                    .name = name,
+                    .max_version_level = feature->level,
+                    .min_version_level = feature->level};
+    }
+    response->supported_features.count = told;
+    response->finalized_features.count = agreed;
+    response->finalized_features_epoch = 1;
     return true;
 }
 
@@ -56,11 +110,14 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_api_versions_request *request = exchange->request;
     struct kf_api_versions_response *response = exchange->response;
     kf_err err = kf__forced_all(exchange);
-    if (exchange->version > exchange->api->max_version) {
+    int16_t newest = kf__api_versions(exchange->broker, exchange->api).max;
+    if (exchange->version > newest) {
         response->error_code = KF_ERR_UNSUPPORTED_VERSION;
+        if (newest < 3) /* before KIP-511 */
+            return KF__ANSWERED;
         if (!KF__FILL(exchange, "api_keys", response->api_keys, 1))
             return KF__REFUSED;
-        fill_row(&response->api_keys.items[0], exchange->api);
+        fill_row(exchange, &response->api_keys.items[0], exchange->api);
         return KF__ANSWERED;
     }
     if (!err && exchange->version >= 3 &&
@@ -72,8 +129,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     response->error_code = kf__wire_error(err);
     if (err)
         return KF__ANSWERED;
-    response->finalized_features_epoch = 1;
-    return fill_all(exchange, response) ? KF__ANSWERED : KF__REFUSED;
+    return fill_all(exchange, response) && fill_features(exchange, response) ? KF__ANSWERED
+                                                                             : KF__REFUSED;
 }
 
 const struct kf__api kf__api_api_versions = {

@@ -4,13 +4,19 @@
 #include "tools/broker/apis.h"
 #include "tools/broker/state.h"
 
+static void drop_offsets(struct kf_broker *broker, kf_string group)
+{
+    kf__committed_drop_group(&broker->committed, group);
+    kf__pending_drop_group(&broker->pending, group);
+}
+
 static kf_err delete_group(struct kf__exchange *exchange, kf_string group)
 {
     kf_err err = kf__check_coordinator(exchange, group);
     if (!err)
         err = kf__coordinator_delete(&exchange->broker->coordinator, group);
     if (!err)
-        kf__committed_drop_group(&exchange->broker->committed, group);
+        drop_offsets(exchange->broker, group);
     return err;
 }
 

@@ -1,7 +1,9 @@
 /*
  * Fetch (1), versions 4–18.
  *
- * 4   isolation level. 5 log start offset. 7 sessions (KIP-227).
+ * 4   isolation level: who reads committed gets nothing above the last stable
+ *     offset, and is told which transactions were aborted.
+ * 5   log start offset. 7 sessions (KIP-227).
  * 9   the leader epoch that the client knows (KIP-320). 11 rack.
  * 12  flexible; diverging epochs (KIP-595) and current leader in tags.
  * 13  topic ids. 15 replica state in tags. 16 endpoints of new leaders
@@ -13,6 +15,7 @@
  */
 #include "tools/broker/apis.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_log.h"
 
 typedef struct kf_fetch_response_partition_data partition_answer;
 
@@ -74,6 +77,39 @@ static bool diverges(const struct kf__partition *partition, const struct kf__fet
     return true;
 }
 
+static bool reads_committed(const struct kf__exchange *exchange)
+{
+    const struct kf_fetch_request *request = exchange->request;
+    return request->isolation_level == 1;
+}
+
+/* Past the last offset that the client may see. */
+static int64_t visible_end(const struct kf__exchange *exchange,
+                           const struct kf__partition *partition)
+{
+    return reads_committed(exchange) ? kf__stable_offset(partition) : partition->log.end_offset;
+}
+
+static bool fill_aborted(struct kf__exchange *exchange, const struct kf__partition *partition,
+                         int64_t offset, partition_answer *answer)
+{
+    const struct kf__aborted *aborted = &partition->aborted;
+    int64_t end = kf__plog_read_end(&partition->log, offset, answer->records);
+    int32_t count = 0, at = 0;
+    for (size_t i = 0; i < aborted->count; i++)
+        count += kf__aborted_touches(&aborted->items[i], offset, end);
+    if (!KF__FILL(exchange, "responses/partitions/aborted_transactions",
+                  answer->aborted_transactions, count))
+        return false;
+    for (size_t i = 0; i < aborted->count; i++) {
+        if (!kf__aborted_touches(&aborted->items[i], offset, end))
+            continue;
+        answer->aborted_transactions.items[at].producer_id = aborted->items[i].producer_id;
+        answer->aborted_transactions.items[at++].first_offset = aborted->items[i].first_offset;
+    }
+    return true;
+}
+
 /* Fills the partition's answer; at most `room` bytes, the first batch whole where `whole_first`. */
 static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
                            const struct kf__fetched *item, size_t room, bool whole_first,
@@ -96,13 +132,16 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
         return;
     }
     answer->high_watermark = partition->log.end_offset;
-    answer->last_stable_offset = partition->log.end_offset;
+    answer->last_stable_offset = kf__stable_offset(partition);
     answer->log_start_offset = partition->log.start_offset;
     if (answer->diverging_epoch.end_offset >= 0)
         return;
     size_t limit = item->max_bytes > 0 ? (size_t)item->max_bytes : 0;
     limit = limit < room ? limit : room;
-    answer->records = kf__plog_read(&partition->log, item->fetch_offset, limit, whole_first);
+    answer->records = kf__plog_read(&partition->log, item->fetch_offset,
+                                    visible_end(exchange, partition), limit, whole_first);
+    if (reads_committed(exchange) && !fill_aborted(exchange, partition, item->fetch_offset, answer))
+        answer->records.size = 0; /* out of memory: rather nothing than what was aborted */
     fetch->bytes += answer->records.size;
 }
 
@@ -229,8 +268,8 @@ static bool fill_endpoints(struct kf__exchange *exchange)
             continue;
         struct kf_fetch_response_node_endpoint *endpoint = &response->node_endpoints.items[at++];
         endpoint->node_id = node;
-        endpoint->host = kf__text(exchange->broker->server.host);
-        endpoint->port = exchange->broker->server.nodes[node].port;
+        endpoint->host = kf__node_host(exchange);
+        endpoint->port = kf__node_port(exchange, node);
     }
     return true;
 }
@@ -345,7 +384,8 @@ static bool has_enough(const struct kf__exchange *exchange, const struct fetch *
             item->fetch_offset < partition->log.start_offset ||
             item->fetch_offset > partition->log.end_offset || diverges(partition, item, &unused))
             return true;
-        size_t readable = kf__plog_readable(&partition->log, item->fetch_offset);
+        size_t readable = kf__plog_readable(&partition->log, item->fetch_offset,
+                                            visible_end(exchange, partition));
         size_t most = item->max_bytes > 0 ? (size_t)item->max_bytes : 0;
         bytes += readable < most ? readable : most;
     }
@@ -362,6 +402,7 @@ static bool try_answer(struct kf__exchange *exchange, bool last)
     if (served && shape_answer(exchange, fetch, served) && fill_endpoints(exchange) &&
         fetch->session)
         remember(fetch, served);
+    kf__charge(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes);
     return true;
 }
 

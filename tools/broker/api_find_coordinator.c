@@ -1,14 +1,16 @@
 /*
  * FindCoordinator (10), versions 0–6.
  *
- * 1  key types: 0 groups, 1 transactions (none here yet). 3 flexible.
+ * 1  key types: 0 groups, 1 transactions. 3 flexible.
  * 4  many keys at once (KIP-699). 6 share groups (not here yet).
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 enum {
-    KEY_GROUP = 0
+    KEY_GROUP = 0,
+    KEY_TRANSACTION = 1,
 };
 
 struct found {
@@ -23,8 +25,12 @@ static struct found find(const struct kf__exchange *exchange, int8_t key_type, k
     const struct kf_broker *broker = exchange->broker;
     struct found found = {.node = -1, .host = kf__text(""), .port = -1};
     found.error = kf__forced_all(exchange);
-    if (!found.error && key_type != KEY_GROUP)
+    if (!found.error && key_type != KEY_GROUP && key_type != KEY_TRANSACTION)
         found.error = KF_ERR_INVALID_REQUEST;
+    if (!found.error)
+        found.error =
+            kf__may(exchange, KF__ACL_DESCRIBE,
+                    key_type == KEY_GROUP ? KF__ACL_GROUP : KF__ACL_TRANSACTIONAL_ID, key);
     if (found.error)
         return found;
     int32_t node = kf__topics_coordinator(&broker->topics, key);
@@ -33,16 +39,16 @@ static struct found find(const struct kf__exchange *exchange, int8_t key_type, k
         return found;
     }
     found.node = node;
-    found.host = kf__text(broker->server.host);
-    found.port = broker->server.nodes[node].port;
+    found.host = kf__node_host(exchange);
+    found.port = kf__node_port(exchange, node);
     return found;
 }
 
 static kf_string explain(kf_err err)
 {
     if (err == KF_ERR_INVALID_REQUEST)
-        return kf__text("This broker coordinates consumer groups only.");
-    return err ? kf__text(kf_err_text(err)) : (kf_string){0};
+        return kf__text("This broker coordinates consumer groups and transactions only.");
+    return kf__text(err ? kf_err_text(err) : "NONE");
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -67,7 +73,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct found found = find(exchange, request->key_type, key);
         answer->key = key;
         answer->error_code = kf__wire_error(found.error);
-        answer->error_message = explain(found.error);
+        if (found.error == KF_ERR_INVALID_REQUEST)
+            answer->error_message = explain(found.error);
         answer->node_id = found.node;
         answer->host = found.host;
         answer->port = found.port;

@@ -1,13 +1,14 @@
 /*
  * ListOffsets (2), versions 1–11.
  *
- * 2  isolation level. 4 the leader epoch that the client knows. 6 flexible.
- * 7  -3: the record with the largest timestamp (KIP-734).
- * 8  -4: the earliest local offset (KIP-405). 9 -5: the last tiered one.
- * 10 a timeout. 11 -6: the earliest pending upload. Nothing is tiered here.
+ * 2  isolation level: the end of what is committed is the last stable offset. 4 the leader epoch
+ * that the client knows. 6 flexible. 7  -3: the record with the largest timestamp (KIP-734). 8  -4:
+ * the earliest local offset (KIP-405). 9 -5: the last tiered one. 10 a timeout. 11 -6: the earliest
+ * pending upload. Nothing is tiered here.
  */
 #include "tools/broker/apis.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_log.h"
 
 enum {
     LATEST = -1,
@@ -41,7 +42,7 @@ static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batc
 }
 
 static kf_err by_batch(struct kf_broker *broker, const struct kf__partition *partition, size_t at,
-                       int64_t timestamp, partition_answer *answer)
+                       int64_t timestamp, int64_t end, partition_answer *answer)
 {
     const struct kf__partition_log *log = &partition->log;
     if (at == log->batch_count)
@@ -50,6 +51,8 @@ static kf_err by_batch(struct kf_broker *broker, const struct kf__partition *par
     kf_err err = find_in_batch(broker, &log->batches[at], timestamp, &record);
     if (err)
         return err;
+    if (record.offset >= end)
+        return KF_OK; /* not committed yet */
     answer->timestamp = record.timestamp;
     answer->offset = record.offset;
     answer->leader_epoch = partition->leader_epoch;
@@ -63,17 +66,19 @@ static kf_err find(const struct kf__exchange *exchange, const struct kf__partiti
                    int64_t timestamp, partition_answer *answer)
 {
     const struct kf__partition_log *log = &partition->log;
+    const struct kf_list_offsets_request *request = exchange->request;
+    int64_t end = request->isolation_level == 1 ? kf__stable_offset(partition) : log->end_offset;
     bool special = timestamp < 0;
     if (timestamp == LATEST || timestamp == EARLIEST ||
         (timestamp == EARLIEST_LOCAL && exchange->version >= 8)) {
-        answer->offset = timestamp == LATEST ? log->end_offset : log->start_offset;
+        answer->offset = timestamp == LATEST ? end : log->start_offset;
         answer->leader_epoch = partition->leader_epoch;
         return KF_OK;
     }
     if (timestamp == MAX_TIMESTAMP && exchange->version >= 7) {
         size_t at = kf__plog_find_max_timestamp(log);
         int64_t largest = at < log->batch_count ? log->batches[at].max_timestamp : 0;
-        return by_batch(exchange->broker, partition, at, largest, answer);
+        return by_batch(exchange->broker, partition, at, largest, end, answer);
     }
     if ((timestamp == LATEST_TIERED && exchange->version >= 9) ||
         (timestamp == EARLIEST_PENDING_UPLOAD && exchange->version >= 11))
@@ -81,7 +86,7 @@ static kf_err find(const struct kf__exchange *exchange, const struct kf__partiti
     if (special)
         return KF_ERR_UNSUPPORTED_VERSION;
     return by_batch(exchange->broker, partition, kf__plog_find_timestamp(log, timestamp), timestamp,
-                    answer);
+                    end, answer);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)

@@ -5,27 +5,44 @@
  */
 #include <kafiber/broker.h>
 
+#include "tools/broker/alter_configs.h"
+#include "tools/broker/cleaner.h"
+#include "tools/broker/events.h"
 #include "tools/broker/group_answers.h"
+#include "tools/broker/script.h"
 #include "tools/broker/state.h"
+#include "tools/broker/txn_markers.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-    DEFAULT_MAX_BYTES = 1 << 30
+    DEFAULT_MAX_BYTES = 1 << 30,
+    MAX_SCRIPT_BYTES = 16 << 20,
 };
 
-kf_time kf__broker_now(void)
+enum {
+    VIRTUAL_START_S = 1000,
+};
+#define VIRTUAL_START_WALL_MS INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
+
+kf_time kf__broker_now(const struct kf_broker *broker)
 {
+    if (broker->options.virtual_time)
+        return broker->virtual_now;
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (kf_time)now.tv_sec * KF_SECOND + now.tv_nsec;
 }
 
-int64_t kf__broker_wall_ms(void)
+int64_t kf__broker_wall_ms(const struct kf_broker *broker)
 {
+    if (broker->options.virtual_time)
+        return VIRTUAL_START_WALL_MS +
+               (broker->virtual_now - VIRTUAL_START_S * KF_SECOND) / KF_MILLISECOND;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
@@ -41,6 +58,16 @@ static void unlock_and_wake(kf_broker *broker)
     broker->changes++;
     kf__server_wake(&broker->server);
     unlock(broker);
+}
+
+static kf_err do_event(kf_broker *broker, const struct kf__event *event)
+{
+    lock(broker);
+    if (event->kind == KF__STOP_NODE)
+        kf__server_end_poll(broker);
+    kf_err err = kf__event_do(broker, event);
+    unlock_and_wake(broker);
+    return err;
 }
 
 /* ---- start and stop ---- */
@@ -67,8 +94,10 @@ static void take_options(kf_broker *broker, const kf_broker_options *options)
 
 static uint64_t seed_of(const kf_broker *broker)
 {
-    uint64_t seed = (uint64_t)kf__broker_wall_ms() * 1000003 + (uint64_t)getpid();
-    return seed ^ (uint64_t)kf__broker_now() ^ (uint64_t)(uintptr_t)broker;
+    if (broker->options.seed)
+        return broker->options.seed;
+    uint64_t seed = (uint64_t)kf__broker_wall_ms(broker) * 1000003 + (uint64_t)getpid();
+    return seed ^ (uint64_t)kf__broker_now(broker) ^ (uint64_t)(uintptr_t)broker;
 }
 
 /* 22 letters of base64url, as Kafka's. */
@@ -84,25 +113,35 @@ static void make_cluster_id(kf_broker *broker, uint64_t seed)
     broker->cluster_id[KF__CLUSTER_ID_BYTES - 1] = 0;
 }
 
-static kf_err make_bootstrap(kf_broker *broker)
+static kf_err make_bootstrap(kf_broker *broker, struct kf__listener *listener)
 {
     size_t size = 80 * (size_t)broker->options.nodes, used = 0;
     const struct kf__server *server = &broker->server;
-    bool v6 = strchr(server->host, ':') != NULL;
-    broker->bootstrap = kf_alloc(broker->alloc, size);
-    if (!broker->bootstrap)
+    ptrdiff_t place = listener - server->listeners.items;
+    bool v6 = strchr(listener->host, ':') != NULL;
+    listener->bootstrap = kf_alloc(broker->alloc, size);
+    if (!listener->bootstrap)
         return KF_ERR_NO_MEMORY;
     for (int32_t node = 1; node <= broker->options.nodes; node++) {
-        int length =
-            snprintf(broker->bootstrap + used, size - used, "%s%s%s%s:%u", node > 1 ? "," : "",
-                     v6 ? "[" : "", server->host, v6 ? "]" : "", server->nodes[node].port);
+        int length = snprintf(listener->bootstrap + used, size - used, "%s%s%s%s:%u",
+                              node > 1 ? "," : "", v6 ? "[" : "", listener->host, v6 ? "]" : "",
+                              server->nodes[node].ports[place].number);
         used += (size_t)length;
     }
     return KF_OK;
 }
 
+static kf_err make_bootstraps(kf_broker *broker)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < broker->server.listeners.count; i++)
+        err = make_bootstrap(broker, &broker->server.listeners.items[i]);
+    return err;
+}
+
 static void open_parts(kf_broker *broker)
 {
+    broker->virtual_now = VIRTUAL_START_S * KF_SECOND;
     uint64_t seed = seed_of(broker);
     struct kf__group_sink sink = {
         .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
@@ -113,11 +152,22 @@ static void open_parts(kf_broker *broker)
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
+    kf__census_init(&broker->census, broker->alloc);
     kf__committed_init(&broker->committed, broker->alloc);
+    kf__txns_init(&broker->txns, broker->alloc, kf__txn_sink_of(broker));
+    kf__pending_init(&broker->pending, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
-    kf__faults_init(&broker->faults, broker->alloc);
+    kf__rules_init(&broker->rules, broker->alloc, seed);
+    kf__configs_init(&broker->configs, broker->alloc);
+    kf__acls_init(&broker->acls, broker->alloc);
+    broker->acls.enforced = broker->options.acls;
+    broker->acls.allow_if_none = broker->options.allow_if_no_acl;
+    broker->acls.super_users = broker->options.super_users;
+    kf__quotas_init(&broker->quotas, broker->alloc);
+    kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
+    kf__buffer_init(&broker->rebatched, broker->alloc);
     broker->next_producer_id = 1000;
     make_cluster_id(broker, seed);
 }
@@ -125,16 +175,24 @@ static void open_parts(kf_broker *broker)
 static void close_parts(kf_broker *broker)
 {
     kf__server_close(broker);
+    kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
+    kf__census_free(&broker->census);
     kf__committed_free(&broker->committed);
+    kf__txns_free(&broker->txns);
+    kf__pending_free(&broker->pending);
     kf__fetch_sessions_free(&broker->sessions);
-    kf__faults_free(&broker->faults);
+    kf__rules_free(&broker->rules);
+    kf__configs_free(&broker->configs);
+    kf__acls_free(&broker->acls);
+    kf__quotas_free(&broker->quotas);
+    kf__memory_free(&broker->memory);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
+    kf__buffer_free(&broker->rebatched);
     if (broker->journal)
         fclose(broker->journal);
-    kf_free(broker->alloc, broker->bootstrap);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
     kf_free(broker->alloc, broker);
@@ -161,14 +219,51 @@ static kf_err start_thread(kf_broker *broker)
     return broker->has_thread ? KF_OK : KF_ERR_SYSTEM;
 }
 
+static kf_err put_static(kf_broker *broker, const char *key, int64_t value)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%lld", (long long)value);
+    return kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), kf__text(key),
+                           kf__text(digits));
+}
+
+/* What the options say, under Kafka's names: the layer of a server.properties. */
+static kf_err put_configs(kf_broker *broker)
+{
+    const kf_broker_options *o = &broker->options;
+    kf_err err = put_static(broker, "num.partitions", o->default_partitions);
+    if (!err)
+        err = put_static(broker, "group.initial.rebalance.delay.ms",
+                         o->group_initial_rebalance_delay_ms);
+    if (!err)
+        err = put_static(broker, "group.min.session.timeout.ms", o->group_min_session_timeout_ms);
+    if (!err && o->no_auto_create)
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""),
+                              kf__text("auto.create.topics.enable"), kf__text("false"));
+    if (!err) /* a fresh cluster of 4.1 or later has eligible leader replicas, and says this */
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                              kf__text("min.insync.replicas"), kf__text("1"));
+    return err;
+}
+
 static kf_err open_broker(kf_broker *broker, kf_error *error)
 {
     const kf_broker_options *options = &broker->options;
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
-    kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
-    if (!err && make_bootstrap(broker))
+    broker->release = KF__KAFKA_4_4;
+    if (options->kafka_version && !kf__release_by_name(options->kafka_version, &broker->release))
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "kafka_version is 2.1, 2.8, 3.9, 4.0, 4.1, 4.2, 4.3 or 4.4, not %s",
+                            options->kafka_version);
+    if (options->virtual_time && options->thread)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "virtual time is the caller's: a thread would not know when to run");
+    kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
+    if (!err)
+        err = kf__server_open(broker, options, error);
+    if (!err && (make_bootstraps(broker) || put_configs(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
@@ -190,8 +285,7 @@ kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
     broker->alloc = alloc;
     broker->server.alloc = alloc;
     broker->server.wake[0] = broker->server.wake[1] = -1;
-    for (int32_t node = 0; node <= KF__MAX_NODES; node++)
-        broker->server.nodes[node].fd = -1;
+    kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
     pthread_cond_init(&broker->poll_ends, NULL);
     take_options(broker, options);
@@ -225,18 +319,34 @@ kf_err kf_broker_step(kf_broker *broker, int timeout_ms)
 
 void kf_broker_wake(kf_broker *broker) { kf__server_wake(&broker->server); }
 
-const char *kf_broker_bootstrap(const kf_broker *broker) { return broker->bootstrap; }
+const char *kf_broker_bootstrap(const kf_broker *broker)
+{
+    return broker->server.listeners.items[0].bootstrap;
+}
+
+const char *kf_broker_listener(const kf_broker *broker, const char *name)
+{
+    for (int32_t i = 0; i < broker->server.listeners.count; i++)
+        if (strcmp(broker->server.listeners.items[i].name, name) == 0)
+            return broker->server.listeners.items[i].bootstrap;
+    return NULL;
+}
 
 const char *kf_broker_cluster_id(const kf_broker *broker) { return broker->cluster_id; }
 
 /* ---- topics and records ---- */
 
 kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
-                         int32_t replicas)
+                         int32_t replicas, struct kf__topic **topic)
 {
+    struct kf__topic *created = NULL;
     kf_err err = kf__topics_create(
         &broker->topics, name, partitions == -1 ? broker->options.default_partitions : partitions,
-        replicas <= 0 ? 1 : replicas, NULL);
+        replicas <= 0 ? 1 : replicas, &created);
+    if (!err)
+        kf__apply_configs(broker, created);
+    if (topic)
+        *topic = created;
     broker->changes++;
     return err;
 }
@@ -245,6 +355,8 @@ void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
     kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__configs_drop(&broker->configs, KF__RESOURCE_TOPIC, topic->name);
+    kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
 }
@@ -253,29 +365,22 @@ kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t part
                               int32_t replicas)
 {
     lock(broker);
-    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas);
+    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas, NULL);
     unlock_and_wake(broker);
     return err;
 }
 
 kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic)
 {
-    lock(broker);
-    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
-    if (found)
-        kf__broker_delete(broker, found);
-    unlock_and_wake(broker);
-    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    struct kf__event event = {.kind = KF__DELETE_TOPIC, .name = kf__text(topic)};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_create_partitions(kf_broker *broker, const char *topic, int32_t partitions)
 {
-    lock(broker);
-    struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
-    kf_err err = found ? kf__topics_extend(&broker->topics, found, partitions)
-                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {
+        .kind = KF__CREATE_PARTITIONS, .name = kf__text(topic), .number = partitions};
+    return do_event(broker, &event);
 }
 
 static struct kf__partition *find_partition(const kf_broker *broker, const char *topic,
@@ -315,7 +420,7 @@ kf_err kf_broker_produce(kf_broker *broker, const char *topic, int32_t partition
     lock(broker);
     struct kf__partition *found = find_partition(broker, topic, partition);
     if (timestamp == -1)
-        timestamp = kf__broker_wall_ms();
+        timestamp = kf__broker_wall_ms(broker);
     kf_err err = found ? append_record(broker, found, key, value, timestamp, &where)
                        : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     unlock_and_wake(broker);
@@ -389,14 +494,57 @@ kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition
 kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
                                 int64_t before)
 {
+    struct kf__event event = {.kind = KF__DELETE_RECORDS,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = before};
+    return do_event(broker, &event);
+}
+
+/* ---- cleaning and configs ---- */
+
+static kf_err clean_topic(kf_broker *broker, struct kf__topic *topic, int64_t now)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < topic->partition_count; i++)
+        err = kf__clean(broker, &topic->settings, &topic->partitions[i], now);
+    return err;
+}
+
+kf_err kf_broker_clean(kf_broker *broker, const char *topic)
+{
+    kf_err err = KF_OK;
     lock(broker);
-    struct kf__partition *found = find_partition(broker, topic, partition);
-    if (found) {
-        kf__server_own_output(broker);
-        kf__topics_delete_records(&broker->topics, found, before);
-    }
+    int64_t now = kf__broker_wall_ms(broker);
+    struct kf__topic *one = kf__broker_topics_find(&broker->topics, kf__text(topic));
+    if (topic && !one)
+        err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker);
+    for (size_t i = 0; !err && i < broker->topics.count; i++)
+        if (!topic || broker->topics.items[i] == one)
+            err = clean_topic(broker, broker->topics.items[i], now);
     unlock_and_wake(broker);
-    return found ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return err;
+}
+
+kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, const char *name,
+                            const char *key, const char *value)
+{
+    char why[KF__MAX_WHY_BYTES];
+    struct kf__config_change change = {
+        .name = kf__text(key),
+        .value = kf__text(value),
+        .operation = value ? KF__CONFIG_SET : KF__CONFIG_DELETE,
+    };
+    struct kf__config_changes changes = {.resource = (int8_t)resource,
+                                         .name = kf__text(name ? name : ""),
+                                         .items = &change,
+                                         .count = 1,
+                                         .node = name ? (int32_t)strtol(name, NULL, 10) : 0};
+    lock(broker);
+    kf_err err = kf__alter_configs(broker, &changes, why);
+    unlock_and_wake(broker);
+    return err;
 }
 
 /* ---- groups ---- */
@@ -424,6 +572,25 @@ int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char
     return members;
 }
 
+/* ---- transactions ---- */
+
+const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id)
+{
+    lock(broker);
+    const struct kf__txn *found = kf__txns_find(&broker->txns, kf__text(transactional_id));
+    const char *state = found ? kf__txn_state_name(found->state) : NULL;
+    unlock(broker);
+    return state;
+}
+
+int32_t kf_broker_coordinator(kf_broker *broker, const char *name)
+{
+    lock(broker);
+    int32_t node = kf__topics_coordinator(&broker->topics, kf__text(name));
+    unlock(broker);
+    return node;
+}
+
 /* ---- nodes and connections ---- */
 
 int32_t kf_broker_connections(kf_broker *broker)
@@ -441,48 +608,28 @@ void kf_broker_close_connections(kf_broker *broker)
     unlock_and_wake(broker);
 }
 
-static void set_paused(kf_broker *broker, bool paused)
+void kf_broker_pause(kf_broker *broker)
 {
-    lock(broker);
-    broker->paused = paused;
-    unlock_and_wake(broker);
+    struct kf__event event = {.kind = KF__PAUSE};
+    do_event(broker, &event);
 }
 
-void kf_broker_pause(kf_broker *broker) { set_paused(broker, true); }
-
-void kf_broker_resume(kf_broker *broker) { set_paused(broker, false); }
+void kf_broker_resume(kf_broker *broker)
+{
+    struct kf__event event = {.kind = KF__RESUME};
+    do_event(broker, &event);
+}
 
 kf_err kf_broker_stop_node(kf_broker *broker, int32_t node)
 {
-    kf_err err = KF_OK;
-    lock(broker);
-    kf__server_end_poll(broker);
-    if (node < 1 || node > broker->topics.node_count)
-        err = KF_ERR_INVALID_ARGUMENT;
-    else if (!broker->topics.runs[node])
-        err = KF_ERR_STATE;
-    if (!err) {
-        kf__server_stop_node(broker, node);
-        kf__topics_set_running(&broker->topics, node, false);
-    }
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = KF__STOP_NODE, .node = node};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_start_node(kf_broker *broker, int32_t node)
 {
-    kf_err err = KF_OK;
-    lock(broker);
-    if (node < 1 || node > broker->topics.node_count)
-        err = KF_ERR_INVALID_ARGUMENT;
-    else if (broker->topics.runs[node])
-        err = KF_ERR_STATE;
-    if (!err)
-        err = kf__server_start_node(broker, node);
-    if (!err)
-        kf__topics_set_running(&broker->topics, node, true);
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = KF__START_NODE, .node = node};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t partition, int32_t *leader,
@@ -498,12 +645,34 @@ kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t partition,
 
 kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t partition, int32_t node)
 {
-    lock(broker);
-    struct kf__partition *found = find_partition(broker, topic, partition);
-    kf_err err = found ? kf__topics_move_leader(&broker->topics, found, node)
-                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {
+        .kind = KF__MOVE_LEADER, .name = kf__text(topic), .partition = partition, .node = node};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node)
+{
+    struct kf__event event = {.kind = KF__MOVE_COORDINATOR, .name = kf__text(group), .node = node};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_elect_leader(kf_broker *broker, const char *topic, int32_t partition, bool unclean)
+{
+    struct kf__event event = {.kind = KF__ELECT_LEADER,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = unclean};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32_t partition, int32_t node,
+                              bool held)
+{
+    struct kf__event event = {.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .node = node};
+    return do_event(broker, &event);
 }
 
 int64_t kf_broker_requests(kf_broker *broker, int16_t api_key)
@@ -526,7 +695,7 @@ int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault)
     size_t size = fault->size < sizeof whole ? fault->size : sizeof whole;
     memcpy(&whole, fault, size);
     lock(broker);
-    int32_t id = kf__faults_add(&broker->faults, &whole);
+    int32_t id = kf__rules_add(&broker->rules, &whole, NULL, KF_FOREVER, 0);
     unlock(broker);
     return id;
 }
@@ -534,7 +703,7 @@ int32_t kf_broker_fault_add(kf_broker *broker, const kf_broker_fault *fault)
 int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id)
 {
     lock(broker);
-    int64_t hits = kf__faults_hits(&broker->faults, id);
+    int64_t hits = kf__rules_hits(&broker->rules, id);
     unlock(broker);
     return hits;
 }
@@ -542,6 +711,55 @@ int64_t kf_broker_fault_hits(kf_broker *broker, int32_t id)
 void kf_broker_fault_clear(kf_broker *broker, int32_t id)
 {
     lock(broker);
-    kf__faults_clear(&broker->faults, id);
+    kf__rules_clear(&broker->rules, id);
     unlock(broker);
+}
+
+kf_err kf_broker_script(kf_broker *broker, const char *text, kf_error *error)
+{
+    lock(broker);
+    kf_err err = kf__script_load(&broker->rules, text, kf__broker_now(broker), error);
+    unlock_and_wake(broker);
+    return err;
+}
+
+/* All of the file, NUL-terminated; NULL with errno where it can't be had. */
+static char *read_text(const kf_allocator *alloc, const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t used = 0, capacity = 4096;
+    char *text = file ? kf_alloc(alloc, capacity) : NULL;
+    while (text) {
+        size_t got = fread(text + used, 1, capacity - used - 1, file);
+        used += got;
+        text[used] = 0;
+        if (got == 0 || used + 1 < capacity)
+            break;
+        char *grown = capacity < MAX_SCRIPT_BYTES ? kf_realloc(alloc, text, capacity * 2) : NULL;
+        if (!grown) {
+            kf_free(alloc, text);
+            errno = ENOMEM;
+        }
+        text = grown;
+        capacity *= 2;
+    }
+    if (file && text && ferror(file)) {
+        kf_free(alloc, text);
+        text = NULL;
+    }
+    if (file)
+        fclose(file);
+    return text;
+}
+
+kf_err kf_broker_script_file(kf_broker *broker, const char *path, kf_error *error)
+{
+    kf_error own = KF_ERROR_INIT;
+    char *text = read_text(broker->alloc, path);
+    if (!text)
+        return kf_error_set(error, KF_ERR_SYSTEM, "cannot read the script %s: %s", path,
+                            strerror(errno));
+    kf_err err = kf_broker_script(broker, text, &own);
+    kf_free(broker->alloc, text);
+    return err ? kf_error_set(error, err, "%s: %s", path, own.text) : KF_OK;
 }

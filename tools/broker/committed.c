@@ -40,13 +40,8 @@ const struct kf__committed_group *kf__committed_group(const struct kf__committed
 
 static int compare(const struct kf__committed_offset *offset, kf_string topic, int32_t partition)
 {
-    size_t shared = offset->topic.size < topic.size ? offset->topic.size : topic.size;
-    int order = shared > 0 ? memcmp(offset->topic.data, topic.data, shared) : 0;
-    if (order == 0)
-        order = (offset->topic.size > topic.size) - (offset->topic.size < topic.size);
-    if (order == 0)
-        order = (offset->partition > partition) - (offset->partition < partition);
-    return order;
+    int order = kf__text_compare(offset->topic, topic);
+    return order != 0 ? order : (offset->partition > partition) - (offset->partition < partition);
 }
 
 static size_t place_of(const struct kf__committed_group *group, kf_string topic, int32_t partition)
@@ -118,6 +113,8 @@ kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
     if (!to)
         return KF_ERR_NO_MEMORY;
     struct kf__committed_offset copy = *offset;
+    if (copy.order == 0)
+        copy.order = ++committed->writes;
     kf_err err = kf__text_copy(alloc, offset->topic, &copy.topic);
     if (err)
         return err;

@@ -16,6 +16,7 @@ struct kf__committed_offset {
     int32_t leader_epoch; /* -1: not said */
     int64_t offset;
     kf_string metadata;
+    uint64_t order; /* counts writes: the later one wins; 0 when putting: the next */
 };
 
 /* One group's, in order of topic and partition. */
@@ -30,6 +31,7 @@ struct kf__committed {
     const kf_allocator *alloc;
     struct kf__committed_group *groups;
     size_t group_count;
+    uint64_t writes;
 };
 
 void kf__committed_init(struct kf__committed *committed, const kf_allocator *alloc);

@@ -4,8 +4,11 @@
  */
 #include "proto/frame.h"
 #include "tools/broker/apis.h"
+#include "tools/broker/error_answers.h"
 #include "tools/broker/journal.h"
+#include "tools/broker/mentions.h"
 #include "tools/broker/state.h"
+#include "tools/broker/strict.h"
 
 static void end_exchange(struct kf__connection *connection)
 {
@@ -83,7 +86,8 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
     struct kf__exchange *exchange = &connection->exchange;
     struct kf__verdict verdict = exchange->verdict;
     int16_t version = exchange->version;
-    if (exchange->api->key == KF_API_API_VERSIONS && version > exchange->api->max_version)
+    if (exchange->api->key == KF_API_API_VERSIONS &&
+        version > kf__api_versions(broker, exchange->api).max)
         version = 0; /* KIP-511 */
     if (verdict.throttle_ms > 0) {
         set_throttle(exchange);
@@ -91,15 +95,14 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
     }
     if (verdict.corrupt && exchange->api->key == KF_API_FETCH)
         kf__fetch_corrupt(exchange);
-    kf__journal_write(broker, exchange);
-    if (verdict.drop_answer) {
-        connection->closing = true;
+    kf__journal_write(broker, exchange,
+                      verdict.close_answer  ? "closed, answer lost"
+                      : verdict.drop_answer ? "answer dropped"
+                                            : NULL);
+    connection->closing |= verdict.close_answer;
+    connection->silent = verdict.drop_answer;
+    if (verdict.close_answer || verdict.drop_answer)
         return;
-    }
-    if (verdict.silence) {
-        connection->silent = true;
-        return;
-    }
     kf_writer *out = &connection->out;
     kf_writer_reset(out);
     out->splice = true;
@@ -123,9 +126,10 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
 
 /* ---- taking requests ---- */
 
-static bool has_version(const struct kf__api *api, int16_t version)
+static bool must_authenticate(const struct kf_broker *broker,
+                              const struct kf__connection *connection)
 {
-    return version >= api->min_version && version <= api->max_version;
+    return kf__protocol_has_sasl(broker->server.listeners.items[connection->listener].protocol);
 }
 
 /* Prepares the exchange; false: this peer doesn't get an answer. */
@@ -140,19 +144,28 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
     const struct kf__api *api = kf__api_find(header.request_api_key);
     if (!api)
         return false;
-    bool too_new = api->key == KF_API_API_VERSIONS && header.request_api_version > api->max_version;
-    if (!has_version(api, header.request_api_version) && !too_new)
+    struct kf__api_range range = kf__api_versions(broker, api);
+    int16_t version = header.request_api_version;
+    bool too_new = api->key == KF_API_API_VERSIONS && version > range.max;
+    if (version < range.min || (version > range.max && !too_new))
+        return false;
+    if (!kf__session_allows(&connection->session, must_authenticate(broker, connection), api->key,
+                            now))
         return false;
 
     *exchange = (struct kf__exchange){
         .broker = broker,
         .api = api,
         .node = connection->node,
-        .version = header.request_api_version,
+        .listener = connection->listener,
+        .version = version,
         .correlation_id = header.correlation_id,
         .connection_id = connection->id,
+        .session = &connection->session,
+        .must_authenticate = must_authenticate(broker, connection),
         .client_id = header.client_id,
         .client_host = kf__text(connection->peer),
+        .principal = kf__text(connection->principal),
         .started = now,
         .now = now,
     };
@@ -174,10 +187,88 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
                             request, &body) == KF_OK;
 }
 
-static void count(struct kf_broker *broker, int16_t key)
+static void count(struct kf_broker *broker, const struct kf__exchange *exchange)
 {
-    broker->requests[key]++;
+    broker->requests[exchange->api->key]++;
     broker->request_count++;
+    kf__census_note(&broker->census, exchange->client_id, exchange->api->key);
+}
+
+static bool mentions(const void *context, kf_string topic, int32_t partition)
+{
+    return kf__mentions(context, topic, partition);
+}
+
+static struct kf__verdict judge(struct kf__exchange *exchange)
+{
+    struct kf__sight sight = {
+        .api_key = exchange->api->key,
+        .version = exchange->version,
+        .node = exchange->node,
+        .connection = exchange->connection_id,
+        .client_id = exchange->client_id,
+        .context = exchange,
+        .mentions = mentions,
+    };
+    return kf__rules_judge(&exchange->broker->rules, &sight);
+}
+
+/* A request that fails as a whole isn't handled at all. */
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf__rule *rule = exchange->verdict.error;
+    if (!rule || rule->topic.data || kf__places_errors(exchange->api->key))
+        return exchange->api->handle(exchange);
+    return kf__error_answer(exchange, rule->what.error) ? KF__ANSWERED : KF__REFUSED;
+}
+
+static void note_session(struct kf__connection *connection)
+{
+    const struct kf__session *session = &connection->session;
+    if (session->principal[0])
+        snprintf(connection->principal, sizeof connection->principal, "%s", session->principal);
+    connection->close_after |= session->state == KF__SESSION_OUT;
+}
+
+/* After SaslHandshake version 0: messages without Kafka's headers, both ways. */
+static void take_bare(struct kf_broker *broker, struct kf__connection *connection,
+                      const uint8_t *frame, size_t size, kf_time now)
+{
+    struct kf__sasl_answer answer;
+    kf_writer *out = &connection->out;
+    kf__session_step(&connection->session, &broker->sasl, (kf_bytes){frame, size}, now,
+                     kf__broker_wall_ms(broker), &answer);
+    note_session(connection);
+    kf_arena_init(&connection->exchange.arena, broker->alloc, KF__MAX_DECODED_BYTES);
+    kf_writer_reset(out);
+    const size_t length = answer.bytes.size;
+    const uint8_t head[] = {(uint8_t)(length >> 24), (uint8_t)(length >> 16),
+                            (uint8_t)(length >> 8), (uint8_t)length};
+    kf_writer_put(out, head, sizeof head);
+    kf_writer_put(out, answer.bytes.data, answer.bytes.size);
+    if (answer.err || out->err) { /* it has no place in a bare message */
+        connection->closing = true;
+        return;
+    }
+    connection->writing = true;
+    kf__server_write(broker, connection);
+}
+
+/* A request that isn't is told to whoever reads stderr or the journal: the client sees it hang up.
+ */
+static bool is_canonical(struct kf_broker *broker, struct kf__connection *connection,
+                         const uint8_t *frame, size_t size)
+{
+    const struct kf__exchange *exchange = &connection->exchange;
+    kf_error why = KF_ERROR_INIT;
+    if (exchange->version > exchange->api->max_version ||
+        kf__strict_check(exchange, frame - KF__FRAME_SIZE_BYTES, size + KF__FRAME_SIZE_BYTES, &why))
+        return true;
+    broker->refusals++;
+    snprintf(broker->refusal, sizeof broker->refusal, "%s", why.text);
+    fprintf(stderr, "kafiber broker: refused: %s\n", why.text);
+    kf__journal_refusal(broker, connection->node, connection->id, why.text);
+    return false;
 }
 
 static void take_frame(struct kf_broker *broker, struct kf__connection *connection,
@@ -185,17 +276,29 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
 {
     struct kf__exchange *exchange = &connection->exchange;
     connection->frame_size = size + KF__FRAME_SIZE_BYTES;
+    if (connection->session.raw && connection->session.state == KF__SESSION_CHOSEN) {
+        take_bare(broker, connection, frame, size, now);
+        return;
+    }
     if (!open_exchange(broker, connection, frame, size, now)) {
         connection->closing = true;
         return;
     }
-    count(broker, exchange->api->key);
-    exchange->verdict = kf__faults_judge(&broker->faults, exchange->api->key, connection->node);
-    if (exchange->verdict.drop) {
+    count(broker, exchange);
+    if (broker->options.strict && !is_canonical(broker, connection, frame, size)) {
         connection->closing = true;
         return;
     }
-    switch (exchange->api->handle(exchange)) {
+    exchange->verdict = judge(exchange);
+    if (exchange->verdict.close || exchange->verdict.drop_request) {
+        kf__journal_write(broker, exchange, exchange->verdict.close ? "closed" : "dropped");
+        connection->closing |= exchange->verdict.close;
+        connection->silent = exchange->verdict.drop_request;
+        return;
+    }
+    enum kf__outcome outcome = handle(exchange);
+    note_session(connection);
+    switch (outcome) {
     case KF__ANSWERED:
         send_answer(broker, connection);
         break;
@@ -205,7 +308,7 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         exchange->seen_changes = broker->changes;
         break;
     case KF__UNANSWERED:
-        kf__journal_write(broker, exchange);
+        kf__journal_write(broker, exchange, "unanswered");
         end_exchange(connection);
         break;
     case KF__REFUSED:
@@ -221,8 +324,9 @@ static uint32_t read_size(const uint8_t *at)
 
 void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
 {
+    /* An event that this request set off comes before the next one. */
     while (!connection->closing && connection->frame_size == 0 && !broker->paused &&
-           connection->muted_until <= now) {
+           connection->muted_until <= now && !broker->rules.due) {
         size_t held = connection->in_used - connection->in_start;
         if (held < KF__FRAME_SIZE_BYTES)
             return;
@@ -265,7 +369,7 @@ void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
             continue;
         exchange->parked = false;
         send_answer(broker, connection);
-        kf__dispatch(broker, connection, now);
+        kf__server_go_on(broker, connection, now);
     }
 }
 

@@ -88,6 +88,7 @@ struct kf__member_claim {
     kf_string member_id;
     kf_string instance_id;
     int32_t generation;
+    bool transactional; /* a commit within a transaction: it may come from outside the group */
 };
 
 struct kf__member_assignment {

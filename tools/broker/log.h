@@ -30,6 +30,7 @@ struct kf__plog_batch {
     uint8_t *bytes;
     uint32_t size; /* bytes */
     uint32_t chunk;
+    int64_t delete_horizon; /* ms: when compaction may take its tombstones; 0: not decided */
 };
 
 struct kf__plog_epoch {
@@ -63,14 +64,16 @@ kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *ba
 size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset);
 
 /*
- * Bytes from the batch of `offset` on, at most `max_bytes`: the last batch may
- * be cut, as Kafka cuts it. A first batch larger than that comes whole where
- * `whole_first`, else nothing comes. Valid as long as the log.
+ * Bytes from the batch of `offset` on to the one that holds `before`, at most
+ * `max_bytes`: the last batch may be cut, as Kafka cuts it. A first batch larger than that comes
+ * whole where `whole_first`, else nothing comes. Valid as long as the log.
  */
-kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, size_t max_bytes,
-                       bool whole_first);
-/* Bytes that a read from `offset` could bring in all. */
-size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset);
+kf_bytes kf__plog_read(const struct kf__partition_log *log, int64_t offset, int64_t before,
+                       size_t max_bytes, bool whole_first);
+/* Bytes that reads from `offset` to `before` could bring in all. */
+size_t kf__plog_readable(const struct kf__partition_log *log, int64_t offset, int64_t before);
+/* Past the last offset of which `read`, from the batch of `offset` on, holds bytes. */
+int64_t kf__plog_read_end(const struct kf__partition_log *log, int64_t offset, kf_bytes read);
 
 /* The first batch with a record at or after `timestamp`; batch_count: none. */
 size_t kf__plog_find_timestamp(const struct kf__partition_log *log, int64_t timestamp);
@@ -83,6 +86,18 @@ size_t kf__plog_find_max_timestamp(const struct kf__partition_log *log);
  */
 void kf__plog_epoch_end(const struct kf__partition_log *log, int32_t asked, int32_t current,
                         int32_t *epoch, int64_t *end_offset);
+
+/* Moves the end back to `offset`, where a batch begins; epochs that began later never were. */
+void kf__plog_truncate(struct kf__partition_log *log, int64_t offset);
+
+/*
+ * For compaction: kf__plog_keep copies a batch at its own offsets to the end
+ * of a log in the making, which then takes the place of `log`'s batches. Log
+ * start, end and epochs stay; between batches there may be holes.
+ */
+kf_err kf__plog_keep(struct kf__partition_log *made, const struct kf__batch *batch,
+                     int64_t delete_horizon);
+void kf__plog_replace(struct kf__partition_log *log, struct kf__partition_log *made);
 
 /* Moves the start; whole chunks before it are given back. */
 void kf__plog_delete_before(struct kf__partition_log *log, int64_t offset);

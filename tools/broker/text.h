@@ -20,6 +20,14 @@ static inline bool kf__text_equal(kf_string a, kf_string b)
            (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+/* Bytewise; what is a prefix comes first. */
+static inline int kf__text_compare(kf_string a, kf_string b)
+{
+    size_t shared = a.size < b.size ? a.size : b.size;
+    int order = shared > 0 ? memcmp(a.data, b.data, shared) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
 /* NUL-terminated for printing; *copy.data is owned. Null stays null. */
 static inline kf_err kf__text_copy(const kf_allocator *alloc, kf_string from, kf_string *copy)
 {
