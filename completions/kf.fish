@@ -153,6 +153,7 @@ complete -c kf -n '__kf_verb doctor' -s g -l group -x -a '(__kf_ask group)' -d '
 complete -c kf -n '__kf_verb call api-versions' -l node -x -d 'ask this broker'
 complete -c kf -n '__kf_verb call' -l controller -d 'ask the controller'
 complete -c kf -n '__kf_verb call' -l coordinator -x -a '(__kf_ask group)' -d 'ask its broker'
+complete -c kf -n '__kf_verb call' -l txn-coordinator -x -d 'ask the broker of this transactional id'
 
 complete -c kf -n '__kf_needs_action codec' -a 'decode encode schema'
 complete -c kf -n '__kf_action codec schema' -a '(__kf_run codec schema | cut -f 1 | uniq)'
