@@ -224,8 +224,11 @@ static void end_lingering(struct kf_producer *producer)
     bool hurry = flush_to != producer->flushed_to || atomic_load(&producer->memory.waiting) > 0;
     producer->flushed_to = flush_to;
     struct kf__link *at = producer->lingering.next;
-    while (at != &producer->lingering) {
+    struct kf__link *last =
+        producer->lingering.previous; /* what goes on lingering comes behind it */
+    while (last != &producer->lingering) {
         struct kf__out_partition *partition = KF__OWNER(at, struct kf__out_partition, place);
+        bool is_last = at == last;
         if (!hurry && partition->due > producer->now) {
             note_time(producer, partition->due);
             return;
@@ -233,8 +236,8 @@ static void end_lingering(struct kf_producer *producer)
         at = at->next;
         leave_place(partition);
         kf__out_partition_place(producer, partition);
-        if (partition->lingers && at == &producer->lingering) /* it went to the end */
-            at = &producer->lingering;
+        if (is_last)
+            return;
     }
 }
 

@@ -64,8 +64,10 @@ static kf_verdict handle(const kf_message *message, void *context)
     if (ms > 0)
         sleep_thread(ms);
     while (atomic_load(&member->stuck_on_partition) == message->partition &&
-           !atomic_load(&member->let_go))
+           !atomic_load(&member->let_go)) {
+        atomic_store(&member->is_stuck, true);
         sleep_thread(2);
+    }
     kf_verdict (*decide)(struct member *, const kf_message *) = atomic_load(&member->decide);
     entry.verdict = decide ? decide(member, message) : KF_HANDLED;
 

@@ -54,6 +54,7 @@ struct member {
     /* What the handler does, set by the test at any time. */
     atomic_int sleep_ms;           /* its thread sleeps */
     atomic_int stuck_on_partition; /* waits there until `let_go`; -1: nowhere */
+    atomic_bool is_stuck;          /* set by the handler that waits there */
     atomic_bool let_go;
     atomic_bool ask_committed;
     _Atomic(kf_verdict (*)(struct member *, const kf_message *)) decide; /* NULL: handled */

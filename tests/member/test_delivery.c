@@ -362,7 +362,7 @@ Test(member_delivery, a_stuck_handler_is_named_and_what_it_had_stays_uncommitted
     atomic_store(&member.stuck_on_partition, 1);
     member_open(&member, "shutdown.timeout.ms=600", NULL);
     run(KF_AT_LEAST_ONCE);
-    WAIT_FOR(member_handled(&member) == 5);
+    WAIT_FOR(member_handled(&member) == 5 && atomic_load(&member.is_stuck));
     kf_runtime_stop(member.runtime);
     kf_error error = KF_ERROR_INIT;
     cr_assert(eq(int, kf_runtime_wait(member.runtime, &error), KF_ERR_HANDLER_STUCK));

@@ -5,6 +5,8 @@
  */
 #include <kafiber/broker.h>
 
+#include "tools/broker/alter_configs.h"
+#include "tools/broker/cleaner.h"
 #include "tools/broker/events.h"
 #include "tools/broker/group_answers.h"
 #include "tools/broker/script.h"
@@ -13,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -110,21 +113,30 @@ static void make_cluster_id(kf_broker *broker, uint64_t seed)
     broker->cluster_id[KF__CLUSTER_ID_BYTES - 1] = 0;
 }
 
-static kf_err make_bootstrap(kf_broker *broker)
+static kf_err make_bootstrap(kf_broker *broker, struct kf__listener *listener)
 {
     size_t size = 80 * (size_t)broker->options.nodes, used = 0;
     const struct kf__server *server = &broker->server;
-    bool v6 = strchr(server->host, ':') != NULL;
-    broker->bootstrap = kf_alloc(broker->alloc, size);
-    if (!broker->bootstrap)
+    ptrdiff_t place = listener - server->listeners.items;
+    bool v6 = strchr(listener->host, ':') != NULL;
+    listener->bootstrap = kf_alloc(broker->alloc, size);
+    if (!listener->bootstrap)
         return KF_ERR_NO_MEMORY;
     for (int32_t node = 1; node <= broker->options.nodes; node++) {
-        int length =
-            snprintf(broker->bootstrap + used, size - used, "%s%s%s%s:%u", node > 1 ? "," : "",
-                     v6 ? "[" : "", server->host, v6 ? "]" : "", server->nodes[node].port);
+        int length = snprintf(listener->bootstrap + used, size - used, "%s%s%s%s:%u",
+                              node > 1 ? "," : "", v6 ? "[" : "", listener->host, v6 ? "]" : "",
+                              server->nodes[node].ports[place].number);
         used += (size_t)length;
     }
     return KF_OK;
+}
+
+static kf_err make_bootstraps(kf_broker *broker)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < broker->server.listeners.count; i++)
+        err = make_bootstrap(broker, &broker->server.listeners.items[i]);
+    return err;
 }
 
 static void open_parts(kf_broker *broker)
@@ -146,9 +158,16 @@ static void open_parts(kf_broker *broker)
     kf__pending_init(&broker->pending, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
     kf__rules_init(&broker->rules, broker->alloc, seed);
+    kf__configs_init(&broker->configs, broker->alloc);
+    kf__acls_init(&broker->acls, broker->alloc);
+    broker->acls.enforced = broker->options.acls;
+    broker->acls.allow_if_none = broker->options.allow_if_no_acl;
+    broker->acls.super_users = broker->options.super_users;
+    kf__quotas_init(&broker->quotas, broker->alloc);
     kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
+    kf__buffer_init(&broker->rebatched, broker->alloc);
     broker->next_producer_id = 1000;
     make_cluster_id(broker, seed);
 }
@@ -156,6 +175,7 @@ static void open_parts(kf_broker *broker)
 static void close_parts(kf_broker *broker)
 {
     kf__server_close(broker);
+    kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
     kf__census_free(&broker->census);
@@ -164,12 +184,15 @@ static void close_parts(kf_broker *broker)
     kf__pending_free(&broker->pending);
     kf__fetch_sessions_free(&broker->sessions);
     kf__rules_free(&broker->rules);
+    kf__configs_free(&broker->configs);
+    kf__acls_free(&broker->acls);
+    kf__quotas_free(&broker->quotas);
     kf__memory_free(&broker->memory);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
+    kf__buffer_free(&broker->rebatched);
     if (broker->journal)
         fclose(broker->journal);
-    kf_free(broker->alloc, broker->bootstrap);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
     kf_free(broker->alloc, broker);
@@ -196,17 +219,51 @@ static kf_err start_thread(kf_broker *broker)
     return broker->has_thread ? KF_OK : KF_ERR_SYSTEM;
 }
 
+static kf_err put_static(kf_broker *broker, const char *key, int64_t value)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%lld", (long long)value);
+    return kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), kf__text(key),
+                           kf__text(digits));
+}
+
+/* What the options say, under Kafka's names: the layer of a server.properties. */
+static kf_err put_configs(kf_broker *broker)
+{
+    const kf_broker_options *o = &broker->options;
+    kf_err err = put_static(broker, "num.partitions", o->default_partitions);
+    if (!err)
+        err = put_static(broker, "group.initial.rebalance.delay.ms",
+                         o->group_initial_rebalance_delay_ms);
+    if (!err)
+        err = put_static(broker, "group.min.session.timeout.ms", o->group_min_session_timeout_ms);
+    if (!err && o->no_auto_create)
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""),
+                              kf__text("auto.create.topics.enable"), kf__text("false"));
+    if (!err) /* a fresh cluster of 4.1 or later has eligible leader replicas, and says this */
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                              kf__text("min.insync.replicas"), kf__text("1"));
+    return err;
+}
+
 static kf_err open_broker(kf_broker *broker, kf_error *error)
 {
     const kf_broker_options *options = &broker->options;
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
+    broker->release = KF__KAFKA_4_4;
+    if (options->kafka_version && !kf__release_by_name(options->kafka_version, &broker->release))
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "kafka_version is 2.1, 2.8, 3.9, 4.0, 4.1, 4.2, 4.3 or 4.4, not %s",
+                            options->kafka_version);
     if (options->virtual_time && options->thread)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "virtual time is the caller's: a thread would not know when to run");
-    kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
-    if (!err && make_bootstrap(broker))
+    kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
+    if (!err)
+        err = kf__server_open(broker, options, error);
+    if (!err && (make_bootstraps(broker) || put_configs(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
@@ -228,8 +285,7 @@ kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
     broker->alloc = alloc;
     broker->server.alloc = alloc;
     broker->server.wake[0] = broker->server.wake[1] = -1;
-    for (int32_t node = 0; node <= KF__MAX_NODES; node++)
-        broker->server.nodes[node].fd = -1;
+    kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
     pthread_cond_init(&broker->poll_ends, NULL);
     take_options(broker, options);
@@ -263,18 +319,34 @@ kf_err kf_broker_step(kf_broker *broker, int timeout_ms)
 
 void kf_broker_wake(kf_broker *broker) { kf__server_wake(&broker->server); }
 
-const char *kf_broker_bootstrap(const kf_broker *broker) { return broker->bootstrap; }
+const char *kf_broker_bootstrap(const kf_broker *broker)
+{
+    return broker->server.listeners.items[0].bootstrap;
+}
+
+const char *kf_broker_listener(const kf_broker *broker, const char *name)
+{
+    for (int32_t i = 0; i < broker->server.listeners.count; i++)
+        if (strcmp(broker->server.listeners.items[i].name, name) == 0)
+            return broker->server.listeners.items[i].bootstrap;
+    return NULL;
+}
 
 const char *kf_broker_cluster_id(const kf_broker *broker) { return broker->cluster_id; }
 
 /* ---- topics and records ---- */
 
 kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
-                         int32_t replicas)
+                         int32_t replicas, struct kf__topic **topic)
 {
+    struct kf__topic *created = NULL;
     kf_err err = kf__topics_create(
         &broker->topics, name, partitions == -1 ? broker->options.default_partitions : partitions,
-        replicas <= 0 ? 1 : replicas, NULL);
+        replicas <= 0 ? 1 : replicas, &created);
+    if (!err)
+        kf__apply_configs(broker, created);
+    if (topic)
+        *topic = created;
     broker->changes++;
     return err;
 }
@@ -283,6 +355,7 @@ void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
     kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__configs_drop(&broker->configs, KF__RESOURCE_TOPIC, topic->name);
     kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
@@ -292,7 +365,7 @@ kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t part
                               int32_t replicas)
 {
     lock(broker);
-    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas);
+    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas, NULL);
     unlock_and_wake(broker);
     return err;
 }
@@ -428,6 +501,52 @@ kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t pa
     return do_event(broker, &event);
 }
 
+/* ---- cleaning and configs ---- */
+
+static kf_err clean_topic(kf_broker *broker, struct kf__topic *topic, int64_t now)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < topic->partition_count; i++)
+        err = kf__clean(broker, &topic->settings, &topic->partitions[i], now);
+    return err;
+}
+
+kf_err kf_broker_clean(kf_broker *broker, const char *topic)
+{
+    kf_err err = KF_OK;
+    lock(broker);
+    int64_t now = kf__broker_wall_ms(broker);
+    struct kf__topic *one = kf__broker_topics_find(&broker->topics, kf__text(topic));
+    if (topic && !one)
+        err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker);
+    for (size_t i = 0; !err && i < broker->topics.count; i++)
+        if (!topic || broker->topics.items[i] == one)
+            err = clean_topic(broker, broker->topics.items[i], now);
+    unlock_and_wake(broker);
+    return err;
+}
+
+kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, const char *name,
+                            const char *key, const char *value)
+{
+    char why[KF__MAX_WHY_BYTES];
+    struct kf__config_change change = {
+        .name = kf__text(key),
+        .value = kf__text(value),
+        .operation = value ? KF__CONFIG_SET : KF__CONFIG_DELETE,
+    };
+    struct kf__config_changes changes = {.resource = (int8_t)resource,
+                                         .name = kf__text(name ? name : ""),
+                                         .items = &change,
+                                         .count = 1,
+                                         .node = name ? (int32_t)strtol(name, NULL, 10) : 0};
+    lock(broker);
+    kf_err err = kf__alter_configs(broker, &changes, why);
+    unlock_and_wake(broker);
+    return err;
+}
+
 /* ---- groups ---- */
 
 int64_t kf_broker_committed(kf_broker *broker, const char *group, const char *topic,
@@ -534,6 +653,25 @@ kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t parti
 kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node)
 {
     struct kf__event event = {.kind = KF__MOVE_COORDINATOR, .name = kf__text(group), .node = node};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_elect_leader(kf_broker *broker, const char *topic, int32_t partition, bool unclean)
+{
+    struct kf__event event = {.kind = KF__ELECT_LEADER,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = unclean};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32_t partition, int32_t node,
+                              bool held)
+{
+    struct kf__event event = {.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .node = node};
     return do_event(broker, &event);
 }
 

@@ -2,6 +2,8 @@
 
 #include "tools/broker/text.h"
 
+#include <stdio.h>
+
 void kf__broker_topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
                             uint64_t seed)
 {
@@ -15,6 +17,7 @@ static void partition_free(const struct kf__topics *topics, struct kf__partition
     kf__plog_free(&partition->log);
     kf__producers_free(&partition->producers, topics->alloc);
     kf__aborted_free(&partition->aborted, topics->alloc);
+    kf__replicas_free(&partition->sync, topics->alloc);
     kf_free(topics->alloc, partition->replicas);
 }
 
@@ -37,7 +40,8 @@ void kf__broker_topics_free(struct kf__topics *topics)
     kf_free(topics->alloc, topics->items);
     topics->moved = NULL;
     topics->moved_count = 0;
-    topics->items = NULL;
+    kf_free(topics->alloc, topics->by_id);
+    topics->items = topics->by_id = NULL;
     topics->count = topics->capacity = 0;
 }
 
@@ -65,12 +69,25 @@ struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_str
     return topics->items[at];
 }
 
+static size_t place_of_id(const struct kf__topics *topics, kf_uuid id)
+{
+    size_t low = 0, high = topics->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(topics->by_id[middle]->id.bytes, id.bytes, sizeof id.bytes) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 struct kf__topic *kf__broker_topics_find_id(const struct kf__topics *topics, kf_uuid id)
 {
-    for (size_t i = 0; i < topics->count; i++)
-        if (memcmp(topics->items[i]->id.bytes, id.bytes, sizeof id.bytes) == 0)
-            return topics->items[i];
-    return NULL;
+    size_t at = place_of_id(topics, id);
+    if (at == topics->count || memcmp(topics->by_id[at]->id.bytes, id.bytes, sizeof id.bytes) != 0)
+        return NULL;
+    return topics->by_id[at];
 }
 
 struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t partition)
@@ -94,6 +111,25 @@ bool kf__topic_name_is_valid(kf_string name)
             return false;
     }
     return true;
+}
+
+void kf__explain_topic_name(kf_string name, char *text, size_t size)
+{
+    int shown = (int)(name.size < KF__MAX_TOPIC_NAME ? name.size : KF__MAX_TOPIC_NAME);
+    if (name.size == 0)
+        snprintf(text, size, "Topic name is invalid: the empty string is not allowed");
+    else if (name.size > KF__MAX_TOPIC_NAME)
+        snprintf(text, size,
+                 "Topic name is invalid: the length of '%.*s' is longer than the max allowed "
+                 "length %d",
+                 shown, name.data, KF__MAX_TOPIC_NAME);
+    else if (name.data[0] == '.' && name.size <= 2 && name.data[name.size - 1] == '.')
+        snprintf(text, size, "Topic name is invalid: '%.*s' is not allowed", shown, name.data);
+    else
+        snprintf(text, size,
+                 "Topic name is invalid: '%.*s' contains one or more characters other than ASCII "
+                 "alphanumerics, '.', '_' and '-'",
+                 shown, name.data);
 }
 
 kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t partitions,
@@ -135,6 +171,7 @@ static kf_err partition_init(const struct kf__topics *topics, struct kf__partiti
     for (int32_t i = 0; i < replicas; i++)
         partition->replicas[i] = 1 + (first_node + i) % topics->node_count;
     partition->leader = first_running(topics, partition);
+    kf__replicas_settle(topics, partition);
     return KF_OK;
 }
 
@@ -155,6 +192,50 @@ kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int
             return err;
         topic->partition_count = i + 1;
     }
+    return KF_OK;
+}
+
+static bool is_repeated(const int32_t *ids, int32_t index)
+{
+    for (int32_t i = 0; i < index; i++)
+        if (ids[i] == ids[index])
+            return true;
+    return false;
+}
+
+kf_err kf__topics_check_replicas(const struct kf__topics *topics, const int32_t *ids, int32_t count,
+                                 char *why, size_t size)
+{
+    static const char begin[] = "The manual partition assignment includes";
+    if (count <= 0) {
+        snprintf(why, size, "%s an empty replica list.", begin);
+        return KF_ERR_INVALID_REPLICA_ASSIGNMENT;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        bool known = ids[i] >= 1 && ids[i] <= topics->node_count;
+        if (known && !is_repeated(ids, i))
+            continue;
+        snprintf(why, size,
+                 known ? "%s the broker %d more than once."
+                       : "%s broker %d, but no such broker is registered.",
+                 begin, (int)ids[i]);
+        return KF_ERR_INVALID_REPLICA_ASSIGNMENT;
+    }
+    return KF_OK;
+}
+
+kf_err kf__topics_assign(const struct kf__topics *topics, struct kf__partition *partition,
+                         const int32_t *replicas, int32_t count)
+{
+    int32_t *copy = kf_alloc_array(topics->alloc, (size_t)count, sizeof *copy);
+    if (!copy)
+        return KF_ERR_NO_MEMORY;
+    memcpy(copy, replicas, (size_t)count * sizeof *copy);
+    kf_free(topics->alloc, partition->replicas);
+    partition->replicas = copy;
+    partition->replica_count = count;
+    partition->leader = first_running(topics, partition);
+    kf__replicas_settle(topics, partition);
     return KF_OK;
 }
 
@@ -195,21 +276,49 @@ static kf_err fill_topic(struct kf__topics *topics, struct kf__topic *topic, kf_
     return KF_OK;
 }
 
+static kf_err reserve_list(const struct kf__topics *topics, struct kf__topic ***list,
+                           size_t capacity)
+{
+    struct kf__topic **items = kf_realloc(topics->alloc, *list, capacity * sizeof *items);
+    if (items)
+        *list = items;
+    return items ? KF_OK : KF_ERR_NO_MEMORY;
+}
+
+/* Room for one more in both lists. */
+static kf_err reserve(struct kf__topics *topics)
+{
+    if (topics->count < topics->capacity)
+        return KF_OK;
+    size_t capacity = topics->capacity ? topics->capacity * 2 : 16;
+    kf_err err = reserve_list(topics, &topics->items, capacity);
+    if (!err)
+        err = reserve_list(topics, &topics->by_id, capacity);
+    if (!err)
+        topics->capacity = capacity;
+    return err;
+}
+
+static void insert(struct kf__topic **list, size_t count, size_t at, struct kf__topic *topic)
+{
+    memmove(list + at + 1, list + at, (count - at) * sizeof *list);
+    list[at] = topic;
+}
+
+static void take_out(struct kf__topic **list, size_t count, size_t at)
+{
+    memmove(list + at, list + at + 1, (count - at - 1) * sizeof *list);
+}
+
 kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
                          int32_t replicas, struct kf__topic **topic)
 {
     kf_err err = kf__topics_check(topics, name, partitions, replicas);
     if (err)
         return err;
-    if (topics->count == topics->capacity) {
-        size_t capacity = topics->capacity ? topics->capacity * 2 : 16;
-        struct kf__topic **items =
-            kf_realloc(topics->alloc, topics->items, capacity * sizeof(struct kf__topic *));
-        if (!items)
-            return KF_ERR_NO_MEMORY;
-        topics->items = items;
-        topics->capacity = capacity;
-    }
+    err = reserve(topics);
+    if (err)
+        return err;
     struct kf__topic *created = kf_alloc_zero(topics->alloc, sizeof *created);
     if (!created)
         return KF_ERR_NO_MEMORY;
@@ -218,24 +327,31 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
         topic_free(topics, created);
         return err;
     }
-    size_t at = place_of(topics, name);
-    memmove(topics->items + at + 1, topics->items + at,
-            (topics->count - at) * sizeof *topics->items);
-    topics->items[at] = created;
+    insert(topics->items, topics->count, place_of(topics, name), created);
+    insert(topics->by_id, topics->count, place_of_id(topics, created->id), created);
     topics->count++;
     if (topic)
         *topic = created;
     return KF_OK;
 }
 
+void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id)
+{
+    take_out(topics->by_id, topics->count, place_of_id(topics, topic->id));
+    topics->count--;
+    topic->id = id;
+    insert(topics->by_id, topics->count, place_of_id(topics, id), topic);
+    topics->count++;
+}
+
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
 {
-    size_t at = place_of(topics, topic->name);
+    size_t at = place_of(topics, topic->name), at_id = place_of_id(topics, topic->id);
     for (int32_t i = 0; i < topic->partition_count; i++)
         topics->bytes -= topic->partitions[i].log.bytes;
+    take_out(topics->items, topics->count, at);
+    take_out(topics->by_id, topics->count, at_id);
     topics->count--;
-    memmove(topics->items + at, topics->items + at + 1,
-            (topics->count - at) * sizeof *topics->items);
     topic_free(topics, topic);
 }
 
@@ -248,6 +364,15 @@ kf_err kf__topics_append(struct kf__topics *topics, struct kf__partition *partit
     if (!err)
         topics->bytes += batch->size;
     return err;
+}
+
+void kf__topics_truncate(struct kf__topics *topics, struct kf__partition *partition, int64_t end)
+{
+    topics->bytes -= partition->log.bytes;
+    kf__plog_truncate(&partition->log, end);
+    topics->bytes += partition->log.bytes;
+    kf__aborted_truncate(&partition->aborted, end);
+    kf__producers_replay(&partition->producers, &partition->log);
 }
 
 void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *partition,
@@ -266,12 +391,10 @@ void kf__topics_set_running(struct kf__topics *topics, int32_t node, bool runs)
         struct kf__topic *topic = topics->items[i];
         for (int32_t p = 0; p < topic->partition_count; p++) {
             struct kf__partition *partition = &topic->partitions[p];
-            bool affected = runs ? partition->leader == -1 : partition->leader == node;
-            int32_t leader = affected ? first_running(topics, partition) : partition->leader;
-            if (leader != partition->leader) {
-                partition->leader = leader;
-                partition->leader_epoch++;
-            }
+            if (runs)
+                kf__replicas_started(topics, partition, node, topic->settings.unclean_election);
+            else
+                kf__replicas_stopped(topics, partition, node, topic->settings.unclean_election);
         }
     }
 }
@@ -281,10 +404,7 @@ kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *p
 {
     if (!is_running(topics, node))
         return KF_ERR_BROKER_NOT_AVAILABLE;
-    bool replica = false;
-    for (int32_t i = 0; i < partition->replica_count; i++)
-        replica |= partition->replicas[i] == node;
-    if (!replica) {
+    if (!kf__is_replica(partition, node)) {
         int32_t *replicas = kf_realloc(topics->alloc, partition->replicas,
                                        ((size_t)partition->replica_count + 1) * sizeof *replicas);
         if (!replicas)
@@ -292,8 +412,10 @@ kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *p
         partition->replicas = replicas;
         replicas[partition->replica_count++] = node;
     }
+    kf__bring_in_sync(partition, node);
     partition->leader = node;
     partition->leader_epoch++;
+    kf__replicas_started(topics, partition, node, false); /* the others follow it */
     return KF_OK;
 }
 
