@@ -148,7 +148,7 @@ static kf_broker *start_broker(void)
 static void take_verdict(void *context, const kf_delivery *delivery)
 {
     (void)context;
-    CHECK(delivery->err == KF_OK);
+    CHECK(delivery->fate == KF_STORED);
     atomic_fetch_add(&stored, 1);
 }
 
