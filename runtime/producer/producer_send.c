@@ -85,11 +85,11 @@ static void close_open(struct kf__out_partition *partition)
 
 void kf__out_partition_gather(struct kf__out_partition *partition, bool all)
 {
-    pthread_mutex_lock(&partition->lock);
+    kf__brief_lock(&partition->lock);
     take_closed(partition);
     if (partition->open && all)
         close_open(partition);
-    pthread_mutex_unlock(&partition->lock);
+    kf__brief_unlock(&partition->lock);
 }
 
 static kf_time due_at(const struct kf_producer *producer, const struct kf__out_batch *open)
@@ -105,14 +105,14 @@ static void gather_due(struct kf_producer *producer, struct kf__out_partition *p
                        bool close, kf_time *due)
 {
     *due = KF_FOREVER;
-    pthread_mutex_lock(&partition->lock);
+    kf__brief_lock(&partition->lock);
     take_closed(partition);
     struct kf__out_batch *open = partition->open;
     if (open)
         *due = due_at(producer, open);
     if (open && close && *due <= producer->now)
         close_open(partition);
-    pthread_mutex_unlock(&partition->lock);
+    kf__brief_unlock(&partition->lock);
 }
 
 /* Told while somebody compressed them: nobody needs them any more. */
