@@ -220,6 +220,18 @@ Test(txn_coordinator, aborts_what_takes_too_long_and_lets_its_producer_go_on)
     cr_assert(eq(i64, kf__txns_deadline(&txns), KF_FOREVER));
 }
 
+Test(txn_coordinator, forgets_an_id_that_nobody_has_used_for_a_week)
+{
+    begin(-1, -1);
+    now.wall_ms += 604800000 - 1;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(int, begin(-1, -1), 1));
+    now.wall_ms += 604800000;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(ptr, txn(), NULL));
+    cr_assert(eq(int, end_v1(7, 1, true), KF_ERR_INVALID_PRODUCER_ID_MAPPING));
+}
+
 Test(txn_coordinator, gives_another_id_where_epochs_end)
 {
     begin(-1, -1);

@@ -302,11 +302,26 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 
 /* ---- time ---- */
 
+static bool is_expired(const struct kf__txn *txn, struct kf__txn_now now)
+{
+    return txn->state != KF__TXN_ONGOING && !kf__txn_is_ending(txn) &&
+           now.wall_ms - txn->changed_ms >= KF__TXN_EXPIRATION_MS;
+}
+
+static void forget(struct kf__txns *txns, size_t at)
+{
+    kf__txn_free(txns->alloc, txns->items[at]);
+    txns->count--;
+    memmove(txns->items + at, txns->items + at + 1, (txns->count - at) * sizeof(struct kf__txn *));
+}
+
 void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now)
 {
-    for (size_t i = 0; i < txns->count; i++) {
+    for (size_t i = txns->count; i-- > 0;) {
         struct kf__txn *txn = txns->items[i];
-        if (kf__txn_is_ending(txn))
+        if (is_expired(txn, now))
+            forget(txns, i);
+        else if (kf__txn_is_ending(txn))
             write_markers(txns, now, txn);
         else if (txn->deadline <= now.time)
             fence(txns, now, txn);
