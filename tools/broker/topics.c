@@ -335,6 +335,15 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
     return KF_OK;
 }
 
+void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id)
+{
+    take_out(topics->by_id, topics->count, place_of_id(topics, topic->id));
+    topics->count--;
+    topic->id = id;
+    insert(topics->by_id, topics->count, place_of_id(topics, id), topic);
+    topics->count++;
+}
+
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
 {
     size_t at = place_of(topics, topic->name), at_id = place_of_id(topics, topic->id);

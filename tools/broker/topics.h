@@ -99,6 +99,8 @@ kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t
 /* `topic` may be NULL. */
 kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
                          int32_t replicas, struct kf__topic **topic);
+/* Of one that comes back from a snapshot; no other has it. */
+void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id);
 kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int32_t partitions);
 /* Replicas that somebody wants for a partition; else INVALID_REPLICA_ASSIGNMENT and Kafka's
  * sentence. */
