@@ -34,6 +34,7 @@ static void open_txns(void)
                   (struct kf__txn_sink){.new_producer_id = give_id, .mark = take_mark});
     next_id = 7;
     now = (struct kf__txn_now){.time = KF_SECOND, .wall_ms = 1700000000000};
+    kf__txns_tick(&txns, now);
 }
 
 static void close_txns(void) { kf__txns_free(&txns); }
@@ -223,9 +224,11 @@ Test(txn_coordinator, aborts_what_takes_too_long_and_lets_its_producer_go_on)
 Test(txn_coordinator, forgets_an_id_that_nobody_has_used_for_a_week)
 {
     begin(-1, -1);
+    now.time += 3600 * KF_SECOND;
     now.wall_ms += 604800000 - 1;
     kf__txns_tick(&txns, now);
     cr_assert(eq(int, begin(-1, -1), 1));
+    now.time += 3600 * KF_SECOND;
     now.wall_ms += 604800000;
     kf__txns_tick(&txns, now);
     cr_assert(eq(ptr, txn(), NULL));

@@ -2,6 +2,8 @@
 
 #include "tools/broker/text.h"
 
+static const kf_time sweep_every = 60 * KF_SECOND;
+
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink)
 {
     *txns = (struct kf__txns){.alloc = alloc, .sink = sink};
@@ -98,6 +100,8 @@ static void write_markers(struct kf__txns *txns, struct kf__txn_now now, struct 
             kf__txn_remove(txns->alloc, txn, i);
     if (txn->partition_count == 0)
         complete(txns, now, txn);
+    else
+        txns->some_end = true;
 }
 
 static void settle(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn, bool commit)
@@ -219,6 +223,8 @@ kf_err kf__txns_add(struct kf__txns *txns, struct kf__txn_now now,
     txn->state = KF__TXN_ONGOING;
     txn->started_ms = now.wall_ms;
     txn->deadline = now.time + txn->timeout_ms * KF_MILLISECOND;
+    if (txn->deadline < txns->due)
+        txns->due = txn->deadline;
     return KF_OK;
 }
 
@@ -315,24 +321,29 @@ static void forget(struct kf__txns *txns, size_t at)
     memmove(txns->items + at, txns->items + at + 1, (txns->count - at) * sizeof(struct kf__txn *));
 }
 
-void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now)
+static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
 {
-    for (size_t i = txns->count; i-- > 0;) {
-        struct kf__txn *txn = txns->items[i];
-        if (is_expired(txn, now))
-            forget(txns, i);
-        else if (kf__txn_is_ending(txn))
-            write_markers(txns, now, txn);
-        else if (txn->deadline <= now.time)
-            fence(txns, now, txn);
-    }
+    struct kf__txn *txn = txns->items[at];
+    if (kf__txn_is_ending(txn))
+        write_markers(txns, now, txn);
+    else if (txn->deadline <= now.time)
+        fence(txns, now, txn);
+    if (txn->deadline < txns->due)
+        txns->due = txn->deadline;
+    if (is_expired(txn, now))
+        forget(txns, at);
 }
 
-kf_time kf__txns_deadline(const struct kf__txns *txns)
+/* Cheap while there is nothing to do: it is called at every turn of the broker. */
+void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now)
 {
-    kf_time deadline = KF_FOREVER;
-    for (size_t i = 0; i < txns->count; i++)
-        if (txns->items[i]->deadline < deadline)
-            deadline = txns->items[i]->deadline;
-    return deadline;
+    if (now.time < txns->due && now.time < txns->sweep && !txns->some_end)
+        return;
+    txns->due = KF_FOREVER;
+    txns->sweep = now.time + sweep_every;
+    txns->some_end = false;
+    for (size_t i = txns->count; i-- > 0;)
+        visit(txns, now, i);
 }
+
+kf_time kf__txns_deadline(const struct kf__txns *txns) { return txns->due; }

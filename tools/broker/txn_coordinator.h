@@ -46,6 +46,9 @@ struct kf__txns {
     struct kf__txn **items;    /* by id */
     size_t count;
     size_t capacity;
+    bool some_end; /* markers may be missing: look at every tick */
+    kf_time due;   /* no transaction times out earlier; 0 at first: look */
+    kf_time sweep; /* when unused ids are looked for again */
 };
 
 /* Who a request says it is. */
@@ -85,7 +88,7 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 
 /* Aborts what has timed out; writes markers that could not be written; forgets unused ids. */
 void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now);
-/* When the next transaction times out. */
+/* Not later than the next transaction times out. */
 kf_time kf__txns_deadline(const struct kf__txns *txns);
 
 /* Which partition of KF__OFFSETS_TOPIC a group's offsets belong to: Java's string hash. */
