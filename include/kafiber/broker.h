@@ -43,8 +43,9 @@ typedef struct kf_broker_options {
     bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
     const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
     uint64_t seed;             /* of all ids, chances and noise; 0: another one each time */
-    bool virtual_time; /* no sockets, and a clock that only kf_broker_advance moves (below) */
-    bool strict;       /* refuse legal but non-canonical bytes, and name the field */
+    bool virtual_time;       /* no sockets, and a clock that only kf_broker_advance moves (below) */
+    bool strict;             /* refuse legal but non-canonical bytes, and name the field */
+    int32_t max_connections; /* 10000; more are closed as they come */
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */

@@ -15,7 +15,8 @@
 
 enum {
     FIRST_READ_BYTES = 4 << 10,
-    VIRTUAL_PORT = 9092, /* of the first node, where there are no ports */
+    KEPT_READ_BYTES = 1 << 20, /* of an idle connection */
+    VIRTUAL_PORT = 9092,       /* of the first node, where there are no ports */
     MAX_VECTORS = 64,
     MAX_READS_PER_TURN = 16, /* so that one busy client doesn't keep the others waiting */
     BACKLOG = 128,
@@ -115,7 +116,9 @@ kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nod
 {
     struct kf__server *server = &broker->server;
     uint16_t port = 0;
-    *server = (struct kf__server){.alloc = broker->alloc, .wake = {-1, -1}};
+    *server = (struct kf__server){.alloc = broker->alloc,
+                                  .wake = {-1, -1},
+                                  .max_connections = broker->options.max_connections};
     for (int32_t node = 0; node <= KF__MAX_NODES; node++)
         server->nodes[node].fd = -1;
     if (split_listen(server, listen, &port))
@@ -140,6 +143,14 @@ kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nod
 
 /* ---- connections ---- */
 
+static void drop_room(struct kf__server *server, struct kf__connection *connection)
+{
+    kf_free(server->alloc, connection->in);
+    server->in_bytes -= connection->in_capacity;
+    connection->in = NULL;
+    connection->in_capacity = 0;
+}
+
 static void close_connection(struct kf_broker *broker, size_t slot)
 {
     struct kf__server *server = &broker->server;
@@ -150,10 +161,11 @@ static void close_connection(struct kf_broker *broker, size_t slot)
     else
         close(connection->fd);
     kf_writer_free(&connection->out);
-    kf_free(server->alloc, connection->in);
+    drop_room(server, connection);
     kf_free(server->alloc, connection);
     server->connections[slot] = NULL;
     server->connection_count--;
+    server->is_full = false;
 }
 
 static void sweep(struct kf_broker *broker)
@@ -261,7 +273,8 @@ static void name_peer(struct kf__connection *connection, const struct sockaddr_s
 /* NULL: no memory. */
 static struct kf__connection *add_connection(struct kf__server *server, int32_t node)
 {
-    size_t slot = free_slot(server);
+    bool too_many = server->connection_count >= server->max_connections;
+    size_t slot = too_many ? SIZE_MAX : free_slot(server);
     struct kf__connection *connection =
         slot == SIZE_MAX ? NULL : kf_alloc_zero(server->alloc, sizeof *connection);
     if (!connection)
@@ -291,8 +304,11 @@ static void accept_one(struct kf_broker *broker, int32_t node)
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     int fd = accept(server->nodes[node].fd, (struct sockaddr *)&address, &size);
-    if (fd < 0)
+    if (fd < 0) {
+        /* It would be ready again at once: who waits comes in when somebody goes. */
+        server->is_full = (errno == EMFILE || errno == ENFILE) && server->connection_count > 0;
         return;
+    }
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct kf__connection *connection = make_nonblocking(fd) ? add_connection(server, node) : NULL;
@@ -314,12 +330,19 @@ static bool make_room(struct kf__server *server, struct kf__connection *connecti
         memmove(connection->in, connection->in + connection->in_start, connection->in_used);
         connection->in_start = 0;
     }
-    if (connection->in_capacity - connection->in_used >= FIRST_READ_BYTES / 2)
+    if (connection->in_capacity - connection->in_used >= FIRST_READ_BYTES / 2 &&
+        (connection->in_used > 0 || connection->in_capacity <= KEPT_READ_BYTES))
         return true;
+    if (connection->in_used == 0 && connection->in_capacity > KEPT_READ_BYTES)
+        drop_room(server, connection); /* one large request is no reason to hold it for ever */
     size_t capacity = connection->in_capacity ? connection->in_capacity * 2 : FIRST_READ_BYTES;
+    size_t more = capacity - connection->in_capacity;
+    if (more > KF__MAX_IN_BYTES - server->in_bytes)
+        return false;
     uint8_t *in = kf_realloc(server->alloc, connection->in, capacity);
     if (!in)
         return false;
+    server->in_bytes += more;
     connection->in = in;
     connection->in_capacity = capacity;
     return true;
@@ -425,6 +448,11 @@ static short wanted_events(const struct kf__connection *connection)
     return connection->more_waits ? 0 : POLLIN;
 }
 
+static bool takes_more(const struct kf__server *server, size_t node)
+{
+    return server->nodes[node].listens && !server->is_full;
+}
+
 /* The wake pipe first, then a place for each node, then one for each slot. */
 static size_t fill_fds(struct kf_broker *broker)
 {
@@ -432,7 +460,7 @@ static size_t fill_fds(struct kf_broker *broker)
     size_t nodes = (size_t)broker->topics.node_count;
     server->fds[0] = (struct pollfd){.fd = server->wake[0], .events = POLLIN};
     for (size_t i = 1; i <= nodes; i++)
-        server->fds[i] = (struct pollfd){.fd = server->nodes[i].listens ? server->nodes[i].fd : -1,
+        server->fds[i] = (struct pollfd){.fd = takes_more(server, i) ? server->nodes[i].fd : -1,
                                          .events = POLLIN};
     for (size_t i = 0; i < server->slot_count; i++) {
         const struct kf__connection *connection = server->connections[i];
