@@ -26,7 +26,7 @@ _kf_words() {
 _kf_options() {
     local common="--bootstrap-servers --file --set --json --timeout --verbose --help"
     case $1 in
-    broker) echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes --no-auto-create --help" ;;
+    broker) echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed --strict --max-bytes --no-auto-create --help" ;;
     produce)
         echo "--partition --key --key-separator --header --compression --acks --report $common"
         ;;
@@ -41,6 +41,9 @@ _kf_options() {
     api-versions) echo "--node $common" ;;
     codec) echo "--help" ;;
     decode) echo "--json --request --response --hex --all --help" ;;
+    bench)
+        echo "--count --size --partition --keys --rate --compression --acks $common"
+        ;;
     demo | properties) echo "--bootstrap-servers --file --set --verbose --help" ;;
     *) echo "$common" ;;
     esac
@@ -50,21 +53,22 @@ _kf_options() {
 # for an option without a value.
 _kf_takes() {
     case $1:$2 in
-    *:-F | *:--file | *:--journal | broker:--script) echo files ;;
+    *:-F | *:--file | *:--journal | broker:--script | broker:--snapshot | broker:--save-snapshot) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
     consume:-g | consume:--group | call:--coordinator) echo groups ;;
     decode:--response) echo apis ;;
     consume:-o | consume:--offset) echo "start end" ;;
     consume:--semantics) echo "at-least-once at-most-once" ;;
-    produce:-z | produce:--compression) echo "gzip snappy lz4 zstd" ;;
-    produce:--acks) echo "all 1 0" ;;
+    produce:-z | produce:--compression | bench:-z | bench:--compression) echo "gzip snappy lz4 zstd" ;;
+    produce:--acks | bench:--acks) echo "all 1 0" ;;
     produce:-[pkKH] | produce:--partition | produce:--key | produce:--key-separator | \
         produce:--header | consume:-[pnf] | consume:--partition | consume:--count | \
         consume:--format | consume:--instance-id | consume:--exec | consume:--exec-window | \
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
         call:--version | call:--node | api-versions:--node | broker:--listen | \
-        broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes) echo nothing ;;
+        bench:-[nspr] | bench:--count | bench:--size | bench:--partition | bench:--keys | \
+        bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes) echo nothing ;;
     esac
 }
 
@@ -127,7 +131,7 @@ _kf_offer() {
 _kf_argument() {
     case $1:$2 in
     produce:*) [ "$3" -gt 0 ] || echo topics ;;
-    consume:*) echo topics ;;
+    consume:* | bench:produce) echo topics ;;
     topic:describe | topic:delete) echo topics ;;
     group:describe | group:lag) echo groups ;;
     call:*) [ "$3" -gt 0 ] || echo apis ;;
@@ -142,6 +146,7 @@ _kf_actions() {
     topic) echo "list describe create delete" ;;
     group) echo "list describe lag" ;;
     codec) echo "decode encode schema" ;;
+    bench) echo "produce" ;;
     properties) echo "list get" ;;
     esac
 }
@@ -152,8 +157,8 @@ _kf() {
     _kf_words
     case $current in : | = | :=) current= ;; esac
     if [ ${#words[@]} -le 1 ]; then
-        _kf_offer "broker produce consume topic group call api-versions codec decode demo \
-            properties --help" "$current"
+        _kf_offer "broker produce consume topic group call api-versions codec decode bench \
+            demo properties --help" "$current"
         return
     fi
     verb=${words[1]} last=${words[${#words[@]} - 1]}

@@ -29,13 +29,22 @@ static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_respo
     return true;
 }
 
-/* Which of the replicas run, or don't. */
-static int32_t select_replicas(const struct kf__topics *topics,
-                               const struct kf__partition *partition, bool running, int32_t *into)
+/* KIP-966: where nobody leads nobody is in sync; who may lead again is another list. */
+static int32_t list_in_sync(const struct kf__partition *partition, int32_t *into)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < partition->replica_count && partition->leader >= 0; i++)
+        if (kf__is_in_sync(partition, partition->replicas[i]))
+            into[count++] = partition->replicas[i];
+    return count;
+}
+
+static int32_t list_offline(const struct kf__topics *topics, const struct kf__partition *partition,
+                            int32_t *into)
 {
     int32_t count = 0;
     for (int32_t i = 0; i < partition->replica_count; i++)
-        if (topics->runs[partition->replicas[i]] == running)
+        if (!topics->runs[partition->replicas[i]])
             into[count++] = partition->replicas[i];
     return count;
 }
@@ -58,10 +67,10 @@ static bool fill_partition(struct kf__exchange *exchange, const struct kf__topic
     answer->replica_nodes.items = ids;
     answer->replica_nodes.count = partition->replica_count;
     answer->isr_nodes.items = ids + partition->replica_count;
-    answer->isr_nodes.count = select_replicas(topics, partition, true, answer->isr_nodes.items);
+    answer->isr_nodes.count = list_in_sync(partition, answer->isr_nodes.items);
     answer->offline_replicas.items = ids + 2 * (size_t)partition->replica_count;
     answer->offline_replicas.count =
-        select_replicas(topics, partition, false, answer->offline_replicas.items);
+        list_offline(topics, partition, answer->offline_replicas.items);
     return true;
 }
 

@@ -54,17 +54,14 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
     return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
 }
 
-/* acks=all needs min.insync.replicas of them; what runs is in sync here. */
+/* acks=all needs min.insync.replicas of them. */
 static kf_err check_insync(const struct kf__exchange *exchange, const struct kf__topic *topic,
                            const struct kf__partition *partition)
 {
     const struct kf_produce_request *request = exchange->request;
-    int32_t running = 0;
-    if (request->acks != -1)
+    if (request->acks != -1 || kf__in_sync_count(partition) >= topic->settings.min_insync_replicas)
         return KF_OK;
-    for (int32_t i = 0; i < partition->replica_count; i++)
-        running += exchange->broker->topics.runs[partition->replicas[i]];
-    return running < topic->settings.min_insync_replicas ? KF_ERR_NOT_ENOUGH_REPLICAS : KF_OK;
+    return KF_ERR_NOT_ENOUGH_REPLICAS;
 }
 
 /* A compacted log can't do with a record that has no key. */

@@ -636,6 +636,25 @@ kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t 
     return do_event(broker, &event);
 }
 
+kf_err kf_broker_elect_leader(kf_broker *broker, const char *topic, int32_t partition, bool unclean)
+{
+    struct kf__event event = {.kind = KF__ELECT_LEADER,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = unclean};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32_t partition, int32_t node,
+                              bool held)
+{
+    struct kf__event event = {.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .node = node};
+    return do_event(broker, &event);
+}
+
 int64_t kf_broker_requests(kf_broker *broker, int16_t api_key)
 {
     lock(broker);
