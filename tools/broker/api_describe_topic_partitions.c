@@ -4,6 +4,7 @@
  */
 #include "tools/broker/apis.h"
 #include "tools/broker/authorize.h"
+#include "tools/broker/replicas.h"
 #include "tools/broker/state.h"
 
 #include <stdlib.h>
@@ -69,9 +70,9 @@ static bool tell_partition(struct kf__exchange *exchange, const struct kf__topic
     for (int32_t i = 0; i < count; i++) {
         int32_t node = partition->replicas[i];
         answer->replica_nodes.items[answer->replica_nodes.count++] = node;
-        if (topics->runs[node])
+        if (kf__is_in_sync(partition, node))
             answer->isr_nodes.items[answer->isr_nodes.count++] = node;
-        else
+        if (!topics->runs[node])
             answer->offline_replicas.items[answer->offline_replicas.count++] = node;
     }
     return true;
