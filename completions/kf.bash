@@ -26,7 +26,13 @@ _kf_words() {
 _kf_options() {
     local common="--bootstrap-servers --file --set --json --timeout --verbose --help"
     case $1 in
-    broker) echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed --strict --max-bytes --no-auto-create --help" ;;
+    broker)
+        echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed" \
+            "--strict --max-bytes --no-auto-create --listener --tls-self-signed --tls-keystore" \
+            "--tls-truststore --tls-password-file --tls-client-auth --principal-mapping" \
+            "--sasl-user --sasl-mechanisms --sasl-token-key --sasl-unsecured-tokens" \
+            "--sasl-reauth-ms --help"
+        ;;
     produce)
         echo "--partition --key --key-separator --header --compression --acks --report $common"
         ;;
@@ -39,6 +45,7 @@ _kf_options() {
         ;;
     call) echo "--version --node --controller --coordinator $common" ;;
     api-versions) echo "--node $common" ;;
+    doctor) echo "--group $common" ;;
     codec) echo "--help" ;;
     decode) echo "--json --request --response --hex --all --help" ;;
     bench)
@@ -53,10 +60,12 @@ _kf_options() {
 # for an option without a value.
 _kf_takes() {
     case $1:$2 in
-    *:-F | *:--file | *:--journal | broker:--script | broker:--snapshot | broker:--save-snapshot) echo files ;;
+    *:-F | *:--file | *:--journal | broker:--script | broker:--snapshot | \
+        broker:--save-snapshot | broker:--tls-*[a-z]store | broker:--tls-password-file | \
+        broker:--tls-self-signed | broker:--sasl-token-key) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
-    consume:-g | consume:--group | call:--coordinator) echo groups ;;
+    consume:-g | consume:--group | doctor:-g | doctor:--group | call:--coordinator) echo groups ;;
     decode:--response) echo apis ;;
     consume:-o | consume:--offset) echo "start end" ;;
     consume:--semantics) echo "at-least-once at-most-once" ;;
@@ -68,7 +77,9 @@ _kf_takes() {
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
         call:--version | call:--node | api-versions:--node | broker:--listen | \
         bench:-[nspr] | bench:--count | bench:--size | bench:--partition | bench:--keys | \
-        bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes) echo nothing ;;
+        bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes | \
+        broker:--listener | broker:--tls-client-auth | broker:--principal-mapping | \
+        broker:--sasl-user | broker:--sasl-mechanisms | broker:--sasl-reauth-ms) echo nothing ;;
     esac
 }
 
@@ -157,7 +168,7 @@ _kf() {
     _kf_words
     case $current in : | = | :=) current= ;; esac
     if [ ${#words[@]} -le 1 ]; then
-        _kf_offer "broker produce consume topic group call api-versions codec decode bench \
+        _kf_offer "broker produce consume topic group call api-versions doctor codec decode bench \
             demo properties --help" "$current"
         return
     fi

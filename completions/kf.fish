@@ -68,6 +68,7 @@ complete -c kf -n __kf_needs_verb -a topic -d 'list, create, describe or delete 
 complete -c kf -n __kf_needs_verb -a group -d 'list or describe consumer groups, or their lag'
 complete -c kf -n __kf_needs_verb -a call -d 'call any Kafka API: JSON in, JSON out'
 complete -c kf -n __kf_needs_verb -a api-versions -d 'show what a broker speaks'
+complete -c kf -n __kf_needs_verb -a doctor -d 'why a client cannot reach its cluster'
 complete -c kf -n __kf_needs_verb -a codec -d 'decode, encode or describe messages'
 complete -c kf -n __kf_needs_verb -a decode -d 'show captured Kafka traffic field by field'
 complete -c kf -n __kf_needs_verb -a bench -d 'how fast a cluster takes records'
@@ -75,14 +76,14 @@ complete -c kf -n __kf_needs_verb -a demo -d '100,000 orders, two members, one o
 complete -c kf -n __kf_needs_verb -a properties -d 'list the configuration keys'
 complete -c kf -l help -d 'what it does, its options and two examples'
 
-set -l client produce consume topic group call api-versions bench demo properties
+set -l client produce consume topic group call api-versions doctor bench demo properties
 complete -c kf -n "__kf_verb $client" -s b -l bootstrap-servers -x -d 'the brokers to ask first'
 complete -c kf -n "__kf_verb $client" -s F -l file -r -F -d 'a configuration file'
 complete -c kf -n "__kf_verb $client" -s X -l set -x -a '(__kf_keys)=' -d 'one configuration key'
 complete -c kf -n "__kf_verb $client" -l verbose -d 'more on stderr'
-set -l client produce consume topic group call api-versions bench
+set -l client produce consume topic group call api-versions doctor bench
 complete -c kf -n "__kf_verb $client" -l timeout -x -d 'milliseconds for one request'
-complete -c kf -n '__kf_verb produce consume topic group api-versions decode bench' -l json -d 'JSON lines'
+complete -c kf -n '__kf_verb produce consume topic group api-versions doctor decode bench' -l json -d 'JSON lines'
 
 complete -c kf -n '__kf_verb broker' -l listen -x -d 'where the first node listens'
 complete -c kf -n '__kf_verb broker' -l nodes -x -d 'how many brokers'
@@ -95,6 +96,13 @@ complete -c kf -n '__kf_verb broker' -l seed -x -d 'of ids and chances'
 complete -c kf -n '__kf_verb broker' -l strict -d 'refuse non-canonical bytes'
 complete -c kf -n '__kf_verb broker' -l max-bytes -x -d 'the cap of all records together'
 complete -c kf -n '__kf_verb broker' -l no-auto-create -d 'topics are not made by asking for them'
+complete -c kf -n '__kf_verb broker' -l listener -x -d 'a port and what is spoken there'
+complete -c kf -n '__kf_verb broker' -l tls-self-signed -r -F -d 'a directory for test certificates'
+complete -c kf -n '__kf_verb broker' -l tls-keystore -r -F -d 'private key and certificates'
+complete -c kf -n '__kf_verb broker' -l tls-truststore -r -F -d 'whose client certificates are believed'
+complete -c kf -n '__kf_verb broker' -l tls-password-file -r -F -d 'the password of the key store'
+complete -c kf -n '__kf_verb broker' -l tls-client-auth -x -a 'none requested required' -d 'whether clients show a certificate'
+complete -c kf -n '__kf_verb broker' -l principal-mapping -x -d 'from a subject to a principal'
 
 complete -c kf -n '__kf_verb produce' -a '(__kf_ask topic)'
 complete -c kf -n '__kf_verb produce' -s p -l partition -x -d 'into this partition'
@@ -141,6 +149,7 @@ complete -c kf -n '__kf_action group describe lag' -a '(__kf_ask group)'
 
 complete -c kf -n '__kf_needs_action call' -a '(__kf_apis)'
 complete -c kf -n '__kf_verb call' -s v -l version -x -d 'default: the newest of both sides'
+complete -c kf -n '__kf_verb doctor' -s g -l group -x -a '(__kf_ask group)' -d 'whose coordinator is looked for'
 complete -c kf -n '__kf_verb call api-versions' -l node -x -d 'ask this broker'
 complete -c kf -n '__kf_verb call' -l controller -d 'ask the controller'
 complete -c kf -n '__kf_verb call' -l coordinator -x -a '(__kf_ask group)' -d 'ask its broker'

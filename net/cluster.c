@@ -187,10 +187,29 @@ static void rehome_calls(struct kf__cluster *cluster, struct kf__link *link)
         send_to(cluster, any_node(cluster), call);
 }
 
+/* What a broker's restart or the network cannot cause. */
 static bool is_wrong_kind(const struct kf__node *node)
 {
     const struct kf__link *link = node->lanes[KF__LANE_CONTROL].link;
-    return link && (link->conn.err == KF_ERR_TLS_EXPECTED || link->conn.err == KF_ERR_NOT_KAFKA);
+    switch (link ? link->conn.err : KF_OK) {
+    case KF_ERR_TLS_EXPECTED:
+    case KF_ERR_NOT_KAFKA:
+    case KF_ERR_UNSUPPORTED_SASL_MECHANISM:
+    case KF_ERR_ILLEGAL_SASL_STATE:
+    case KF_ERR_SASL_AUTHENTICATION_FAILED:
+    case KF_ERR_SASL_MALFORMED:
+    case KF_ERR_SASL_SERVER_UNPROVEN:
+    case KF_ERR_TLS_UNTRUSTED:
+    case KF_ERR_TLS_EXPIRED:
+    case KF_ERR_TLS_NOT_YET_VALID:
+    case KF_ERR_TLS_WRONG_NAME:
+    case KF_ERR_TLS_NOTHING_IN_COMMON:
+    case KF_ERR_TLS_CERTIFICATE_REQUIRED:
+    case KF_ERR_TLS_CERTIFICATE_REFUSED:
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* No retry helps when every bootstrap host speaks something else. */
@@ -204,12 +223,24 @@ static void tell_when_all_are_wrong(struct kf__cluster *cluster, const struct kf
     kf__cluster_fatal(cluster, conn->err, "%s", conn->text);
 }
 
+/* Handshakes read changed files: both their ends come with what became of that. */
+static void tell_of_certificates(struct kf__cluster *cluster)
+{
+    const struct kf__security *security = cluster->conns.security;
+    struct kf__tls_news news;
+    if (!security || !security->tls || !kf__tls_context_news(security->tls, &news))
+        return;
+    log_text(cluster, news.err ? KF_LOG_ERROR : KF_LOG_INFO,
+             news.err ? "tls.reload.failed" : "tls.reloaded", -1, news.err, news.text);
+}
+
 static void link_failed(void *owner, bool was_ready)
 {
     struct kf__lane_slot *slot = owner;
     struct kf__cluster *cluster = slot->node->cluster;
     if (cluster->closing)
         return;
+    tell_of_certificates(cluster);
     log_failure(slot->node, &slot->link->conn, was_ready);
     tell_when_all_are_wrong(cluster, &slot->link->conn);
     kf__metadata_lost_broker(cluster);
@@ -223,6 +254,7 @@ static void link_opened(void *owner)
 {
     struct kf__lane_slot *slot = owner;
     slot->node->logged_err = KF_OK;
+    tell_of_certificates(slot->node->cluster);
     kf__cluster_log(slot->node->cluster, KF_LOG_DEBUG, "connection.ready",
                     slot->node->id <= KF__SEED_ID ? -1 : slot->node->id, KF_OK, "%s is connected",
                     slot->node->name);
@@ -370,6 +402,10 @@ static kf_err fill(struct kf__cluster *cluster, const struct kf__cluster_setting
     if (!cluster->slabs)
         return KF_ERR_NO_MEMORY;
     set_conn_settings(cluster);
+    if (settings->security && settings->security->any_name)
+        log_text(cluster, KF_LOG_WARNING, "tls.name.unverified", -1, KF_OK,
+                 "ssl.endpoint.identification.algorithm is empty: whoever has a certificate of a "
+                 "trusted authority can pretend to be a broker");
     return add_seeds(cluster, settings);
 }
 

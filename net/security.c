@@ -13,6 +13,7 @@ kf_err kf__security_open(const kf_allocator *alloc, const struct kf__security_se
     security->alloc = *alloc;
     security->references = 1;
     kf_err err = KF_OK;
+    security->any_name = kf__protocol_has_tls(settings->protocol) && settings->tls.any_name;
     if (kf__protocol_has_tls(settings->protocol))
         err = kf__tls_context_open(alloc, &settings->tls, &security->tls, error);
     if (!err && kf__protocol_has_sasl(settings->protocol))

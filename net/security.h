@@ -43,6 +43,7 @@ struct kf__security {
     size_t references;
     struct kf__tls_context *tls; /* NULL: connections are in plaintext */
     struct kf__sasl *sasl;       /* NULL: nobody authenticates by SASL */
+    bool any_name;               /* TLS without a look at the host's name: to be warned of */
 };
 
 /*

@@ -33,6 +33,13 @@ enum kf__store {
     KF__STORE_JKS,
 };
 
+/* In the order of ssl.client.auth's words. */
+enum kf__client_auth {
+    KF__CLIENT_AUTH_NONE,
+    KF__CLIENT_AUTH_REQUESTED,
+    KF__CLIENT_AUTH_REQUIRED,
+};
+
 /* By Kafka's names; texts are borrowed, NULL or empty where not set. */
 struct kf__tls_settings {
     enum kf__store keystore_type;
@@ -48,6 +55,9 @@ struct kf__tls_settings {
     const char *protocols; /* ssl.enabled.protocols */
     const char *ciphers;   /* ssl.cipher.suites: OpenSSL's or Java's names */
     bool any_name;         /* ssl.endpoint.identification.algorithm is empty */
+
+    bool server; /* the accepting end: the embedded broker's */
+    enum kf__client_auth client_auth;
 };
 
 /* KF_ERR_NOT_BUILT with a sentence, where this build has no TLS. */
@@ -73,7 +83,8 @@ enum kf__tls_state {
     KF__TLS_FAILED,
 };
 
-/* NULL: no memory. `peer` is host:port for sentences, `host` the name to verify; both copied. */
+/* NULL: no memory. `peer` is host:port for sentences, `host` the name to verify; both copied. A
+   server's host is empty. */
 struct kf__tls *kf__tls_new(struct kf__tls_context *context, struct kf__slab_pool *slabs,
                             const char *peer, const char *host);
 /* Also while its work is out. NULL is allowed. */
@@ -84,6 +95,24 @@ struct kf__work *kf__tls_work(struct kf__tls *tls);
 enum kf__tls_state kf__tls_state(const struct kf__tls *tls);
 /* After a step, on the loop's thread. */
 void kf__tls_stepped(struct kf__tls *tls);
+/*
+ * The verified certificate's subject as Java writes it (RFC 2253: "CN=a,O=b");
+ * false where the peer gave none.
+ */
+bool kf__tls_subject(const struct kf__tls *tls, char *text, size_t size);
+/* What was agreed on, and the peer's chain, certificate by certificate: for people. */
+struct kf__tls_seen {
+    char protocol[16]; /* "TLSv1.3" */
+    char cipher[64];   /* by its standard name */
+    char subject[200];
+    char issuer[200];
+    char names[300];   /* "DNS:a, IP:b" */
+    char until[32];    /* "2027-01-31 12:00:00Z" */
+    int64_t days_left; /* of the shortest-lived of the chain */
+    int chain;         /* certificates that the peer sent */
+    bool resumed;
+};
+void kf__tls_look(const struct kf__tls *tls, struct kf__tls_seen *seen);
 /* Why it failed. */
 kf_err kf__tls_error(const struct kf__tls *tls, const char **text);
 /* The peer's end of stream or a broken socket: what that means at this point. */

@@ -53,6 +53,20 @@ enum kf__tls_state kf__tls_state(const struct kf__tls *tls)
 
 void kf__tls_stepped(struct kf__tls *tls) { (void)tls; }
 
+bool kf__tls_subject(const struct kf__tls *tls, char *text, size_t size)
+{
+    (void)tls;
+    (void)text;
+    (void)size;
+    return false;
+}
+
+void kf__tls_look(const struct kf__tls *tls, struct kf__tls_seen *seen)
+{
+    (void)tls;
+    *seen = (struct kf__tls_seen){0};
+}
+
 kf_err kf__tls_error(const struct kf__tls *tls, const char **text)
 {
     (void)tls;

@@ -26,6 +26,18 @@ KF_BEGIN_DECLS
 
 typedef struct kf_broker kf_broker;
 
+/* How clients say who they are. Zero is the default everywhere. */
+typedef struct kf_broker_sasl {
+    bool required; /* `listen` is a SASL_PLAINTEXT listener; `listeners` say it themselves */
+    const char *mechanisms;   /* "PLAIN,SCRAM-SHA-512"; NULL: all that can work */
+    const char *const *users; /* "NAME:PASSWORD" each, for PLAIN and SCRAM */
+    size_t user_count;
+    const char
+        *token_key; /* a PEM file with the public key of OAUTHBEARER's tokens: RS256, ES256 */
+    bool unsecured_tokens; /* believe tokens without a signature */
+    int64_t max_reauth_ms; /* connections.max.reauth.ms; 0: sessions last (KIP-368) */
+} kf_broker_sasl;
+
 /* Zero is the default everywhere. */
 typedef struct kf_broker_options {
     size_t size; /* sizeof(kf_broker_options) */
@@ -44,10 +56,26 @@ typedef struct kf_broker_options {
     bool allow_if_no_acl;      /* allow.everyone.if.no.acl.found */
     const char *super_users;   /* "User:a;User:b": they may do everything */
     bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
-    const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
-    uint64_t seed;             /* of all ids, chances and noise; 0: another one each time */
+    const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+
+    /*
+     * "[NAME=]PROTOCOL://HOST:PORT", in place of `listen`; at most 8. Ports of
+     * further nodes follow the first one's. PROTOCOL: PLAINTEXT, SSL,
+     * SASL_PLAINTEXT, SASL_SSL; the name is the protocol's where none is given.
+     */
+    const char *const *listeners;
+    size_t listener_count;
+    /* For SSL and SASL_SSL; files are read again when they change. */
+    const char *tls_keystore;     /* private key and certificate chain, PEM or PKCS#12 */
+    const char *tls_key_password; /* of either; NULL: none */
+    const char *tls_truststore;   /* whose client certificates are believed; NULL: the system's */
+    const char *tls_truststore_password;
+    const char *tls_client_auth;         /* "none" (NULL), "requested", "required" */
+    const char *principal_mapping_rules; /* ssl.principal.mapping.rules; NULL: DEFAULT */
+    uint64_t seed;     /* of all ids, chances and noise; 0: another one each time */
     bool virtual_time; /* no sockets, and a clock that only kf_broker_advance moves (below) */
     bool strict;       /* refuse legal but non-canonical bytes, and name the field */
+    kf_broker_sasl sasl;
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */
@@ -61,6 +89,15 @@ KF_API void kf_broker_wake(kf_broker *broker);
 
 /* "127.0.0.1:40001,127.0.0.1:40002"; lives as long as the broker. */
 KF_API const char *kf_broker_bootstrap(const kf_broker *broker);
+/* The same of one listener; NULL where there is none of this name. */
+KF_API const char *kf_broker_listener(const kf_broker *broker, const char *name);
+/*
+ * A certificate authority for tests, a certificate of it for localhost and
+ * this host, and one for a client: DIR/ca.pem, broker.pem, client.pem, and
+ * client.properties that uses them. Files that stand there already are kept.
+ * The keys are not protected: never use them for anything else.
+ */
+KF_API kf_err kf_broker_make_certificates(const char *directory, kf_error *error);
 KF_API const char *kf_broker_cluster_id(const kf_broker *broker);
 
 /* ---- virtual time (options.virtual_time) ---- */

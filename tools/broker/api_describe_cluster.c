@@ -16,7 +16,6 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_describe_cluster_request *request = exchange->request;
     struct kf_describe_cluster_response *response = exchange->response;
     const struct kf__topics *topics = &exchange->broker->topics;
-    const struct kf__server *server = &exchange->broker->server;
     kf_err err = kf__forced_all(exchange);
     response->cluster_id = kf__text(exchange->broker->cluster_id);
     response->controller_id = kf__topics_controller(topics);
@@ -47,8 +46,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct kf_describe_cluster_response_describe_cluster_broker *broker =
             &response->brokers.items[running++];
         broker->broker_id = node;
-        broker->host = kf__text(server->host);
-        broker->port = server->nodes[node].port;
+        broker->host = kf__node_host(exchange);
+        broker->port = kf__node_port(exchange, node);
     }
     response->brokers.count = running;
     if (request->include_cluster_authorized_operations)

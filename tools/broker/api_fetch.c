@@ -268,8 +268,8 @@ static bool fill_endpoints(struct kf__exchange *exchange)
             continue;
         struct kf_fetch_response_node_endpoint *endpoint = &response->node_endpoints.items[at++];
         endpoint->node_id = node;
-        endpoint->host = kf__text(exchange->broker->server.host);
-        endpoint->port = exchange->broker->server.nodes[node].port;
+        endpoint->host = kf__node_host(exchange);
+        endpoint->port = kf__node_port(exchange, node);
     }
     return true;
 }

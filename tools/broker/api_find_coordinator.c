@@ -39,8 +39,8 @@ static struct found find(const struct kf__exchange *exchange, int8_t key_type, k
         return found;
     }
     found.node = node;
-    found.host = kf__text(broker->server.host);
-    found.port = broker->server.nodes[node].port;
+    found.host = kf__node_host(exchange);
+    found.port = kf__node_port(exchange, node);
     return found;
 }
 

@@ -13,7 +13,6 @@
 static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_response *response)
 {
     const struct kf__topics *topics = &exchange->broker->topics;
-    const struct kf__server *server = &exchange->broker->server;
     if (!KF__FILL(exchange, "brokers", response->brokers, topics->node_count))
         return false;
     int32_t running = 0;
@@ -22,8 +21,8 @@ static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_respo
             continue;
         struct kf_metadata_response_broker *broker = &response->brokers.items[running++];
         broker->node_id = node;
-        broker->host = kf__text(server->host);
-        broker->port = server->nodes[node].port;
+        broker->host = kf__node_host(exchange);
+        broker->port = kf__node_port(exchange, node);
     }
     response->brokers.count = running;
     return true;

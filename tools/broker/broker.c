@@ -113,21 +113,30 @@ static void make_cluster_id(kf_broker *broker, uint64_t seed)
     broker->cluster_id[KF__CLUSTER_ID_BYTES - 1] = 0;
 }
 
-static kf_err make_bootstrap(kf_broker *broker)
+static kf_err make_bootstrap(kf_broker *broker, struct kf__listener *listener)
 {
     size_t size = 80 * (size_t)broker->options.nodes, used = 0;
     const struct kf__server *server = &broker->server;
-    bool v6 = strchr(server->host, ':') != NULL;
-    broker->bootstrap = kf_alloc(broker->alloc, size);
-    if (!broker->bootstrap)
+    ptrdiff_t place = listener - server->listeners.items;
+    bool v6 = strchr(listener->host, ':') != NULL;
+    listener->bootstrap = kf_alloc(broker->alloc, size);
+    if (!listener->bootstrap)
         return KF_ERR_NO_MEMORY;
     for (int32_t node = 1; node <= broker->options.nodes; node++) {
-        int length =
-            snprintf(broker->bootstrap + used, size - used, "%s%s%s%s:%u", node > 1 ? "," : "",
-                     v6 ? "[" : "", server->host, v6 ? "]" : "", server->nodes[node].port);
+        int length = snprintf(listener->bootstrap + used, size - used, "%s%s%s%s:%u",
+                              node > 1 ? "," : "", v6 ? "[" : "", listener->host, v6 ? "]" : "",
+                              server->nodes[node].ports[place].number);
         used += (size_t)length;
     }
     return KF_OK;
+}
+
+static kf_err make_bootstraps(kf_broker *broker)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < broker->server.listeners.count; i++)
+        err = make_bootstrap(broker, &broker->server.listeners.items[i]);
+    return err;
 }
 
 static void open_parts(kf_broker *broker)
@@ -166,6 +175,7 @@ static void open_parts(kf_broker *broker)
 static void close_parts(kf_broker *broker)
 {
     kf__server_close(broker);
+    kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
     kf__coordinator_free(&broker->coordinator);
     kf__census_free(&broker->census);
@@ -183,7 +193,6 @@ static void close_parts(kf_broker *broker)
     kf__buffer_free(&broker->rebatched);
     if (broker->journal)
         fclose(broker->journal);
-    kf_free(broker->alloc, broker->bootstrap);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
     kf_free(broker->alloc, broker);
@@ -252,8 +261,10 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
     if (options->virtual_time && options->thread)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "virtual time is the caller's: a thread would not know when to run");
-    kf_err err = kf__server_open(broker, options->listen, options->nodes, error);
-    if (!err && (make_bootstrap(broker) || put_configs(broker)))
+    kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
+    if (!err)
+        err = kf__server_open(broker, options, error);
+    if (!err && (make_bootstraps(broker) || put_configs(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
@@ -275,8 +286,7 @@ kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
     broker->alloc = alloc;
     broker->server.alloc = alloc;
     broker->server.wake[0] = broker->server.wake[1] = -1;
-    for (int32_t node = 0; node <= KF__MAX_NODES; node++)
-        broker->server.nodes[node].fd = -1;
+    kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
     pthread_cond_init(&broker->poll_ends, NULL);
     take_options(broker, options);
@@ -310,7 +320,18 @@ kf_err kf_broker_step(kf_broker *broker, int timeout_ms)
 
 void kf_broker_wake(kf_broker *broker) { kf__server_wake(&broker->server); }
 
-const char *kf_broker_bootstrap(const kf_broker *broker) { return broker->bootstrap; }
+const char *kf_broker_bootstrap(const kf_broker *broker)
+{
+    return broker->server.listeners.items[0].bootstrap;
+}
+
+const char *kf_broker_listener(const kf_broker *broker, const char *name)
+{
+    for (int32_t i = 0; i < broker->server.listeners.count; i++)
+        if (strcmp(broker->server.listeners.items[i].name, name) == 0)
+            return broker->server.listeners.items[i].bootstrap;
+    return NULL;
+}
 
 const char *kf_broker_cluster_id(const kf_broker *broker) { return broker->cluster_id; }
 

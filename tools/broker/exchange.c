@@ -131,3 +131,13 @@ void kf__charge(struct kf__exchange *exchange, int key, size_t bytes)
     if (ms > exchange->verdict.throttle_ms)
         exchange->verdict.throttle_ms = ms;
 }
+
+kf_string kf__node_host(const struct kf__exchange *exchange)
+{
+    return kf__text(exchange->broker->server.listeners.items[exchange->listener].host);
+}
+
+int32_t kf__node_port(const struct kf__exchange *exchange, int32_t node)
+{
+    return exchange->broker->server.nodes[node].ports[exchange->listener].number;
+}

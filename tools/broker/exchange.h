@@ -27,6 +27,7 @@ enum kf__outcome {
 };
 
 struct kf__exchange;
+struct kf__session;
 
 /* What the broker answers. The list in registry.c is what ApiVersions tells. */
 struct kf__api {
@@ -40,13 +41,16 @@ struct kf__api {
 struct kf__exchange {
     struct kf_broker *broker;
     const struct kf__api *api;
-    int32_t node; /* that was asked */
+    int32_t node;     /* that was asked */
+    int32_t listener; /* by which it came */
     int16_t version;
     int32_t correlation_id;
     uint64_t connection_id;
-    kf_string client_id;   /* borrows from the frame */
-    kf_string client_host; /* borrows from the connection */
-    kf_string principal;   /* the same; "User:alice" */
+    struct kf__session *session; /* of the connection; for SASL's own requests */
+    bool must_authenticate;      /* its listener wants SASL */
+    kf_string client_id;         /* borrows from the frame */
+    kf_string client_host;       /* borrows from the connection, as the next does */
+    kf_string principal;         /* "User:ANONYMOUS" where nobody has said who he is */
     const void *request;
     void *response;
     kf_arena arena; /* of both */
@@ -91,6 +95,10 @@ int32_t *kf__answer_ints(struct kf__exchange *exchange, int32_t count);
 /* A copy in the exchange's arena; null stays null. Empty when out of memory. */
 kf_string kf__answer_text(struct kf__exchange *exchange, kf_string text);
 kf_bytes kf__answer_bytes(struct kf__exchange *exchange, kf_bytes bytes);
+
+/* A node's address, as clients of this listener are told. */
+kf_string kf__node_host(const struct kf__exchange *exchange);
+int32_t kf__node_port(const struct kf__exchange *exchange, int32_t node);
 
 /* The error that a fault wants here; topic null: for the answer as a whole. */
 kf_err kf__forced(const struct kf__exchange *exchange, kf_string topic, int32_t partition);

@@ -184,7 +184,7 @@ static int32_t node_of(const struct kf_broker *broker, const struct kf__address 
     struct sockaddr_in to;
     memcpy(&to, &address->storage, sizeof to);
     for (int32_t node = 1; node <= broker->topics.node_count; node++)
-        if (broker->server.nodes[node].port == ntohs(to.sin_port))
+        if (broker->server.nodes[node].ports[0].number == ntohs(to.sin_port))
             return broker->server.nodes[node].listens ? node : -1;
     return -1;
 }

@@ -19,6 +19,7 @@ enum {
     MAX_VECTORS = 64,
     MAX_READS_PER_TURN = 16, /* so that one busy client doesn't keep the others waiting */
     BACKLOG = 128,
+    SLAB_KEEP = 1 << 20, /* bytes of free slabs kept */
 };
 
 /* ---- ports ---- */
@@ -57,85 +58,84 @@ static int bind_to(const struct addrinfo *at)
 }
 
 /* A node has its port from here on; what connects to it is refused until it listens. */
-static kf_err take_port(struct kf__server *server, int32_t node, uint16_t port)
+static kf_err take_port(const struct kf__listener *listener, struct kf__port *port)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *found = NULL;
     char service[8];
-    snprintf(service, sizeof service, "%u", port);
-    if (getaddrinfo(server->host, service, &hints, &found) != 0)
+    snprintf(service, sizeof service, "%u", port->number);
+    if (getaddrinfo(listener->host, service, &hints, &found) != 0)
         return KF_ERR_NAME_NOT_RESOLVED;
     int fd = bind_to(found);
     freeaddrinfo(found);
     if (fd < 0)
         return KF_ERR_SYSTEM;
-    server->nodes[node].fd = fd;
-    server->nodes[node].port = bound_port(fd);
+    port->fd = fd;
+    port->number = bound_port(fd);
     return KF_OK;
+}
+
+static kf_err start_port(const struct kf__listener *listener, struct kf__port *port)
+{
+    kf_err err = port->fd < 0 ? take_port(listener, port) : KF_OK;
+    if (!err && listen(port->fd, BACKLOG) != 0)
+        err = KF_ERR_SYSTEM;
+    return err;
 }
 
 kf_err kf__server_start_node(struct kf_broker *broker, int32_t node)
 {
-    struct kf__server *server = &broker->server;
-    struct kf__node *starting = &server->nodes[node];
-    if (broker->options.virtual_time) {
-        starting->listens = true;
-        return KF_OK;
-    }
-    kf_err err = starting->fd < 0 ? take_port(server, node, starting->port) : KF_OK;
-    if (!err && listen(starting->fd, BACKLOG) != 0)
-        err = KF_ERR_SYSTEM;
+    const struct kf__listeners *listeners = &broker->server.listeners;
+    struct kf__node *starting = &broker->server.nodes[node];
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < listeners->count && !broker->options.virtual_time; i++)
+        err = start_port(&listeners->items[i], &starting->ports[i]);
     starting->listens = !err;
     return err;
 }
 
-/* "HOST:PORT", "[::1]:PORT". */
-static kf_err split_listen(struct kf__server *server, const char *listen, uint16_t *port)
+void kf__server_init(struct kf__server *server)
 {
-    const char *colon = strrchr(listen, ':');
-    if (!colon || colon == listen)
-        return KF_ERR_INVALID_ARGUMENT;
-    size_t size = (size_t)(colon - listen);
-    const char *host = listen;
-    if (host[0] == '[' && host[size - 1] == ']') {
-        host++;
-        size -= 2;
-    }
-    char *end = NULL;
-    unsigned long number = strtoul(colon + 1, &end, 10);
-    if (size >= sizeof server->host || colon[1] == 0 || *end != 0 || number > UINT16_MAX)
-        return KF_ERR_INVALID_ARGUMENT;
-    memcpy(server->host, host, size);
-    server->host[size] = 0;
-    *port = (uint16_t)number;
-    return KF_OK;
+    server->wake[0] = server->wake[1] = -1;
+    for (int32_t node = 0; node <= KF__MAX_NODES; node++)
+        for (int32_t i = 0; i < KF__MAX_LISTENERS; i++)
+            server->nodes[node].ports[i].fd = -1;
 }
 
-kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nodes, kf_error *error)
+static kf_err start_first_time(struct kf_broker *broker, int32_t node, kf_error *error)
 {
     struct kf__server *server = &broker->server;
-    uint16_t port = 0;
-    *server = (struct kf__server){.alloc = broker->alloc, .wake = {-1, -1}};
-    for (int32_t node = 0; node <= KF__MAX_NODES; node++)
-        server->nodes[node].fd = -1;
-    if (split_listen(server, listen, &port))
-        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
-                            "cannot listen on \"%s\": HOST:PORT is expected", listen);
-    if (broker->options.virtual_time && port == 0)
-        port = VIRTUAL_PORT;
-    if (!broker->options.virtual_time &&
-        (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
-         !make_nonblocking(server->wake[1])))
-        return kf_error_set(error, KF_ERR_SYSTEM, "pipe: %s", strerror(errno));
-    for (int32_t node = 1; node <= nodes; node++) {
-        uint16_t wanted = (uint16_t)(port == 0 ? 0 : port + node - 1);
-        server->nodes[node].port = wanted;
-        kf_err err = kf__server_start_node(broker, node);
+    for (int32_t i = 0; i < server->listeners.count; i++) {
+        const struct kf__listener *listener = &server->listeners.items[i];
+        struct kf__port *port = &server->nodes[node].ports[i];
+        bool virtual = broker->options.virtual_time;
+        uint16_t first = virtual && listener->port == 0 ? VIRTUAL_PORT : listener->port;
+        port->number = (uint16_t)(first == 0 ? 0 : first + node - 1);
+        kf_err err = virtual ? KF_OK : take_port(listener, port);
         if (err)
-            return kf_error_set(error, err, "cannot listen on %s port %u: %s", server->host, wanted,
+            return kf_error_set(error, err, "cannot listen on %s port %u: %s", listener->host,
+                                port->number,
                                 err == KF_ERR_SYSTEM ? strerror(errno) : kf_err_text(err));
     }
-    return KF_OK;
+    kf_err err = kf__server_start_node(broker, node);
+    return err ? kf_error_set(error, err, "cannot listen: %s", strerror(errno)) : KF_OK;
+}
+
+kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *options, kf_error *error)
+{
+    struct kf__server *server = &broker->server;
+    kf_err err = kf__listeners_open(&server->listeners, broker->alloc, options, error);
+    if (err)
+        return err;
+    server->slabs = kf__slab_pool_new(broker->alloc, SLAB_KEEP);
+    if (!server->slabs)
+        return kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
+    if (!options->virtual_time && (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
+                                   !make_nonblocking(server->wake[1])))
+        return kf_error_set(error, KF_ERR_SYSTEM, "pipe: %s", strerror(errno));
+    for (int32_t node = 1; !err && node <= options->nodes; node++)
+        err = start_first_time(broker, node, error);
+    return err;
 }
 
 /* ---- connections ---- */
@@ -145,10 +145,12 @@ static void close_connection(struct kf_broker *broker, size_t slot)
     struct kf__server *server = &broker->server;
     struct kf__connection *connection = server->connections[slot];
     kf__dispatch_abandon(broker, connection);
+    kf__session_free(&connection->session, &broker->sasl);
     if (connection->pipe)
         kf__pipe_close(&broker->memory, connection->pipe);
     else
         close(connection->fd);
+    kf__tls_free(connection->tls);
     kf_writer_free(&connection->out);
     kf_free(server->alloc, connection->in);
     kf_free(server->alloc, connection);
@@ -186,13 +188,16 @@ void kf__server_stop_node(struct kf_broker *broker, int32_t node)
 {
     struct kf__server *server = &broker->server;
     struct kf__node *stopping = &server->nodes[node];
-    if (stopping->fd >= 0)
-        close(stopping->fd);
-    *stopping = (struct kf__node){.fd = -1, .port = stopping->port};
-    /* Somebody else's connection may be given a free port: it is ours until the node starts again.
-       If it goes lost in between, starting says so. */
-    if (!broker->options.virtual_time)
-        (void)take_port(server, node, stopping->port);
+    stopping->listens = false;
+    for (int32_t i = 0; i < server->listeners.count && !broker->options.virtual_time; i++) {
+        struct kf__port *port = &stopping->ports[i];
+        if (port->fd >= 0)
+            close(port->fd);
+        port->fd = -1;
+        /* Somebody else's connection may be given a free port: it is ours until the node starts
+           again. If it goes lost in between, starting says so. */
+        (void)take_port(&server->listeners.items[i], port);
+    }
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i] && server->connections[i]->node == node)
             close_connection(broker, i);
@@ -203,8 +208,12 @@ void kf__server_close(struct kf_broker *broker)
     struct kf__server *server = &broker->server;
     kf__server_close_all(broker);
     for (int32_t node = 0; node <= KF__MAX_NODES; node++)
-        if (server->nodes[node].fd >= 0)
-            close(server->nodes[node].fd);
+        for (int32_t i = 0; i < KF__MAX_LISTENERS; i++)
+            if (server->nodes[node].ports[i].fd >= 0)
+                close(server->nodes[node].ports[i].fd);
+    kf__listeners_close(&server->listeners, server->alloc);
+    if (server->slabs)
+        kf__slab_pool_drop(server->slabs);
     for (int i = 0; i < 2; i++)
         if (server->wake[i] >= 0)
             close(server->wake[i]);
@@ -258,8 +267,18 @@ static void name_peer(struct kf__connection *connection, const struct sockaddr_s
     snprintf(connection->peer, sizeof connection->peer, "/%s", host); /* as Java prints it */
 }
 
+static bool begin_tls(struct kf__server *server, struct kf__connection *connection)
+{
+    struct kf__tls_context *context = server->listeners.items[connection->listener].tls;
+    if (!context)
+        return true;
+    connection->tls = kf__tls_new(context, server->slabs, connection->peer, NULL);
+    return connection->tls != NULL;
+}
+
 /* NULL: no memory. */
-static struct kf__connection *add_connection(struct kf__server *server, int32_t node)
+static struct kf__connection *add_connection(struct kf__server *server, int32_t node,
+                                             int32_t listener)
 {
     size_t slot = free_slot(server);
     struct kf__connection *connection =
@@ -268,7 +287,9 @@ static struct kf__connection *add_connection(struct kf__server *server, int32_t 
         return NULL;
     connection->fd = -1;
     connection->node = node;
+    connection->listener = listener;
     connection->id = ++server->last_id;
+    snprintf(connection->principal, sizeof connection->principal, "%s", KF__ANONYMOUS);
     kf_writer_init(&connection->out, server->alloc);
     server->connections[slot] = connection;
     server->connection_count++;
@@ -277,37 +298,40 @@ static struct kf__connection *add_connection(struct kf__server *server, int32_t 
 
 bool kf__server_accept_pipe(struct kf_broker *broker, int32_t node, struct kf__pipe *pipe)
 {
-    struct kf__connection *connection = add_connection(&broker->server, node);
+    struct kf__connection *connection = add_connection(&broker->server, node, 0);
     if (!connection)
         return false;
     connection->pipe = pipe;
     snprintf(connection->peer, sizeof connection->peer, "/127.0.0.1");
+    connection->closing = !begin_tls(&broker->server, connection);
     return true;
 }
 
-static void accept_one(struct kf_broker *broker, int32_t node)
+static void accept_one(struct kf_broker *broker, int32_t node, int32_t listener)
 {
     struct kf__server *server = &broker->server;
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
-    int fd = accept(server->nodes[node].fd, (struct sockaddr *)&address, &size);
+    int fd = accept(server->nodes[node].ports[listener].fd, (struct sockaddr *)&address, &size);
     if (fd < 0)
         return;
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    struct kf__connection *connection = make_nonblocking(fd) ? add_connection(server, node) : NULL;
+    struct kf__connection *connection =
+        make_nonblocking(fd) ? add_connection(server, node, listener) : NULL;
     if (!connection) {
         close(fd);
         return;
     }
     connection->fd = fd;
     name_peer(connection, &address);
+    connection->closing = !begin_tls(server, connection);
 }
 
 /* ---- bytes ---- */
 
 /* Room to read into: grows only as bytes come. False: no memory. */
-static bool make_room(struct kf__server *server, struct kf__connection *connection)
+bool kf__server_make_room(struct kf__server *server, struct kf__connection *connection)
 {
     if (connection->in_start > 0) { /* no frame is under way: nothing borrows */
         connection->in_used -= connection->in_start;
@@ -354,50 +378,105 @@ static void peek(struct kf_broker *broker, struct kf__connection *connection)
         connection->more_waits = true;
 }
 
+/* Where received bytes go: to the frames, or to TLS. */
+static bool find_room(struct kf__server *server, struct kf__connection *connection, uint8_t **bytes,
+                      size_t *size)
+{
+    if (connection->tls)
+        return kf__tls_space(connection->tls, bytes, size) == KF_OK;
+    if (!kf__server_make_room(server, connection))
+        return false;
+    *bytes = connection->in + connection->in_used;
+    *size = connection->in_capacity - connection->in_used;
+    return true;
+}
+
 static void receive(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
 {
     for (int i = 0; i < MAX_READS_PER_TURN && !connection->closing; i++) {
+        uint8_t *bytes;
+        size_t room;
         if (connection->frame_size > 0 || broker->paused || connection->muted_until > now) {
             peek(broker, connection);
             return;
         }
-        if (!make_room(&broker->server, connection)) {
+        if (!find_room(&broker->server, connection, &bytes, &room)) {
             connection->closing = true;
             return;
         }
-        size_t room = connection->in_capacity - connection->in_used;
-        ssize_t got =
-            take_bytes(broker, connection, connection->in + connection->in_used, room, false);
+        ssize_t got = take_bytes(broker, connection, bytes, room, false);
         if (got < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (got <= 0) {
             connection->closing = true;
             return;
         }
-        connection->in_used += (size_t)got;
-        kf__dispatch(broker, connection, now);
+        if (connection->tls) {
+            kf__tls_received(connection->tls, (size_t)got);
+            kf__server_opened(broker, connection, now);
+        } else {
+            connection->in_used += (size_t)got;
+            kf__dispatch(broker, connection, now);
+        }
     }
+}
+
+/* A delayed answer does not leave yet. */
+static bool answers(const struct kf__connection *connection)
+{
+    return connection->writing && connection->answer_at == 0;
+}
+
+static bool has_records(const struct kf__connection *connection)
+{
+    return connection->tls && kf__tls_output(connection->tls).iov_len > 0;
+}
+
+/* What the socket would take next: the answer's bytes, or the records that hold them. */
+static size_t next_bytes(const struct kf__connection *connection, struct iovec *vectors)
+{
+    if (connection->tls) {
+        vectors[0] = kf__tls_output(connection->tls);
+        return 1;
+    }
+    size_t count = kf__writer_iovec_from(&connection->out, connection->sent, vectors, MAX_VECTORS);
+    return count > MAX_VECTORS ? MAX_VECTORS : count;
+}
+
+/* Once what is there: false where the socket is full or broken. */
+static bool write_some(struct kf_broker *broker, struct kf__connection *connection)
+{
+    struct iovec vectors[MAX_VECTORS];
+    size_t count = next_bytes(connection, vectors);
+    ssize_t sent = count == 0 ? 0 : give_bytes(broker, connection, vectors, count);
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    connection->closing |= sent < 0;
+    if (sent >= 0 && connection->tls)
+        kf__tls_sent(connection->tls, (size_t)sent);
+    else if (sent >= 0)
+        connection->sent += (size_t)sent;
+    return sent >= 0;
 }
 
 void kf__server_write(struct kf_broker *broker, struct kf__connection *connection)
 {
-    while (connection->writing && !connection->closing) {
-        struct iovec vectors[MAX_VECTORS];
-        size_t count =
-            kf__writer_iovec_from(&connection->out, connection->sent, vectors, MAX_VECTORS);
-        if (count > MAX_VECTORS)
-            count = MAX_VECTORS;
-        ssize_t sent = count == 0 ? 0 : give_bytes(broker, connection, vectors, count);
-        if (sent < 0 && (errno == EAGAIN || errno == EINTR))
+    while ((answers(connection) || has_records(connection)) && !connection->closing) {
+        if (connection->tls && answers(connection) && !kf__server_seal(connection))
             return;
-        if (sent < 0) {
-            connection->closing = true;
+        if ((!connection->tls || has_records(connection)) && !write_some(broker, connection))
             return;
-        }
-        connection->sent += (size_t)sent;
-        if (connection->sent >= connection->out.total)
+        bool all = connection->sent >= connection->out.total && !has_records(connection);
+        if (answers(connection) && all)
             kf__dispatch_sent(broker, connection);
     }
+}
+
+void kf__server_go_on(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
+{
+    kf__dispatch(broker, connection, now);
+    if (connection->tls)
+        kf__server_open_records(broker, connection, now);
 }
 
 /* ---- a turn ---- */
@@ -420,29 +499,38 @@ static kf_err reserve_fds(struct kf__server *server, size_t count)
 
 static short wanted_events(const struct kf__connection *connection)
 {
-    if (connection->writing && connection->answer_at == 0)
+    if (answers(connection))
         return POLLOUT;
-    return connection->more_waits ? 0 : POLLIN;
+    short records = has_records(connection) ? POLLOUT : 0;
+    return connection->more_waits ? records : (short)(records | POLLIN);
 }
 
-/* The wake pipe first, then a place for each node, then one for each slot. */
+static size_t port_count(const struct kf_broker *broker)
+{
+    return (size_t)broker->topics.node_count * (size_t)broker->server.listeners.count;
+}
+
+/* The wake pipe first, then a place for each node's ports, then one for each slot. */
 static size_t fill_fds(struct kf_broker *broker)
 {
     struct kf__server *server = &broker->server;
-    size_t nodes = (size_t)broker->topics.node_count;
+    size_t at = 1;
     server->fds[0] = (struct pollfd){.fd = server->wake[0], .events = POLLIN};
-    for (size_t i = 1; i <= nodes; i++)
-        server->fds[i] = (struct pollfd){.fd = server->nodes[i].listens ? server->nodes[i].fd : -1,
-                                         .events = POLLIN};
-    for (size_t i = 0; i < server->slot_count; i++) {
+    for (int32_t node = 1; node <= broker->topics.node_count; node++)
+        for (int32_t i = 0; i < server->listeners.count; i++)
+            server->fds[at++] = (struct pollfd){
+                .fd = server->nodes[node].listens ? server->nodes[node].ports[i].fd : -1,
+                .events = POLLIN,
+            };
+    for (size_t i = 0; i < server->slot_count; i++, at++) {
         const struct kf__connection *connection = server->connections[i];
-        server->fd_ids[1 + nodes + i] = connection ? connection->id : 0;
-        server->fds[1 + nodes + i] = (struct pollfd){
+        server->fd_ids[at] = connection ? connection->id : 0;
+        server->fds[at] = (struct pollfd){
             .fd = connection ? connection->fd : -1,
             .events = connection ? wanted_events(connection) : (short)0,
         };
     }
-    return 1 + nodes + server->slot_count;
+    return at;
 }
 
 kf_time kf__server_deadline(const struct kf_broker *broker)
@@ -481,16 +569,16 @@ static void let_time_pass(struct kf_broker *broker, struct kf__connection *conne
     bool idle = connection->frame_size == 0 && connection->muted_until == 0 && !broker->paused;
     if (idle && !connection->closing) {
         connection->more_waits = false;
-        kf__dispatch(broker, connection, now);
+        kf__server_go_on(broker, connection, now);
     }
 }
 
 static void serve(struct kf_broker *broker, size_t count, kf_time now)
 {
     struct kf__server *server = &broker->server;
-    size_t nodes = (size_t)broker->topics.node_count;
-    for (size_t i = 1 + nodes; i < count; i++) {
-        struct kf__connection *connection = server->connections[i - 1 - nodes];
+    size_t ports = port_count(broker);
+    for (size_t i = 1 + ports; i < count; i++) {
+        struct kf__connection *connection = server->connections[i - 1 - ports];
         short events = server->fds[i].revents;
         if (!events || !connection || connection->id != server->fd_ids[i])
             continue;
@@ -501,9 +589,12 @@ static void serve(struct kf_broker *broker, size_t count, kf_time now)
         if (events & (POLLIN | POLLHUP | POLLERR))
             receive(broker, connection, now);
     }
-    for (size_t i = 1; i <= nodes; i++)
-        if (server->fds[i].revents && server->nodes[i].listens)
-            accept_one(broker, (int32_t)i);
+    for (size_t i = 0; i < ports; i++) {
+        int32_t node = (int32_t)(i / (size_t)server->listeners.count) + 1;
+        int32_t listener = (int32_t)(i % (size_t)server->listeners.count);
+        if (server->fds[1 + i].revents && server->nodes[node].listens)
+            accept_one(broker, node, listener);
+    }
 }
 
 static int poll_sockets(struct kf_broker *broker, size_t count, int wait)
@@ -536,7 +627,7 @@ static int poll_pipes(struct kf_broker *broker, size_t count)
 kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
 {
     struct kf__server *server = &broker->server;
-    kf_err err = reserve_fds(server, 1 + (size_t)broker->topics.node_count + server->slot_count);
+    kf_err err = reserve_fds(server, 1 + port_count(broker) + server->slot_count);
     if (err)
         return err;
     while (server->guests > 0)

@@ -6,6 +6,8 @@
 #define KF_BROKER_SERVER_H
 
 #include "tools/broker/exchange.h"
+#include "tools/broker/listeners.h"
+#include "tools/broker/sasl_server.h"
 #include <poll.h>
 
 struct kf__connection {
@@ -13,8 +15,12 @@ struct kf__connection {
     int fd;
     struct kf__pipe *pipe; /* in place of fd, in virtual time */
     int32_t node;
+    int32_t listener;
     char peer[64];
-    kf_string principal; /* who is authenticated: "User:alice"; null: nobody */
+    char principal[KF__PRINCIPAL_BYTES]; /* "User:…"; TLS and SASL set it */
+
+    struct kf__session session;
+    struct kf__tls *tls; /* NULL: plaintext */
 
     uint8_t *in; /* received; the frame under way begins at in_start */
     size_t in_start;
@@ -34,15 +40,20 @@ struct kf__connection {
     bool closing;
 };
 
+struct kf__port {
+    int fd; /* bound, also while the node is stopped; -1: not even that */
+    uint16_t number;
+};
+
 struct kf__node {
-    int fd; /* bound to the port, also while the node is stopped; -1: not even that */
+    struct kf__port ports[KF__MAX_LISTENERS]; /* one for each listener */
     bool listens;
-    uint16_t port;
 };
 
 struct kf__server {
     const kf_allocator *alloc;
-    char host[64];
+    struct kf__listeners listeners;
+    struct kf__slab_pool *slabs; /* of TLS connections */
     struct kf__node nodes[KF__MAX_NODES + 1];
     struct kf__connection **connections; /* slots; NULL: free */
     size_t slot_count;
@@ -56,8 +67,9 @@ struct kf__server {
     int32_t guests; /* who waits for it to come out; no poll begins meanwhile */
 };
 
-kf_err kf__server_open(struct kf_broker *broker, const char *listen, int32_t nodes,
-                       kf_error *error);
+/* No port is taken yet: kf__server_close may follow. */
+void kf__server_init(struct kf__server *server);
+kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *options, kf_error *error);
 void kf__server_close(struct kf_broker *broker);
 struct kf__pipe;
 /* A connection over a pipe; false: no memory. */
@@ -92,5 +104,19 @@ void kf__dispatch_sent(struct kf_broker *broker, struct kf__connection *connecti
 void kf__dispatch_abandon(struct kf_broker *broker, struct kf__connection *connection);
 /* server.c: writes what it can. */
 void kf__server_write(struct kf_broker *broker, struct kf__connection *connection);
+/* server.c: looks for the next request in what has been received already. */
+void kf__server_go_on(struct kf_broker *broker, struct kf__connection *connection, kf_time now);
+
+/* ---- server_tls.c ---- */
+
+/* Records have come: a step of the handshake, or plaintext for dispatch. */
+void kf__server_opened(struct kf_broker *broker, struct kf__connection *connection, kf_time now);
+/* Plaintext that TLS holds already, as far as no request is under way. */
+void kf__server_open_records(struct kf_broker *broker, struct kf__connection *connection,
+                             kf_time now);
+/* Seals what it can of the answer; false where the connection is broken. */
+bool kf__server_seal(struct kf__connection *connection);
+/* Room for plaintext; false: no memory. */
+bool kf__server_make_room(struct kf__server *server, struct kf__connection *connection);
 
 #endif

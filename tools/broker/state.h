@@ -38,7 +38,6 @@ struct kf_broker {
     kf_broker_options options;
     enum kf__release release; /* of Kafka, that it plays */
     char cluster_id[KF__CLUSTER_ID_BYTES];
-    char *bootstrap;
 
     struct kf__topics topics;
     struct kf__coordinator coordinator;
@@ -47,6 +46,7 @@ struct kf_broker {
     struct kf__pending_offsets pending;
     struct kf__fetch_sessions sessions;
     struct kf__rules rules;
+    struct kf__sasl_server sasl;
     struct kf__configs configs;
     struct kf__features features;
     struct kf__acls acls;

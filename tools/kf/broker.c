@@ -13,6 +13,9 @@
 
 enum {
     MAX_TOPICS = 1000,
+    MAX_USERS = 1000,
+    MAX_LISTENERS = 8,
+    PATH_BYTES = 512,
     EXIT_USAGE = 2,
 };
 
@@ -20,7 +23,12 @@ static const char help[] =
     "usage: kf broker [--listen HOST:PORT] [--nodes N] [--topic NAME:PARTITIONS[:REPLICAS]]…\n"
     "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
     "                 [--snapshot FILE] [--save-snapshot FILE]\n"
-    "                 [--max-bytes N] [--no-auto-create]\n"
+    "                 [--max-bytes N] [--no-auto-create] [--sasl-user NAME:PASSWORD]…\n"
+    "                 [--sasl-mechanisms LIST] [--sasl-token-key FILE]\n"
+    "                 [--sasl-unsecured-tokens] [--sasl-reauth-ms N]\n"
+    "                 [--listener [NAME=]PROTOCOL://HOST:PORT]… [--tls-self-signed DIR]\n"
+    "                 [--tls-keystore FILE] [--tls-truststore FILE] [--tls-password-file FILE]\n"
+    "                 [--tls-client-auth WORD] [--principal-mapping RULES]\n"
     "\n"
     "A Kafka in memory, for tests. Prints one line of JSON when it accepts\n"
     "connections; ends on SIGINT or SIGTERM.\n"
@@ -36,9 +44,27 @@ static const char help[] =
     "  --save-snapshot  write it all to this file at the end\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
     "  --no-auto-create  topics are not made by asking for them\n"
+    "  --listener   [NAME=]PROTOCOL://HOST:PORT in place of --listen; may be repeated. PROTOCOL "
+    "is\n"
+    "               PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL\n"
+    "  --tls-self-signed   a directory that gets a test authority, certificates of it for this\n"
+    "               broker and a client, and client.properties; the TLS listeners use it\n"
+    "  --tls-keystore      private key and certificate chain, PEM or PKCS#12\n"
+    "  --tls-truststore    whose client certificates are believed, PEM or PKCS#12\n"
+    "  --tls-password-file a file with the password of the key store, or of its key\n"
+    "  --tls-client-auth   none, requested or required: whether clients show a certificate (none)\n"
+    "  --principal-mapping from a certificate's subject to a principal, as Kafka's\n"
+    "               ssl.principal.mapping.rules (DEFAULT)\n"
+    "  --sasl-user  who may authenticate by PLAIN or SCRAM; may be repeated. With this or a\n"
+    "               source of tokens --listen is a SASL_PLAINTEXT listener\n"
+    "  --sasl-mechanisms  what is offered: PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n"
+    "  --sasl-token-key   the public key (PEM) that signs OAUTHBEARER's tokens\n"
+    "  --sasl-unsecured-tokens  tokens without a signature are believed too\n"
+    "  --sasl-reauth-ms   how long a session lasts: connections.max.reauth.ms\n"
     "\n"
     "  kf broker --listen 127.0.0.1:0 --topic orders:6\n"
-    "  kf broker --nodes 3 --topic orders:6:3 --journal /tmp/requests.jsonl\n";
+    "  kf broker --nodes 3 --topic orders:6:3 --journal /tmp/requests.jsonl\n"
+    "  kf broker --listener SSL://127.0.0.1:9093 --tls-self-signed /tmp/tls\n";
 
 struct arguments {
     kf_broker_options options;
@@ -47,6 +73,12 @@ struct arguments {
     const char *save;
     const char *topics[MAX_TOPICS];
     int topic_count;
+    const char *users[MAX_USERS];
+    const char *listeners[MAX_LISTENERS];
+    const char *self_signed; /* NULL: no certificates are made */
+    char keystore[PATH_BYTES];
+    char truststore[PATH_BYTES];
+    char password[256];
     bool help;
 };
 
@@ -79,11 +111,81 @@ static int usage(const char *what, const char *value)
     return EXIT_USAGE;
 }
 
+static int take_sasl(struct arguments *arguments, const char *name, const char *value)
+{
+    kf_broker_sasl *sasl = &arguments->options.sasl;
+    long long number;
+    if (strcmp(name, "--sasl-user") == 0) {
+        if (sasl->user_count == MAX_USERS)
+            return usage("too many --sasl-user", NULL);
+        arguments->users[sasl->user_count++] = value;
+        sasl->users = arguments->users;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-mechanisms") == 0) {
+        sasl->mechanisms = value;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-token-key") == 0) {
+        sasl->token_key = value;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-reauth-ms") == 0) {
+        if (!read_count(value, INT32_MAX, &number))
+            return usage("--sasl-reauth-ms is a number above 0, not", value);
+        sasl->max_reauth_ms = number;
+    } else {
+        return usage("unknown option", name);
+    }
+    return 0;
+}
+
+/* The first line, without its end. */
+static int read_password(struct arguments *arguments, const char *path)
+{
+    FILE *file = fopen(path, "rbe");
+    bool got = file && fgets(arguments->password, sizeof arguments->password, file);
+    if (file)
+        fclose(file);
+    if (!got)
+        return usage("--tls-password-file can't be read", path);
+    arguments->password[strcspn(arguments->password, "\r\n")] = 0;
+    arguments->options.tls_key_password = arguments->password;
+    return 0;
+}
+
+/* False: not one of these. */
+static bool take_tls_value(struct arguments *arguments, const char *name, const char *value,
+                           int *code)
+{
+    *code = 0;
+    if (strcmp(name, "--tls-self-signed") == 0)
+        arguments->self_signed = value;
+    else if (strcmp(name, "--tls-keystore") == 0)
+        arguments->options.tls_keystore = value;
+    else if (strcmp(name, "--tls-truststore") == 0)
+        arguments->options.tls_truststore = value;
+    else if (strcmp(name, "--tls-client-auth") == 0)
+        arguments->options.tls_client_auth = value;
+    else if (strcmp(name, "--principal-mapping") == 0)
+        arguments->options.principal_mapping_rules = value;
+    else if (strcmp(name, "--tls-password-file") == 0)
+        *code = read_password(arguments, value);
+    else
+        return false;
+    return true;
+}
+
 static int take_value(struct arguments *arguments, const char *name, const char *value)
 {
+    int code;
+    if (take_tls_value(arguments, name, value, &code))
+        return code;
     long long number;
     if (strcmp(name, "--listen") == 0) {
         arguments->options.listen = value;
+    } else if (strcmp(name, "--listener") == 0) {
+        if (arguments->options.listener_count == MAX_LISTENERS)
+            return usage("too many --listener", NULL);
+        arguments->listeners[arguments->options.listener_count++] = value;
+        arguments->options.listeners = arguments->listeners;
     } else if (strcmp(name, "--journal") == 0) {
         arguments->options.journal = value;
     } else if (strcmp(name, "--script") == 0) {
@@ -109,7 +211,7 @@ static int take_value(struct arguments *arguments, const char *name, const char 
             return usage("too many --topic", NULL);
         arguments->topics[arguments->topic_count++] = value;
     } else {
-        return usage("unknown option", name);
+        return take_sasl(arguments, name, value);
     }
     return 0;
 }
@@ -130,6 +232,11 @@ static int parse(int argc, char **argv, struct arguments *arguments)
         }
         if (strcmp(name, "--no-auto-create") == 0) {
             arguments->options.no_auto_create = true;
+            continue;
+        }
+        if (strcmp(name, "--sasl-unsecured-tokens") == 0) {
+            arguments->options.sasl.unsecured_tokens = true;
+            arguments->options.sasl.required = true;
             continue;
         }
         if (strcmp(name, "--strict") == 0) {
@@ -176,6 +283,34 @@ static int create_topic(kf_broker *broker, const char *text)
     return 0;
 }
 
+static void print_listeners(const kf_broker *broker, const struct arguments *arguments)
+{
+    for (size_t i = 0; i < arguments->options.listener_count; i++) {
+        char name[64];
+        const char *text = arguments->listeners[i];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "=:"), text);
+        printf("%s\"%s\":\"%s\"", i ? "," : "\"listeners\":{", name,
+               kf_broker_listener(broker, name));
+    }
+    fputs(arguments->options.listener_count ? "}," : "", stdout);
+}
+
+/* Certificates for those who brought none. */
+static kf_err make_certificates(struct arguments *arguments, kf_error *error)
+{
+    kf_broker_options *options = &arguments->options;
+    const char *directory = arguments->self_signed;
+    if (!directory)
+        return KF_OK;
+    snprintf(arguments->keystore, PATH_BYTES, "%s/broker.pem", directory);
+    snprintf(arguments->truststore, PATH_BYTES, "%s/ca.pem", directory);
+    if (!options->tls_keystore)
+        options->tls_keystore = arguments->keystore;
+    if (!options->tls_truststore)
+        options->tls_truststore = arguments->truststore;
+    return kf_broker_make_certificates(directory, error);
+}
+
 static int serve(kf_broker *broker, const struct arguments *arguments)
 {
     kf_error error = KF_ERROR_INIT;
@@ -192,8 +327,9 @@ static int serve(kf_broker *broker, const struct arguments *arguments)
         fprintf(stderr, "kf broker: %s\n", error.text);
         return EXIT_USAGE;
     }
-    printf("{\"bootstrap\":\"%s\",\"cluster_id\":\"%s\",\"pid\":%ld}\n",
-           kf_broker_bootstrap(broker), kf_broker_cluster_id(broker), (long)getpid());
+    printf("{\"bootstrap\":\"%s\",", kf_broker_bootstrap(broker));
+    print_listeners(broker, arguments);
+    printf("\"cluster_id\":\"%s\",\"pid\":%ld}\n", kf_broker_cluster_id(broker), (long)getpid());
     if (fflush(stdout) != 0) {
         fprintf(stderr, "kf broker: cannot write to stdout: %s\n", strerror(errno));
         return 1;
@@ -225,7 +361,8 @@ int kf__verb_broker(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 
     kf_error error = KF_ERROR_INIT;
-    kf_broker *broker = kf_broker_start(&arguments.options, &error);
+    kf_broker *broker =
+        make_certificates(&arguments, &error) ? NULL : kf_broker_start(&arguments.options, &error);
     if (!broker) {
         kf_error_print(&error, stderr);
         return EXIT_USAGE;

@@ -1,0 +1,56 @@
+#!/bin/bash
+# seconds: 60
+# Every listener of a real Kafka broker, each produced to and consumed from in a group; and what is
+# said where something is wrong. KAFIBER_SECURITY_LONG=1: peers against kf broker too (minutes).
+. "$(dirname "$0")/lib.sh"
+port=${KAFIBER_TEST_PORT:-18292}
+
+if [ "${1:-}" != inside ]; then
+    "$root/tools/kafka" with --secure --port "$port" --dir "$work/secure" -- "$0" inside
+    exit 0
+fi
+
+tls=$KAFIBER_TEST_CLUSTER/tls
+at() { echo "127.0.0.1:$((${bootstrap##*:} + $1))"; }
+# BASE+2 and so on: see tools/kafka
+ssl=$(at 2) mtls=$(at 3)
+trust=(-X security.protocol=SSL -X ssl.truststore.location="$tls/ca.pem")
+own=(-X ssl.keystore.location="$tls/client.pem")
+
+# ---- what works --------------------------------------------------------------------------------
+
+# passes NAME SERVERS OPTION...: a hundred records there and back, through a group
+passes() {
+    local name=$1 servers=$2 topic=$unique-$1
+    shift 2
+    "$kf" topic create "$topic" -p 2 -r 1 -b "$servers" "$@" || fail "$name: topic create"
+    seq 100 | "$kf" produce "$topic" -b "$servers" "$@" 2>"$work/$name.err" ||
+        { cat "$work/$name.err" && fail "$name: produce"; }
+    "$kf" consume "$topic" -g "$topic" -n 100 --timeout 20000 -b "$servers" "$@" 2>"$work/$name.err" |
+        sort -n >"$work/$name.out" || { cat "$work/$name.err" && fail "$name: consume"; }
+    same "records by $name" "$(seq 100)" "$(cat "$work/$name.out")"
+}
+passes plaintext "$bootstrap" &
+passes ssl "$ssl" "${trust[@]}" &
+passes ssl12 "$ssl" "${trust[@]}" -X ssl.enabled.protocols=TLSv1.2 &
+passes mtls "$mtls" "${trust[@]}" "${own[@]}" &
+for job in $(jobs -p); do wait "$job" || fail "a listener"; done
+
+# ---- what is refused, and in which words -------------------------------------------------------
+
+# refused CODE WORDS SERVERS OPTION...
+refused() {
+    local code=$1 words=$2 servers=$3 got=0
+    shift 3
+    "$kf" topic list --timeout 1500 -b "$servers" "$@" >/dev/null 2>"$work/refused" || got=$?
+    grep -qF -- "$words" "$work/refused" || { cat "$work/refused" && fail "not said: $words"; }
+    same "exit where it is said: $words" "$code" $got
+}
+refused 4 "answered with TLS" "$ssl"
+refused 4 "a PLAINTEXT listener does that" "$bootstrap" "${trust[@]}"
+refused 4 "does not lead to an authority that this client trusts" "$ssl" -X security.protocol=SSL
+refused 4 "asks for a client certificate" "$mtls" "${trust[@]}"
+refused 4 "refused this client's certificate" "$mtls" "${trust[@]}" \
+    -X ssl.keystore.location="$tls/unknown.pem"
+# A way to write 127.0.0.1 that is no address to a certificate.
+refused 4 "does not name 127.1, but DNS:localhost, IP:127.0.0.1" "127.1:${ssl##*:}" "${trust[@]}"
