@@ -56,7 +56,7 @@ typedef struct kf_broker_options {
     bool allow_if_no_acl;      /* allow.everyone.if.no.acl.found */
     const char *super_users;   /* "User:a;User:b": they may do everything */
     bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
-    const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+    const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
 
     /*
      * "[NAME=]PROTOCOL://HOST:PORT", in place of `listen`; at most 8. Ports of

@@ -36,7 +36,6 @@ static bool tell_voters(struct kf__exchange *exchange, partition_answer *answer)
 static bool tell_nodes(struct kf__exchange *exchange)
 {
     struct kf_describe_quorum_response *response = exchange->response;
-    const struct kf__server *server = &exchange->broker->server;
     int32_t count = exchange->broker->topics.node_count;
     if (!KF__FILL(exchange, "nodes", response->nodes, count))
         return false;
@@ -45,8 +44,8 @@ static bool tell_nodes(struct kf__exchange *exchange)
         if (!KF__FILL(exchange, "nodes/listeners", response->nodes.items[i].listeners, 1))
             return false;
         response->nodes.items[i].listeners.items[0].name = kf__text("CONTROLLER");
-        response->nodes.items[i].listeners.items[0].host = kf__text(server->host);
-        response->nodes.items[i].listeners.items[0].port = server->nodes[i + 1].port;
+        response->nodes.items[i].listeners.items[0].host = kf__node_host(exchange);
+        response->nodes.items[i].listeners.items[0].port = (uint16_t)kf__node_port(exchange, i + 1);
     }
     return true;
 }
