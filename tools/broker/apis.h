@@ -52,6 +52,8 @@ extern const struct kf__api kf__api_list_partition_reassignments;
 extern const struct kf__api kf__api_offset_delete;
 extern const struct kf__api kf__api_describe_client_quotas;
 extern const struct kf__api kf__api_alter_client_quotas;
+extern const struct kf__api kf__api_describe_user_scram_credentials;
+extern const struct kf__api kf__api_alter_user_scram_credentials;
 extern const struct kf__api kf__api_describe_quorum;
 extern const struct kf__api kf__api_update_features;
 extern const struct kf__api kf__api_describe_cluster;

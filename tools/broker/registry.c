@@ -53,6 +53,8 @@ static const struct kf__api *const apis[] = {
     &kf__api_offset_delete,
     &kf__api_describe_client_quotas,
     &kf__api_alter_client_quotas,
+    &kf__api_describe_user_scram_credentials,
+    &kf__api_alter_user_scram_credentials,
     &kf__api_describe_quorum,
     &kf__api_update_features,
     &kf__api_describe_cluster,
