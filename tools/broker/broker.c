@@ -260,6 +260,7 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "kafka_version is 2.1, 2.8, 3.9, 4.0, 4.1, 4.2, 4.3 or 4.4, not %s",
                             options->kafka_version);
+    kf__features_init(&broker->features, broker->release);
     if (options->virtual_time && options->thread)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "virtual time is the caller's: a thread would not know when to run");

@@ -10,6 +10,7 @@
 #include "tools/broker/census.h"
 #include "tools/broker/committed.h"
 #include "tools/broker/configs.h"
+#include "tools/broker/features.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
 #include "tools/broker/memory.h"
@@ -30,6 +31,9 @@ enum {
     KF__CLUSTER_ID_BYTES = 23,
 };
 
+/* What Kafka would keep on a disk. */
+#define KF__LOG_DIR "/kafiber/memory"
+
 struct kf_broker {
     const kf_allocator *alloc;
     kf_broker_options options;
@@ -45,6 +49,7 @@ struct kf_broker {
     struct kf__rules rules;
     struct kf__sasl_server sasl;
     struct kf__configs configs;
+    struct kf__features features;
     struct kf__acls acls;
     struct kf__quotas quotas;
     struct kf__codecs codecs;
