@@ -54,3 +54,25 @@ refused 4 "refused this client's certificate" "$mtls" "${trust[@]}" \
     -X ssl.keystore.location="$tls/unknown.pem"
 # A way to write 127.0.0.1 that is no address to a certificate.
 refused 4 "does not name 127.1, but DNS:localhost, IP:127.0.0.1" "127.1:${ssl##*:}" "${trust[@]}"
+
+# ---- others against our broker (KAFIBER_SECURITY_LONG=1) ----------------------------------------
+
+[ "${KAFIBER_SECURITY_LONG:-}" ] || exit 0
+"$kf" broker --listener "SSL://127.0.0.1:$((port + 11))" --listener "MTLS=SSL://127.0.0.1:$((port + 12))" \
+    --tls-self-signed "$work/own" --tls-client-auth requested --topic java:2 --topic kcat:2 >"$work/broker" &
+eventually 10 grep -q bootstrap "$work/broker"
+own_ssl=127.0.0.1:$((port + 11))
+java=(security.protocol=SSL ssl.truststore.type=PEM ssl.truststore.location="$work/own/ca.pem"
+    ssl.keystore.type=PEM ssl.keystore.location="$work/own/client.pem")
+kcat=(-X security.protocol=SSL -X ssl.ca.location="$work/own/ca.pem"
+    -X ssl.certificate.location="$work/own/client.pem" -X ssl.key.location="$work/own/client.pem")
+
+peer Produce "$own_ssl" java 1000 "${java[@]}" | grep -q '^produced 1000' || fail "Java produces over TLS"
+same "records that a Java group reads over TLS" 1000 \
+    "$(peer Member "$own_ssl" java-group java range records=1000 "${java[@]}" | grep -c ^record)"
+seq 1000 | kcat -P -b "$own_ssl" -t kcat "${kcat[@]}" || fail "librdkafka produces over TLS"
+same "records that librdkafka reads over TLS" "$(seq 1000)" \
+    "$(kcat -C -e -q -b "$own_ssl" -t kcat -o beginning "${kcat[@]}" | sort -n)"
+same "records that a librdkafka group reads over TLS" 1000 \
+    "$(timeout 60 kcat -q -b "$own_ssl" -c 1000 -X auto.offset.reset=earliest "${kcat[@]}" -G kcat-group kcat | wc -l)"
+echo "Java and librdkafka pass against kf broker with TLS"
