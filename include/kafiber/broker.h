@@ -38,7 +38,11 @@ typedef struct kf_broker_options {
     size_t max_bytes;           /* of all logs together; 1 GiB. Beyond: POLICY_VIOLATION */
     int64_t group_initial_rebalance_delay_ms; /* 0 */
     int64_t group_min_session_timeout_ms;     /* 6000, as Kafka's */
-    const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+    const char *kafka_version; /* whose APIs and versions are advertised: "2.1", "2.8", "3.9",
+                                  "4.0" … "4.4" */
+    bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
+    const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
+    uint64_t seed;             /* of all ids, chances and noise; 0: another one each time */
 
     /*
      * "[NAME=]PROTOCOL://HOST:PORT", in place of `listen`; at most 8. Ports of
@@ -54,7 +58,6 @@ typedef struct kf_broker_options {
     const char *tls_truststore_password;
     const char *tls_client_auth;         /* "none" (NULL), "requested", "required" */
     const char *principal_mapping_rules; /* ssl.principal.mapping.rules; NULL: DEFAULT */
-    uint64_t seed;     /* of all ids, chances and noise; 0: another one each time */
     bool virtual_time; /* no sockets, and a clock that only kf_broker_advance moves (below) */
     bool strict;       /* refuse legal but non-canonical bytes, and name the field */
 } kf_broker_options;
@@ -129,6 +132,31 @@ KF_API kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t pa
 /* Moves the log's start: DeleteRecords. */
 KF_API kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
                                        int64_t before);
+
+/*
+ * Retention and log compaction, as cleanup.policy and its companions want it
+ * now; it never happens by itself. topic NULL: all. The last batch stays, if
+ * need be without records, so that readers reach the end of the log; what is
+ * in an open transaction stays as well.
+ */
+KF_API kf_err kf_broker_clean(kf_broker *broker, const char *topic);
+
+/* ---- configs ---- */
+
+/* Kafka's numbers. */
+typedef enum kf_broker_resource {
+    KF_BROKER_TOPIC = 2,
+    KF_BROKER_BROKER = 4, /* named by its id; "" are all of them */
+    KF_BROKER_CLIENT_METRICS = 16,
+    KF_BROKER_GROUP = 32,
+} kf_broker_resource;
+
+/*
+ * Sets one config as IncrementalAlterConfigs does; value NULL: back to its
+ * default. INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION.
+ */
+KF_API kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, const char *name,
+                                   const char *key, const char *value);
 
 /* ---- groups ---- */
 

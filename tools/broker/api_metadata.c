@@ -115,8 +115,7 @@ static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struc
         return KF_ERR_INVALID_TOPIC_EXCEPTION;
     if (!may_create(exchange))
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    kf_err err = kf__broker_create(broker, name, -1, -1);
-    *topic = kf__broker_topics_find(&broker->topics, name);
+    kf_err err = kf__broker_create(broker, name, -1, -1, topic);
     return err;
 }
 

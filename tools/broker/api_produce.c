@@ -10,6 +10,7 @@
  * 13  topic ids.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/rebatch.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
 
@@ -17,14 +18,13 @@ enum {
     FIRST_VERSION_WITH_ZSTD = 7,
     FIRST_VERSION_WITH_ABORTABLE = 11,
     FIRST_VERSION_THAT_ADDS = 12,
-    MAX_FUTURE_MS = 3600000, /* message.timestamp.after.max.ms: Kafka's default */
 };
 
 typedef struct kf_produce_response_partition_produce_response partition_answer;
 
 /* What can be said about the bytes alone. */
 static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
-                            struct kf__batch *batch)
+                            const struct kf__topic_settings *settings, struct kf__batch *batch)
 {
     if (!records.data || records.size == 0)
         return KF_ERR_INVALID_RECORD;
@@ -37,8 +37,10 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
         return KF_ERR_INVALID_RECORD;
     if (batch->codec == KF_CODEC_ZSTD && version < FIRST_VERSION_WITH_ZSTD)
         return KF_ERR_UNSUPPORTED_COMPRESSION_TYPE;
-    if (batch->size > KF__MAX_BATCH_BYTES)
+    if (batch->size > (uint64_t)settings->max_message_bytes)
         return KF_ERR_MESSAGE_TOO_LARGE;
+    if (batch->size > (uint64_t)settings->segment_bytes)
+        return KF_ERR_RECORD_LIST_TOO_LARGE;
     if (kf__batch_check(batch))
         return KF_ERR_CORRUPT_MESSAGE;
     if (batch->control || batch->record_count <= 0 ||
@@ -46,9 +48,60 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
         return KF_ERR_INVALID_RECORD;
     if (batch->producer_id >= 0 && batch->base_sequence < 0)
         return KF_ERR_INVALID_RECORD;
-    if (batch->max_timestamp > wall_ms + MAX_FUTURE_MS)
-        return KF_ERR_INVALID_TIMESTAMP;
-    return KF_OK;
+    bool late = batch->max_timestamp - wall_ms > settings->after_max_ms;
+    bool early = batch->base_timestamp < wall_ms - settings->before_max_ms;
+    return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
+}
+
+/* acks=all needs min.insync.replicas of them; what runs is in sync here. */
+static kf_err check_insync(const struct kf__exchange *exchange, const struct kf__topic *topic,
+                           const struct kf__partition *partition)
+{
+    const struct kf_produce_request *request = exchange->request;
+    int32_t running = 0;
+    if (request->acks != -1)
+        return KF_OK;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        running += exchange->broker->topics.runs[partition->replicas[i]];
+    return running < topic->settings.min_insync_replicas ? KF_ERR_NOT_ENOUGH_REPLICAS : KF_OK;
+}
+
+/* A compacted log can't do with a record that has no key. */
+static kf_err check_keys(struct kf_broker *broker, const struct kf__topic *topic,
+                         const struct kf__batch *batch)
+{
+    struct kf__records records;
+    struct kf__record record;
+    bool more = true;
+    if (!topic->settings.compacts)
+        return KF_OK;
+    broker->scratch.used = 0;
+    kf_err err =
+        kf__batch_open(batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES, &records);
+    while (!err && more) {
+        err = kf__records_next(&records, &record, &more);
+        if (!err && more && !record.key.data)
+            return KF_ERR_INVALID_RECORD;
+    }
+    return err ? KF_ERR_CORRUPT_MESSAGE : KF_OK;
+}
+
+/* Timestamp type and compression as the topic wants them: *batch may move to broker->rebatched. */
+static kf_err convert(struct kf_broker *broker, const struct kf__topic_settings *settings,
+                      struct kf__batch *batch)
+{
+    struct kf__rebatch how = {
+        .codec = settings->codec >= 0 ? (enum kf_codec)settings->codec : batch->codec,
+        .level = settings->level,
+        .append_time = settings->append_time ? kf__broker_wall_ms(broker) : -1,
+    };
+    if (how.codec == batch->codec && how.append_time < 0)
+        return KF_OK;
+    broker->rebatched.used = 0;
+    kf_err err = kf__rebatch(batch, &how, &broker->codecs, &broker->scratch, &broker->rebatched);
+    if (err)
+        return err == KF_ERR_NO_MEMORY ? err : KF_ERR_CORRUPT_MESSAGE;
+    return kf__batch_peek(broker->rebatched.bytes, broker->rebatched.used, batch);
 }
 
 /*
@@ -124,10 +177,16 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
     struct kf__batch batch;
     if (!err)
         err = check_records(data->records, exchange->version, kf__broker_wall_ms(exchange->broker),
-                            &batch);
+                            &topic->settings, &batch);
+    if (!err)
+        err = check_insync(exchange, topic, partition);
+    if (!err)
+        err = check_keys(exchange->broker, topic, &batch);
     int64_t base_offset = -1;
     if (!err && batch.transactional)
         err = admit(exchange, topic, data->index, &partition->producers, &batch);
+    if (!err)
+        err = convert(exchange->broker, &topic->settings, &batch);
     if (!err)
         err = append(exchange->broker, partition, &batch, &base_offset);
 
@@ -136,6 +195,8 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
     answer->base_offset = err ? -1 : base_offset;
     answer->log_start_offset = err ? -1 : partition->log.start_offset;
     answer->error_message = kf__text(explain(err));
+    if (!err && topic->settings.append_time)
+        answer->log_append_time_ms = batch.max_timestamp;
     if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && partition && exchange->version >= 10) {
         answer->current_leader.leader_id = partition->leader;
         answer->current_leader.leader_epoch = partition->leader_epoch;

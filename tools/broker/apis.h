@@ -30,13 +30,21 @@ extern const struct kf__api kf__api_add_offsets_to_txn;
 extern const struct kf__api kf__api_end_txn;
 extern const struct kf__api kf__api_write_txn_markers;
 extern const struct kf__api kf__api_txn_offset_commit;
+extern const struct kf__api kf__api_describe_acls;
+extern const struct kf__api kf__api_create_acls;
+extern const struct kf__api kf__api_delete_acls;
 extern const struct kf__api kf__api_describe_configs;
+extern const struct kf__api kf__api_alter_configs;
 extern const struct kf__api kf__api_create_partitions;
 extern const struct kf__api kf__api_delete_groups;
+extern const struct kf__api kf__api_incremental_alter_configs;
+extern const struct kf__api kf__api_describe_client_quotas;
+extern const struct kf__api kf__api_alter_client_quotas;
 extern const struct kf__api kf__api_describe_cluster;
 extern const struct kf__api kf__api_describe_producers;
 extern const struct kf__api kf__api_describe_transactions;
 extern const struct kf__api kf__api_list_transactions;
+extern const struct kf__api kf__api_list_config_resources;
 
 /* KF_BROKER_CORRUPT_CRC: one bit of the answer's first batch is wrong; the log stays whole. */
 void kf__fetch_corrupt(struct kf__exchange *exchange);

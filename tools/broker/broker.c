@@ -5,6 +5,8 @@
  */
 #include <kafiber/broker.h>
 
+#include "tools/broker/alter_configs.h"
+#include "tools/broker/cleaner.h"
 #include "tools/broker/events.h"
 #include "tools/broker/group_answers.h"
 #include "tools/broker/script.h"
@@ -13,6 +15,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -155,9 +158,13 @@ static void open_parts(kf_broker *broker)
     kf__pending_init(&broker->pending, broker->alloc);
     kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
     kf__rules_init(&broker->rules, broker->alloc, seed);
+    kf__configs_init(&broker->configs, broker->alloc);
+    kf__acls_init(&broker->acls, broker->alloc);
+    kf__quotas_init(&broker->quotas, broker->alloc);
     kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
+    kf__buffer_init(&broker->rebatched, broker->alloc);
     broker->next_producer_id = 1000;
     make_cluster_id(broker, seed);
 }
@@ -173,9 +180,13 @@ static void close_parts(kf_broker *broker)
     kf__pending_free(&broker->pending);
     kf__fetch_sessions_free(&broker->sessions);
     kf__rules_free(&broker->rules);
+    kf__configs_free(&broker->configs);
+    kf__acls_free(&broker->acls);
+    kf__quotas_free(&broker->quotas);
     kf__memory_free(&broker->memory);
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
+    kf__buffer_free(&broker->rebatched);
     if (broker->journal)
         fclose(broker->journal);
     pthread_cond_destroy(&broker->poll_ends);
@@ -204,17 +215,49 @@ static kf_err start_thread(kf_broker *broker)
     return broker->has_thread ? KF_OK : KF_ERR_SYSTEM;
 }
 
+static kf_err put_static(kf_broker *broker, const char *key, int64_t value)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%lld", (long long)value);
+    return kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), kf__text(key),
+                           kf__text(digits));
+}
+
+/* What the options say, under Kafka's names: the layer of a server.properties. */
+static kf_err put_configs(kf_broker *broker)
+{
+    const kf_broker_options *o = &broker->options;
+    kf_err err = put_static(broker, "num.partitions", o->default_partitions);
+    if (!err)
+        err = put_static(broker, "group.initial.rebalance.delay.ms",
+                         o->group_initial_rebalance_delay_ms);
+    if (!err)
+        err = put_static(broker, "group.min.session.timeout.ms", o->group_min_session_timeout_ms);
+    if (!err && o->no_auto_create)
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""),
+                              kf__text("auto.create.topics.enable"), kf__text("false"));
+    if (!err) /* a fresh cluster of 4.1 or later has eligible leader replicas, and says this */
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                              kf__text("min.insync.replicas"), kf__text("1"));
+    return err;
+}
+
 static kf_err open_broker(kf_broker *broker, kf_error *error)
 {
     const kf_broker_options *options = &broker->options;
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a broker has 1 to %d nodes, not %d",
                             KF__MAX_NODES, (int)options->nodes);
+    broker->release = KF__KAFKA_4_4;
+    if (options->kafka_version && !kf__release_by_name(options->kafka_version, &broker->release))
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "kafka_version is 2.1, 2.8, 3.9, 4.0, 4.1, 4.2, 4.3 or 4.4, not %s",
+                            options->kafka_version);
     if (options->virtual_time && options->thread)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "virtual time is the caller's: a thread would not know when to run");
     kf_err err = kf__server_open(broker, options, error);
-    if (!err && make_bootstraps(broker))
+    if (!err && (make_bootstraps(broker) || put_configs(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
@@ -288,11 +331,16 @@ const char *kf_broker_cluster_id(const kf_broker *broker) { return broker->clust
 /* ---- topics and records ---- */
 
 kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
-                         int32_t replicas)
+                         int32_t replicas, struct kf__topic **topic)
 {
+    struct kf__topic *created = NULL;
     kf_err err = kf__topics_create(
         &broker->topics, name, partitions == -1 ? broker->options.default_partitions : partitions,
-        replicas <= 0 ? 1 : replicas, NULL);
+        replicas <= 0 ? 1 : replicas, &created);
+    if (!err)
+        kf__apply_configs(broker, created);
+    if (topic)
+        *topic = created;
     broker->changes++;
     return err;
 }
@@ -301,6 +349,7 @@ void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
     kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__configs_drop(&broker->configs, KF__RESOURCE_TOPIC, topic->name);
     kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
@@ -310,7 +359,7 @@ kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t part
                               int32_t replicas)
 {
     lock(broker);
-    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas);
+    kf_err err = kf__broker_create(broker, kf__text(topic), partitions, replicas, NULL);
     unlock_and_wake(broker);
     return err;
 }
@@ -444,6 +493,52 @@ kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t pa
                               .partition = partition,
                               .number = before};
     return do_event(broker, &event);
+}
+
+/* ---- cleaning and configs ---- */
+
+static kf_err clean_topic(kf_broker *broker, struct kf__topic *topic, int64_t now)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < topic->partition_count; i++)
+        err = kf__clean(broker, &topic->settings, &topic->partitions[i], now);
+    return err;
+}
+
+kf_err kf_broker_clean(kf_broker *broker, const char *topic)
+{
+    kf_err err = KF_OK;
+    lock(broker);
+    int64_t now = kf__broker_wall_ms(broker);
+    struct kf__topic *one = kf__broker_topics_find(&broker->topics, kf__text(topic));
+    if (topic && !one)
+        err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker);
+    for (size_t i = 0; !err && i < broker->topics.count; i++)
+        if (!topic || broker->topics.items[i] == one)
+            err = clean_topic(broker, broker->topics.items[i], now);
+    unlock_and_wake(broker);
+    return err;
+}
+
+kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, const char *name,
+                            const char *key, const char *value)
+{
+    char why[KF__MAX_WHY_BYTES];
+    struct kf__config_change change = {
+        .name = kf__text(key),
+        .value = kf__text(value),
+        .operation = value ? KF__CONFIG_SET : KF__CONFIG_DELETE,
+    };
+    struct kf__config_changes changes = {.resource = (int8_t)resource,
+                                         .name = kf__text(name ? name : ""),
+                                         .items = &change,
+                                         .count = 1,
+                                         .node = name ? (int32_t)strtol(name, NULL, 10) : 0};
+    lock(broker);
+    kf_err err = kf__alter_configs(broker, &changes, why);
+    unlock_and_wake(broker);
+    return err;
 }
 
 /* ---- groups ---- */

@@ -86,7 +86,8 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
     struct kf__exchange *exchange = &connection->exchange;
     struct kf__verdict verdict = exchange->verdict;
     int16_t version = exchange->version;
-    if (exchange->api->key == KF_API_API_VERSIONS && version > exchange->api->max_version)
+    if (exchange->api->key == KF_API_API_VERSIONS &&
+        version > kf__api_versions(broker, exchange->api).max)
         version = 0; /* KIP-511 */
     if (verdict.throttle_ms > 0) {
         set_throttle(exchange);
@@ -125,11 +126,6 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
 
 /* ---- taking requests ---- */
 
-static bool has_version(const struct kf__api *api, int16_t version)
-{
-    return version >= api->min_version && version <= api->max_version;
-}
-
 /* Prepares the exchange; false: this peer doesn't get an answer. */
 static bool open_exchange(struct kf_broker *broker, struct kf__connection *connection,
                           const uint8_t *frame, size_t size, kf_time now)
@@ -142,8 +138,10 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
     const struct kf__api *api = kf__api_find(header.request_api_key);
     if (!api)
         return false;
-    bool too_new = api->key == KF_API_API_VERSIONS && header.request_api_version > api->max_version;
-    if (!has_version(api, header.request_api_version) && !too_new)
+    struct kf__api_range range = kf__api_versions(broker, api);
+    int16_t version = header.request_api_version;
+    bool too_new = api->key == KF_API_API_VERSIONS && version > range.max;
+    if (version < range.min || (version > range.max && !too_new))
         return false;
 
     *exchange = (struct kf__exchange){
@@ -151,7 +149,7 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
         .api = api,
         .node = connection->node,
         .listener = connection->listener,
-        .version = header.request_api_version,
+        .version = version,
         .correlation_id = header.correlation_id,
         .connection_id = connection->id,
         .client_id = header.client_id,

@@ -74,7 +74,7 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
         broker->txns.coordinator_epoch++;
         return kf__topics_move_coordinator(&broker->topics, event->name, event->node);
     case KF__CREATE_TOPIC:
-        return kf__broker_create(broker, event->name, (int32_t)event->number, 0);
+        return kf__broker_create(broker, event->name, (int32_t)event->number, 0, NULL);
     case KF__CREATE_PARTITIONS:
         return create_partitions(broker, event);
     case KF__DELETE_TOPIC:

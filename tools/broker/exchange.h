@@ -65,6 +65,14 @@ struct kf__exchange {
     void *waiting; /* the API's own, in the arena */
 };
 
+/* The versions of it that the broker takes, and the lowest it tells of; none: max below min. */
+struct kf__api_range {
+    int16_t min;
+    int16_t max;
+    int16_t advertised_min;
+};
+struct kf__api_range kf__api_versions(const struct kf_broker *broker, const struct kf__api *api);
+
 const struct kf__api *kf__api_find(int16_t key);
 const struct kf__api *kf__api_at(size_t index); /* in order of keys; NULL after the last */
 

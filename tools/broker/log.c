@@ -15,7 +15,7 @@ static void check_invariants(const struct kf__partition_log *log)
     assert(log->start_offset <= log->end_offset);
     assert(log->batch_count <= log->batch_capacity);
     assert(log->batch_count == 0 ||
-           log->batches[log->batch_count - 1].last_offset + 1 == log->end_offset);
+           log->batches[log->batch_count - 1].last_offset < log->end_offset);
 }
 
 void kf__plog_init(struct kf__partition_log *log, const kf_allocator *alloc)
@@ -101,20 +101,13 @@ static kf_err note_epoch(struct kf__partition_log *log, int32_t epoch)
     return KF_OK;
 }
 
-kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *batch,
-                       int32_t leader_epoch, int64_t *base_offset)
+/* Copies the bytes and notes them in the index, from log->end_offset on; room has been made. */
+static uint8_t *put(struct kf__partition_log *log, const struct kf__batch *batch,
+                    int64_t delete_horizon)
 {
-    kf_err err = reserve(log, batch->size);
-    if (!err)
-        err = note_epoch(log, leader_epoch);
-    if (err)
-        return err;
-
     struct kf__plog_chunk *chunk = &log->chunks[log->chunk_count - 1];
     uint8_t *bytes = chunk->bytes + chunk->used;
     memcpy(bytes, batch->bytes, batch->size);
-    kf__batch_set_base_offset(bytes, log->end_offset);
-    kf__batch_set_leader_epoch(bytes, leader_epoch);
     chunk->used += batch->size;
 
     int64_t highest = batch->max_timestamp;
@@ -129,12 +122,52 @@ kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *ba
         .bytes = bytes,
         .size = (uint32_t)batch->size,
         .chunk = (uint32_t)(log->chunk_count - 1),
+        .delete_horizon = delete_horizon,
     };
-    *base_offset = log->end_offset;
     log->end_offset = last_offset + 1;
     log->bytes += batch->size;
+    return bytes;
+}
+
+kf_err kf__plog_append(struct kf__partition_log *log, const struct kf__batch *batch,
+                       int32_t leader_epoch, int64_t *base_offset)
+{
+    kf_err err = reserve(log, batch->size);
+    if (!err)
+        err = note_epoch(log, leader_epoch);
+    if (err)
+        return err;
+    *base_offset = log->end_offset;
+    uint8_t *bytes = put(log, batch, 0);
+    kf__batch_set_base_offset(bytes, *base_offset);
+    kf__batch_set_leader_epoch(bytes, leader_epoch);
     check_invariants(log);
     return KF_OK;
+}
+
+kf_err kf__plog_keep(struct kf__partition_log *made, const struct kf__batch *batch,
+                     int64_t delete_horizon)
+{
+    kf_err err = reserve(made, batch->size);
+    if (err)
+        return err;
+    assert(batch->base_offset >= made->end_offset);
+    made->end_offset = batch->base_offset;
+    put(made, batch, delete_horizon);
+    return KF_OK;
+}
+
+void kf__plog_replace(struct kf__partition_log *log, struct kf__partition_log *made)
+{
+    made->start_offset = log->start_offset;
+    made->end_offset = log->end_offset;
+    made->epochs = log->epochs;
+    made->epoch_count = log->epoch_count;
+    log->epochs = NULL;
+    log->epoch_count = 0;
+    kf__plog_free(log);
+    *log = *made;
+    check_invariants(log);
 }
 
 size_t kf__plog_find(const struct kf__partition_log *log, int64_t offset)

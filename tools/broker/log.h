@@ -30,6 +30,7 @@ struct kf__plog_batch {
     uint8_t *bytes;
     uint32_t size; /* bytes */
     uint32_t chunk;
+    int64_t delete_horizon; /* ms: when compaction may take its tombstones; 0: not decided */
 };
 
 struct kf__plog_epoch {
@@ -85,6 +86,15 @@ size_t kf__plog_find_max_timestamp(const struct kf__partition_log *log);
  */
 void kf__plog_epoch_end(const struct kf__partition_log *log, int32_t asked, int32_t current,
                         int32_t *epoch, int64_t *end_offset);
+
+/*
+ * For compaction: kf__plog_keep copies a batch at its own offsets to the end
+ * of a log in the making, which then takes the place of `log`'s batches. Log
+ * start, end and epochs stay; between batches there may be holes.
+ */
+kf_err kf__plog_keep(struct kf__partition_log *made, const struct kf__batch *batch,
+                     int64_t delete_horizon);
+void kf__plog_replace(struct kf__partition_log *log, struct kf__partition_log *made);
 
 /* Moves the start; whole chunks before it are given back. */
 void kf__plog_delete_before(struct kf__partition_log *log, int64_t offset);

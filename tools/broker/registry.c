@@ -1,8 +1,10 @@
 /*
  * registry: every API that the broker answers, in order of keys. ApiVersions
- * is derived from it. A new API is a file api_NAME.c and a row here.
+ * is derived from it, cut down to what the Kafka release advertises that the
+ * broker plays. A new API is a file api_NAME.c and a row here.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/state.h"
 
 static const struct kf__api *const apis[] = {
     &kf__api_produce,
@@ -29,13 +31,21 @@ static const struct kf__api *const apis[] = {
     &kf__api_end_txn,
     &kf__api_write_txn_markers,
     &kf__api_txn_offset_commit,
+    &kf__api_describe_acls,
+    &kf__api_create_acls,
+    &kf__api_delete_acls,
     &kf__api_describe_configs,
+    &kf__api_alter_configs,
     &kf__api_create_partitions,
     &kf__api_delete_groups,
+    &kf__api_incremental_alter_configs,
+    &kf__api_describe_client_quotas,
+    &kf__api_alter_client_quotas,
     &kf__api_describe_cluster,
     &kf__api_describe_producers,
     &kf__api_describe_transactions,
     &kf__api_list_transactions,
+    &kf__api_list_config_resources,
 };
 
 const struct kf__api *kf__api_at(size_t index)
@@ -49,4 +59,19 @@ const struct kf__api *kf__api_find(int16_t key)
         if (apis[i]->key == key)
             return apis[i];
     return NULL;
+}
+
+struct kf__api_range kf__api_versions(const struct kf_broker *broker, const struct kf__api *api)
+{
+    struct kf__range spoken = kf__spoken(broker->release, api->key);
+    bool telemetry =
+        api->key == KF_API_GET_TELEMETRY_SUBSCRIPTIONS || api->key == KF_API_PUSH_TELEMETRY;
+    if (telemetry && broker->options.client_telemetry && broker->release >= KF__KAFKA_3_9)
+        spoken = (struct kf__range){.min = 0, .max = 0}; /* KIP-714: only with a receiver */
+    struct kf__api_range range = {
+        .min = api->min_version > spoken.min ? api->min_version : spoken.min,
+        .max = api->max_version < spoken.max ? api->max_version : spoken.max,
+    };
+    range.advertised_min = api->advertised_min > spoken.min ? api->advertised_min : spoken.min;
+    return range;
 }

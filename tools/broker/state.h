@@ -6,19 +6,22 @@
 #ifndef KF_BROKER_STATE_H
 #define KF_BROKER_STATE_H
 
+#include "tools/broker/acl.h"
 #include "tools/broker/census.h"
 #include "tools/broker/committed.h"
+#include "tools/broker/configs.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
 #include "tools/broker/memory.h"
 #include "tools/broker/pending_offsets.h"
+#include "tools/broker/quotas.h"
 #include "tools/broker/server.h"
 #include "tools/broker/txn_coordinator.h"
+#include "tools/broker/versions.h"
 #include <pthread.h>
 
 enum {
     KF__MAX_API_KEY = 127,
-    KF__MAX_BATCH_BYTES = 1048588,     /* max.message.bytes: Kafka's default */
     KF__FETCH_MAX_BYTES = 55 << 20,    /* fetch.max.bytes of the broker: Kafka's default */
     KF__MAX_REQUEST_BYTES = 100 << 20, /* socket.request.max.bytes: Kafka's default */
     KF__MAX_DECODED_BYTES = 256 << 20, /* of one request's structs */
@@ -29,6 +32,7 @@ enum {
 struct kf_broker {
     const kf_allocator *alloc;
     kf_broker_options options;
+    enum kf__release release; /* of Kafka, that it plays */
     char cluster_id[KF__CLUSTER_ID_BYTES];
 
     struct kf__topics topics;
@@ -38,8 +42,12 @@ struct kf_broker {
     struct kf__pending_offsets pending;
     struct kf__fetch_sessions sessions;
     struct kf__rules rules;
+    struct kf__configs configs;
+    struct kf__acls acls;
+    struct kf__quotas quotas;
     struct kf__codecs codecs;
-    struct kf__buffer scratch; /* a decompressed batch, for those who look into one */
+    struct kf__buffer scratch;   /* a decompressed batch, for those who look into one */
+    struct kf__buffer rebatched; /* a batch that was written anew */
     int64_t next_producer_id;
     uint64_t changes; /* counts what may let a waiting Fetch answer */
     int64_t requests[KF__MAX_API_KEY + 1];
@@ -75,7 +83,7 @@ kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_lo
 
 /* Creation, with the checks and defaults that Metadata, CreateTopics and the C call share. */
 kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
-                         int32_t replicas);
+                         int32_t replicas, struct kf__topic **topic);
 void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic);
 
 #endif

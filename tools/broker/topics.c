@@ -2,6 +2,8 @@
 
 #include "tools/broker/text.h"
 
+#include <stdio.h>
+
 void kf__broker_topics_init(struct kf__topics *topics, const kf_allocator *alloc, int32_t nodes,
                             uint64_t seed)
 {
@@ -37,7 +39,8 @@ void kf__broker_topics_free(struct kf__topics *topics)
     kf_free(topics->alloc, topics->items);
     topics->moved = NULL;
     topics->moved_count = 0;
-    topics->items = NULL;
+    kf_free(topics->alloc, topics->by_id);
+    topics->items = topics->by_id = NULL;
     topics->count = topics->capacity = 0;
 }
 
@@ -65,12 +68,25 @@ struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_str
     return topics->items[at];
 }
 
+static size_t place_of_id(const struct kf__topics *topics, kf_uuid id)
+{
+    size_t low = 0, high = topics->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(topics->by_id[middle]->id.bytes, id.bytes, sizeof id.bytes) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 struct kf__topic *kf__broker_topics_find_id(const struct kf__topics *topics, kf_uuid id)
 {
-    for (size_t i = 0; i < topics->count; i++)
-        if (memcmp(topics->items[i]->id.bytes, id.bytes, sizeof id.bytes) == 0)
-            return topics->items[i];
-    return NULL;
+    size_t at = place_of_id(topics, id);
+    if (at == topics->count || memcmp(topics->by_id[at]->id.bytes, id.bytes, sizeof id.bytes) != 0)
+        return NULL;
+    return topics->by_id[at];
 }
 
 struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t partition)
@@ -94,6 +110,25 @@ bool kf__topic_name_is_valid(kf_string name)
             return false;
     }
     return true;
+}
+
+void kf__explain_topic_name(kf_string name, char *text, size_t size)
+{
+    int shown = (int)(name.size < KF__MAX_TOPIC_NAME ? name.size : KF__MAX_TOPIC_NAME);
+    if (name.size == 0)
+        snprintf(text, size, "Topic name is invalid: the empty string is not allowed");
+    else if (name.size > KF__MAX_TOPIC_NAME)
+        snprintf(text, size,
+                 "Topic name is invalid: the length of '%.*s' is longer than the max allowed "
+                 "length %d",
+                 shown, name.data, KF__MAX_TOPIC_NAME);
+    else if (name.data[0] == '.' && name.size <= 2 && name.data[name.size - 1] == '.')
+        snprintf(text, size, "Topic name is invalid: '%.*s' is not allowed", shown, name.data);
+    else
+        snprintf(text, size,
+                 "Topic name is invalid: '%.*s' contains one or more characters other than ASCII "
+                 "alphanumerics, '.', '_' and '-'",
+                 shown, name.data);
 }
 
 kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t partitions,
@@ -158,6 +193,49 @@ kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int
     return KF_OK;
 }
 
+static bool is_repeated(const int32_t *ids, int32_t index)
+{
+    for (int32_t i = 0; i < index; i++)
+        if (ids[i] == ids[index])
+            return true;
+    return false;
+}
+
+kf_err kf__topics_check_replicas(const struct kf__topics *topics, const int32_t *ids, int32_t count,
+                                 char *why, size_t size)
+{
+    static const char begin[] = "The manual partition assignment includes";
+    if (count <= 0) {
+        snprintf(why, size, "%s an empty replica list.", begin);
+        return KF_ERR_INVALID_REPLICA_ASSIGNMENT;
+    }
+    for (int32_t i = 0; i < count; i++) {
+        bool known = ids[i] >= 1 && ids[i] <= topics->node_count;
+        if (known && !is_repeated(ids, i))
+            continue;
+        snprintf(why, size,
+                 known ? "%s the broker %d more than once."
+                       : "%s broker %d, but no such broker is registered.",
+                 begin, (int)ids[i]);
+        return KF_ERR_INVALID_REPLICA_ASSIGNMENT;
+    }
+    return KF_OK;
+}
+
+kf_err kf__topics_assign(const struct kf__topics *topics, struct kf__partition *partition,
+                         const int32_t *replicas, int32_t count)
+{
+    int32_t *copy = kf_alloc_array(topics->alloc, (size_t)count, sizeof *copy);
+    if (!copy)
+        return KF_ERR_NO_MEMORY;
+    memcpy(copy, replicas, (size_t)count * sizeof *copy);
+    kf_free(topics->alloc, partition->replicas);
+    partition->replicas = copy;
+    partition->replica_count = count;
+    partition->leader = first_running(topics, partition);
+    return KF_OK;
+}
+
 /* Random enough to differ between topics and runs; never the zero uuid. */
 static kf_uuid next_id(struct kf__topics *topics)
 {
@@ -195,21 +273,49 @@ static kf_err fill_topic(struct kf__topics *topics, struct kf__topic *topic, kf_
     return KF_OK;
 }
 
+static kf_err reserve_list(const struct kf__topics *topics, struct kf__topic ***list,
+                           size_t capacity)
+{
+    struct kf__topic **items = kf_realloc(topics->alloc, *list, capacity * sizeof *items);
+    if (items)
+        *list = items;
+    return items ? KF_OK : KF_ERR_NO_MEMORY;
+}
+
+/* Room for one more in both lists. */
+static kf_err reserve(struct kf__topics *topics)
+{
+    if (topics->count < topics->capacity)
+        return KF_OK;
+    size_t capacity = topics->capacity ? topics->capacity * 2 : 16;
+    kf_err err = reserve_list(topics, &topics->items, capacity);
+    if (!err)
+        err = reserve_list(topics, &topics->by_id, capacity);
+    if (!err)
+        topics->capacity = capacity;
+    return err;
+}
+
+static void insert(struct kf__topic **list, size_t count, size_t at, struct kf__topic *topic)
+{
+    memmove(list + at + 1, list + at, (count - at) * sizeof *list);
+    list[at] = topic;
+}
+
+static void take_out(struct kf__topic **list, size_t count, size_t at)
+{
+    memmove(list + at, list + at + 1, (count - at - 1) * sizeof *list);
+}
+
 kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
                          int32_t replicas, struct kf__topic **topic)
 {
     kf_err err = kf__topics_check(topics, name, partitions, replicas);
     if (err)
         return err;
-    if (topics->count == topics->capacity) {
-        size_t capacity = topics->capacity ? topics->capacity * 2 : 16;
-        struct kf__topic **items =
-            kf_realloc(topics->alloc, topics->items, capacity * sizeof(struct kf__topic *));
-        if (!items)
-            return KF_ERR_NO_MEMORY;
-        topics->items = items;
-        topics->capacity = capacity;
-    }
+    err = reserve(topics);
+    if (err)
+        return err;
     struct kf__topic *created = kf_alloc_zero(topics->alloc, sizeof *created);
     if (!created)
         return KF_ERR_NO_MEMORY;
@@ -218,10 +324,8 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
         topic_free(topics, created);
         return err;
     }
-    size_t at = place_of(topics, name);
-    memmove(topics->items + at + 1, topics->items + at,
-            (topics->count - at) * sizeof *topics->items);
-    topics->items[at] = created;
+    insert(topics->items, topics->count, place_of(topics, name), created);
+    insert(topics->by_id, topics->count, place_of_id(topics, created->id), created);
     topics->count++;
     if (topic)
         *topic = created;
@@ -230,12 +334,12 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
 
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
 {
-    size_t at = place_of(topics, topic->name);
+    size_t at = place_of(topics, topic->name), at_id = place_of_id(topics, topic->id);
     for (int32_t i = 0; i < topic->partition_count; i++)
         topics->bytes -= topic->partitions[i].log.bytes;
+    take_out(topics->items, topics->count, at);
+    take_out(topics->by_id, topics->count, at_id);
     topics->count--;
-    memmove(topics->items + at, topics->items + at + 1,
-            (topics->count - at) * sizeof *topics->items);
     topic_free(topics, topic);
 }
 

@@ -28,9 +28,29 @@ struct kf__partition {
     int32_t *replicas; /* preferred leader first */
 };
 
+/* What a topic's configs say where the broker has to obey (configs.h holds the words). */
+struct kf__topic_settings {
+    int64_t max_message_bytes;
+    int64_t segment_bytes;
+    int64_t retention_ms;    /* -1: no limit */
+    int64_t retention_bytes; /* -1: no limit */
+    int64_t delete_retention_ms;
+    int64_t min_compaction_lag_ms;
+    int64_t before_max_ms; /* of a record's timestamp */
+    int64_t after_max_ms;
+    int32_t min_insync_replicas;
+    int32_t level; /* of codec */
+    int8_t codec;  /* enum kf_codec; -1: as the producer compressed */
+    bool deletes;  /* cleanup.policy */
+    bool compacts;
+    bool append_time;      /* message.timestamp.type=LogAppendTime */
+    bool unclean_election; /* unclean.leader.election.enable */
+};
+
 struct kf__topic {
     kf_string name;
     kf_uuid id;
+    struct kf__topic_settings settings;
     int32_t partition_count;
     struct kf__partition *partitions;
 };
@@ -44,6 +64,7 @@ struct kf__moved {
 struct kf__topics {
     const kf_allocator *alloc;
     struct kf__topic **items; /* by name */
+    struct kf__topic **by_id;
     size_t count;
     size_t capacity;
     int32_t node_count; /* ids 1 … node_count */
@@ -66,6 +87,8 @@ struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t parti
 
 /* Kafka's rules for names: 1–249 of [a-zA-Z0-9._-], not "." or "..". */
 bool kf__topic_name_is_valid(kf_string name);
+/* Kafka's sentence about a name that isn't. */
+void kf__explain_topic_name(kf_string name, char *text, size_t size);
 
 /* TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR.
  */
@@ -75,6 +98,13 @@ kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t
 kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
                          int32_t replicas, struct kf__topic **topic);
 kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int32_t partitions);
+/* Replicas that somebody wants for a partition; else INVALID_REPLICA_ASSIGNMENT and Kafka's
+ * sentence. */
+kf_err kf__topics_check_replicas(const struct kf__topics *topics, const int32_t *ids, int32_t count,
+                                 char *why, size_t size);
+/* These replicas, preferred leader first, of a partition that has just been made. */
+kf_err kf__topics_assign(const struct kf__topics *topics, struct kf__partition *partition,
+                         const int32_t *replicas, int32_t count);
 /* Its logs are gone afterwards: nobody may borrow from them. */
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic);
 

@@ -526,23 +526,27 @@ Test(sched, the_last_worker_that_serves_all_stays)
     close_sched();
 }
 
+static struct job waiting; /* for the one that computes */
+
+/* On a machine so busy that the computing thread hardly runs, another worker takes who waits. */
 static void compute_until_asked(struct job *job)
 {
     kf_time deadline = kf_now() + 5 * KF_SECOND;
-    while (!kf__sched_should_yield(sched) && kf_now() < deadline)
+    while (!kf__sched_should_yield(sched) && !atomic_load(&waiting.ended) && kf_now() < deadline)
         job->number++;
 }
 
 Test(sched, a_long_activation_is_asked_to_yield_and_more_threads_do_not_help_it)
 {
-    static struct job jobs[2];
+    static struct job computing;
     open_sched(1, 8);
-    job_start(&jobs[0], compute_until_asked);
+    job_start(&computing, compute_until_asked);
     usleep(2000);
-    job_start(&jobs[1], work_a_little);
-    cr_assert(ended_within(jobs, 2, 10 * KF_SECOND));
-    cr_assert_geq(jobs[0].took, 5 * KF_MILLISECOND);
-    cr_assert_lt(jobs[0].took, 5 * KF_SECOND);
+    job_start(&waiting, work_a_little);
+    cr_assert(ended_within(&computing, 1, 10 * KF_SECOND));
+    cr_assert(ended_within(&waiting, 1, 10 * KF_SECOND));
+    cr_assert_geq(computing.took, 5 * KF_MILLISECOND);
+    cr_assert_lt(computing.took, 5 * KF_SECOND);
     cr_assert_not(kf__sched_should_yield(sched));
     close_sched();
 }

@@ -1,0 +1,389 @@
+#include "broker/help_client.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+
+static kf_broker *broker;
+static struct client client;
+
+static void open_broker(void)
+{
+    kf_broker_options options = {
+        .size = sizeof options, .nodes = 3, .thread = true, .default_partitions = 4};
+    kf_error error = KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 2, 0), KF_OK));
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+}
+
+static void close_broker(void)
+{
+    client_close(&client);
+    kf_broker_stop(broker);
+}
+
+TestSuite(configs, .init = open_broker, .fini = close_broker, .timeout = 60);
+
+static kf_string text(const char *of) { return (kf_string){of, of ? strlen(of) : 0}; }
+
+static bool same(kf_string got, const char *wanted)
+{
+    return wanted
+               ? got.data && got.size == strlen(wanted) && memcmp(got.data, wanted, got.size) == 0
+               : !got.data;
+}
+
+#define SAME(got, wanted)                                                                          \
+    cr_assert(same((got), (wanted)), "got '%.*s', wanted '%s'", (int)(got).size, (got).data,       \
+              (wanted) ? (wanted) : "null")
+
+/* ---- asking ---- */
+
+struct told {
+    char value[64];
+    int8_t source;
+    int8_t type;
+    bool read_only;
+    int32_t synonyms;
+    char first[64], second[64]; /* synonyms' names */
+    int16_t error;
+    int32_t count;
+    bool documented;
+};
+
+static void copy(char *into, kf_string from)
+{
+    snprintf(into, 64, "%.*s", (int)from.size, from.data);
+}
+
+/* The one config, or the first; `key` NULL: all. */
+static struct told describe(int8_t type, const char *name, const char *key)
+{
+    struct kf_describe_configs_request request;
+    struct kf_describe_configs_response response;
+    kf_string keys[1] = {text(key)};
+    struct kf_describe_configs_request_describe_configs_resource resource = {
+        .resource_type = type, .resource_name = text(name)};
+    struct told told = {0};
+    resource.configuration_keys.items = keys;
+    resource.configuration_keys.count = key ? 1 : -1;
+    kf_reset(&kf_schema_of_describe_configs_request, &request);
+    request.resources.items = &resource;
+    request.resources.count = 1;
+    request.include_synonyms = true;
+    request.include_documentation = true;
+    client_call(&client, KF_API_DESCRIBE_CONFIGS, 4, &request, &response);
+    told.error = response.results.items[0].error_code;
+    told.count = response.results.items[0].configs.count;
+    if (told.count == 0)
+        return told;
+    struct kf_describe_configs_response_describe_configs_resource_result *config =
+        response.results.items[0].configs.items;
+    copy(told.value, config->value);
+    told.source = config->config_source;
+    told.type = config->config_type;
+    told.read_only = config->read_only;
+    told.documented = config->documentation.size > 0;
+    told.synonyms = config->synonyms.count;
+    if (told.synonyms > 0)
+        copy(told.first, config->synonyms.items[0].name);
+    if (told.synonyms > 1)
+        copy(told.second, config->synonyms.items[1].name);
+    return told;
+}
+
+struct altered {
+    int16_t error;
+    char message[160];
+};
+
+static struct altered alter(int8_t type, const char *name, const char *key, int8_t operation,
+                            const char *value)
+{
+    struct kf_incremental_alter_configs_request request;
+    struct kf_incremental_alter_configs_response response;
+    struct kf_incremental_alter_configs_request_alterable_config config = {
+        .name = text(key), .config_operation = operation, .value = text(value)};
+    struct kf_incremental_alter_configs_request_alter_configs_resource resource = {
+        .resource_type = type, .resource_name = text(name)};
+    resource.configs.items = &config;
+    resource.configs.count = 1;
+    kf_reset(&kf_schema_of_incremental_alter_configs_request, &request);
+    request.resources.items = &resource;
+    request.resources.count = 1;
+    client_call(&client, KF_API_INCREMENTAL_ALTER_CONFIGS, 1, &request, &response);
+    struct altered altered = {.error = response.responses.items[0].error_code};
+    kf_string message = response.responses.items[0].error_message;
+    snprintf(altered.message, sizeof altered.message, "%.*s", (int)message.size,
+             message.data ? message.data : "");
+    return altered;
+}
+
+enum {
+    TOPIC = 2,
+    BROKER = 4,
+    METRICS = 16,
+    GROUP = 32,
+};
+
+/* ---- layers ---- */
+
+Test(configs, tells_a_topics_default_and_whose_it_is)
+{
+    struct told told = describe(TOPIC, "orders", "cleanup.policy");
+    cr_assert(eq(str, told.value, (char *)"delete"));
+    cr_assert(eq(i8, told.source, 5));
+    cr_assert(eq(i8, told.type, 7));
+    cr_assert(eq(i32, told.synonyms, 1));
+    cr_assert(eq(str, told.first, (char *)"log.cleanup.policy"));
+    cr_assert(told.documented);
+    cr_assert(eq(i32, describe(TOPIC, "orders", NULL).count, 37));
+    cr_assert(eq(i32, describe(TOPIC, "orders", "nosuch").count, 0));
+    cr_assert(eq(i16, describe(TOPIC, "nope", NULL).error, 3));
+    cr_assert(eq(i16, describe(TOPIC, "a b", NULL).error, 17));
+    cr_assert(eq(i16, describe(7, "1", NULL).error, 42));
+}
+
+Test(configs, the_nearest_layer_counts)
+{
+    cr_assert(eq(i16, alter(BROKER, "", "log.retention.ms", 0, "777").error, 0));
+    struct told told = describe(TOPIC, "orders", "retention.ms");
+    cr_assert(eq(str, told.value, (char *)"777"));
+    cr_assert(eq(i8, told.source, 3));
+    cr_assert(eq(i32, told.synonyms, 2));
+    cr_assert(eq(str, told.first, (char *)"log.retention.ms"));
+    cr_assert(eq(str, told.second, (char *)"log.retention.hours"));
+
+    cr_assert(eq(i16, alter(BROKER, "1", "log.retention.ms", 0, "888").error, 0));
+    cr_assert(eq(i8, describe(TOPIC, "orders", "retention.ms").source, 2));
+    cr_assert(eq(i16, alter(TOPIC, "orders", "retention.ms", 0, "5000").error, 0));
+    told = describe(TOPIC, "orders", "retention.ms");
+    cr_assert(eq(str, told.value, (char *)"5000"));
+    cr_assert(eq(i8, told.source, 1));
+    cr_assert(eq(i32, told.synonyms, 4));
+    cr_assert(eq(i16, alter(TOPIC, "orders", "retention.ms", 1, NULL).error, 0));
+    cr_assert(eq(i8, describe(TOPIC, "orders", "retention.ms").source, 2));
+}
+
+Test(configs, tells_the_brokers_options_as_static)
+{
+    struct told told = describe(BROKER, "1", "num.partitions");
+    cr_assert(eq(str, told.value, (char *)"4"));
+    cr_assert(eq(i8, told.source, 4));
+    cr_assert(told.read_only);
+    cr_assert(eq(i32, told.synonyms, 2));
+    cr_assert(eq(i32, describe(BROKER, "1", NULL).count, 350));
+    cr_assert(eq(i32, describe(BROKER, "", NULL).count, 1));
+    cr_assert(eq(i16, describe(BROKER, "2", NULL).error, 42));
+}
+
+/* ---- altering ---- */
+
+Test(configs, refuses_with_kafkas_errors)
+{
+    static const struct {
+        int8_t type;
+        const char *name, *key;
+        int8_t operation;
+        const char *value;
+        int16_t error;
+        const char *message;
+    } cases[] = {
+        {TOPIC, "orders", "retention.ms", 2, "1", 40,
+         "Can't APPEND to key retention.ms because its type is not LIST."},
+        {TOPIC, "orders", "retention.ms", 0, NULL, 42,
+         "Null value not supported for : retention.ms"},
+        {TOPIC, "orders", "nosuch", 0, "1", 40, "Unknown topic config name: nosuch"},
+        {TOPIC, "orders", "nosuch", 1, NULL, 0, ""},
+        {TOPIC, "nope", "retention.ms", 0, "1", 3, "The topic 'nope' does not exist."},
+        {TOPIC, "", "retention.ms", 0, "1", 42, "Default topic resources are not allowed."},
+        {TOPIC, "orders", "retention.ms", 9, "1", -1, ""},
+        {TOPIC, "orders", "remote.storage.enable", 0, "true", 40,
+         "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with "
+         "remote log storage."},
+        {BROKER, "1", "num.partitions", 0, "2", 42,
+         "Cannot update these configs dynamically: [num.partitions]"},
+        {BROKER, "9", "log.cleaner.threads", 0, "2", 42,
+         "Unexpected broker id, expected 1, but received 9"},
+        {BROKER, "x", "log.cleaner.threads", 0, "2", 42,
+         "Node id must be an integer, but it is: x"},
+        {BROKER, "", "message.max.bytes", 0, "x", 42,
+         "Invalid value x for configuration message.max.bytes: Not a number of type INT"},
+        {BROKER, "1", "nosuch", 0, "2", 0, ""},
+        {GROUP, "g", "consumer.session.timeout.ms", 0, "5", 40,
+         "consumer.session.timeout.ms must be in the range 45000 to 60000 inclusive."},
+        {GROUP, "g", "nosuch", 0, "5", 40, "Unknown group config name: nosuch"},
+        {GROUP, "", "consumer.session.timeout.ms", 0, "50000", 42,
+         "Default group resources are not allowed."},
+        {METRICS, "m", "interval.ms", 0, "50", 42,
+         "Invalid value 50 for interval.ms, interval must be between 100 and 3600000 (1 hour)"},
+        {METRICS, "m", "match", 0, "x", 40, "Illegal client matching pattern: x"},
+        {METRICS, "m", "nosuch", 0, "x", 42, "Unknown client metrics configuration: nosuch"},
+        {7, "1", "root", 0, "x", 42, "Unknown resource type 7"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct altered got =
+            alter(cases[i].type, cases[i].name, cases[i].key, cases[i].operation, cases[i].value);
+        cr_assert(eq(i16, got.error, cases[i].error), "case %zu: %s", i, got.message);
+        cr_assert(eq(str, got.message, (char *)(uintptr_t)cases[i].message));
+    }
+}
+
+Test(configs, edits_lists)
+{
+    cr_assert(eq(i16, alter(TOPIC, "orders", "cleanup.policy", 0, "compact").error, 0));
+    cr_assert(eq(i16, alter(TOPIC, "orders", "cleanup.policy", 2, "delete").error, 0));
+    cr_assert(eq(i16, alter(TOPIC, "orders", "cleanup.policy", 2, "delete").error, 0));
+    cr_assert(eq(str, describe(TOPIC, "orders", "cleanup.policy").value, (char *)"compact,delete"));
+    cr_assert(eq(i16, alter(TOPIC, "orders", "cleanup.policy", 3, "compact").error, 0));
+    cr_assert(eq(str, describe(TOPIC, "orders", "cleanup.policy").value, (char *)"delete"));
+}
+
+Test(configs, keeps_configs_of_groups_and_subscriptions)
+{
+    cr_assert(eq(i16, alter(GROUP, "g", "consumer.session.timeout.ms", 0, "50000").error, 0));
+    struct told told = describe(GROUP, "g", "consumer.session.timeout.ms");
+    cr_assert(eq(str, told.value, (char *)"50000"));
+    cr_assert(eq(i8, told.source, 8));
+    cr_assert(eq(str, told.second, (char *)"group.consumer.session.timeout.ms"));
+    cr_assert(eq(i16, alter(METRICS, "m", "match", 0, "client_id=a.*").error, 0));
+    cr_assert(eq(i8, describe(METRICS, "m", "match").source, 7));
+    cr_assert(eq(i8, describe(METRICS, "m", "interval.ms").source, 5));
+
+    struct kf_list_config_resources_request request;
+    struct kf_list_config_resources_response response;
+    kf_reset(&kf_schema_of_list_config_resources_request, &request);
+    client_call(&client, KF_API_LIST_CONFIG_RESOURCES, 0, &request, &response);
+    cr_assert(eq(i32, response.config_resources.count, 1));
+    SAME(response.config_resources.items[0].resource_name, "m");
+    client_call(&client, KF_API_LIST_CONFIG_RESOURCES, 1, &request, &response);
+    cr_assert(eq(i32, response.config_resources.count, 9)); /* g, m, 3 + 3 of nodes, orders */
+}
+
+Test(configs, alter_configs_puts_back_what_it_does_not_name)
+{
+    cr_assert(eq(i16, alter(TOPIC, "orders", "retention.ms", 0, "5000").error, 0));
+    struct kf_alter_configs_request request;
+    struct kf_alter_configs_response response;
+    struct kf_alter_configs_request_alterable_config config = {.name = text("retention.bytes"),
+                                                               .value = text("5")};
+    struct kf_alter_configs_request_alter_configs_resource resource = {
+        .resource_type = TOPIC, .resource_name = text("orders")};
+    resource.configs.items = &config;
+    resource.configs.count = 1;
+    kf_reset(&kf_schema_of_alter_configs_request, &request);
+    request.resources.items = &resource;
+    request.resources.count = 1;
+    request.validate_only = true;
+    client_call(&client, KF_API_ALTER_CONFIGS, 2, &request, &response);
+    cr_assert(eq(str, describe(TOPIC, "orders", "retention.ms").value, (char *)"5000"));
+    request.validate_only = false;
+    client_call(&client, KF_API_ALTER_CONFIGS, 2, &request, &response);
+    cr_assert(eq(i16, response.responses.items[0].error_code, 0));
+    cr_assert(eq(str, describe(TOPIC, "orders", "retention.ms").value, (char *)"604800000"));
+    cr_assert(eq(str, describe(TOPIC, "orders", "retention.bytes").value, (char *)"5"));
+}
+
+/* ---- creating ---- */
+
+static struct kf_create_topics_response
+create(const struct kf_create_topics_request_creatable_topic *topics, int32_t count, bool validate)
+{
+    struct kf_create_topics_request request;
+    struct kf_create_topics_response response;
+    kf_reset(&kf_schema_of_create_topics_request, &request);
+    request.topics.items = (void *)(uintptr_t)topics;
+    request.topics.count = count;
+    request.validate_only = validate;
+    client_call(&client, KF_API_CREATE_TOPICS, 7, &request, &response);
+    return response;
+}
+
+Test(configs, makes_a_topic_with_its_configs_and_tells_them)
+{
+    struct kf_create_topics_request_creatable_topic_config config = {.name = text("retention.ms"),
+                                                                     .value = text("60000")};
+    struct kf_create_topics_request_creatable_topic topic = {
+        .name = text("fresh"), .num_partitions = -1, .replication_factor = -1};
+    topic.configs.items = &config;
+    topic.configs.count = 1;
+    struct kf_create_topics_response answer = create(&topic, 1, true);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 0));
+    cr_assert(eq(i16, describe(TOPIC, "fresh", NULL).error, 3));
+
+    answer = create(&topic, 1, false);
+    cr_assert(eq(i32, answer.topics.items[0].num_partitions, 4));
+    cr_assert(eq(i16, answer.topics.items[0].replication_factor, 1));
+    cr_assert(eq(i32, answer.topics.items[0].configs.count, 37));
+    SAME(answer.topics.items[0].configs.items[31].name, "retention.ms");
+    SAME(answer.topics.items[0].configs.items[31].value, "60000");
+    cr_assert(eq(i8, answer.topics.items[0].configs.items[31].config_source, 1));
+    cr_assert(eq(i8, describe(TOPIC, "fresh", "retention.ms").source, 1));
+
+    cr_assert(eq(int, kf_broker_delete_topic(broker, "fresh"), KF_OK));
+    cr_assert(eq(int, kf_broker_create_topic(broker, "fresh", 1, 1), KF_OK));
+    cr_assert(eq(i8, describe(TOPIC, "fresh", "retention.ms").source, 5));
+}
+
+Test(configs, refuses_bad_topics_with_kafkas_sentences)
+{
+    static struct kf_create_topics_request_creatable_topic_config bad = {
+        .name = {"min.insync.replicas", 19}, .value = {"0", 1}};
+    struct kf_create_topics_request_creatable_topic topics[] = {
+        {.name = text("a"), .num_partitions = 0, .replication_factor = 1},
+        {.name = text("b"), .num_partitions = 1, .replication_factor = 0},
+        {.name = text("c"), .num_partitions = 1, .replication_factor = 4},
+        {.name = text("d"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("e e"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("dup"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("dup"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("orders"), .num_partitions = 1, .replication_factor = 1},
+    };
+    topics[3].configs.items = &bad;
+    topics[3].configs.count = 1;
+    static const int16_t errors[] = {37, 38, 38, 40, 17, 42, 36};
+    struct kf_create_topics_response answer = create(topics, 8, false);
+    cr_assert(eq(i32, answer.topics.count, 7));
+    for (int i = 0; i < 7; i++)
+        cr_assert(eq(i16, answer.topics.items[i].error_code, errors[i]), "topic %d", i);
+    SAME(answer.topics.items[3].error_message,
+         "Invalid value 0 for configuration min.insync.replicas: Value must be at least 1");
+    SAME(answer.topics.items[5].error_message, "Duplicate topic name.");
+    SAME(answer.topics.items[6].error_message, "Topic 'orders' already exists.");
+}
+
+Test(configs, assigns_replicas_as_asked)
+{
+    static int32_t first[] = {3, 1}, second[] = {2, 3};
+    struct kf_create_topics_request_creatable_replica_assignment parts[2] = {
+        {.partition_index = 1}, {.partition_index = 0}};
+    struct kf_create_topics_request_creatable_topic topic = {
+        .name = text("placed"), .num_partitions = -1, .replication_factor = -1};
+    parts[0].broker_ids.items = second;
+    parts[1].broker_ids.items = first;
+    parts[0].broker_ids.count = parts[1].broker_ids.count = 2;
+    topic.assignments.items = parts;
+    topic.assignments.count = 2;
+    struct kf_create_topics_response answer = create(&topic, 1, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 0));
+    cr_assert(eq(i32, answer.topics.items[0].num_partitions, 2));
+    int32_t leader, epoch;
+    cr_assert(eq(int, kf_broker_leader(broker, "placed", 0, &leader, &epoch), KF_OK));
+    cr_assert(eq(i32, leader, 3));
+    cr_assert(eq(int, kf_broker_leader(broker, "placed", 1, &leader, &epoch), KF_OK));
+    cr_assert(eq(i32, leader, 2));
+
+    topic.name = text("other");
+    parts[0].partition_index = 2;
+    answer = create(&topic, 1, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
+    SAME(answer.topics.items[0].error_message,
+         "partitions should be a consecutive 0-based integer sequence");
+    parts[0].partition_index = 1;
+    second[1] = 7;
+    answer = create(&topic, 1, false);
+    SAME(answer.topics.items[0].error_message,
+         "The manual partition assignment includes broker 7, but no such broker is registered.");
+}
