@@ -194,6 +194,11 @@ static bool is_wrong_kind(const struct kf__node *node)
     switch (link ? link->conn.err : KF_OK) {
     case KF_ERR_TLS_EXPECTED:
     case KF_ERR_NOT_KAFKA:
+    case KF_ERR_UNSUPPORTED_SASL_MECHANISM:
+    case KF_ERR_ILLEGAL_SASL_STATE:
+    case KF_ERR_SASL_AUTHENTICATION_FAILED:
+    case KF_ERR_SASL_MALFORMED:
+    case KF_ERR_SASL_SERVER_UNPROVEN:
     case KF_ERR_TLS_UNTRUSTED:
     case KF_ERR_TLS_EXPIRED:
     case KF_ERR_TLS_NOT_YET_VALID:

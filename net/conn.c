@@ -24,6 +24,7 @@ enum event {
     AGREED,       /* versions are known */
     SASL_WANTED,  /* the same, and the client has to say who it is */
     ADMITTED,     /* the broker believes it */
+    EXPIRING,     /* it wants to be told again (KIP-368), and nothing is in flight */
     QUIET,        /* unused for max_idle */
     FAILED,
     RETRY, /* back-off is over */
@@ -33,6 +34,7 @@ static void begin_setup(struct kf__conn *conn, kf_time now);
 static void begin_address(struct kf__conn *conn, kf_time now);
 static void ask_versions(struct kf__conn *conn, kf_time now);
 static void open_for_calls(struct kf__conn *conn, kf_time now);
+static void renew_session(struct kf__conn *conn, kf_time now);
 static void hang_up(struct kf__conn *conn, kf_time now);
 static void back_off(struct kf__conn *conn, kf_time now);
 
@@ -52,6 +54,7 @@ static const struct transition {
     {KF__CONN_VERSIONS, AGREED, open_for_calls, KF__CONN_READY},
     {KF__CONN_VERSIONS, SASL_WANTED, kf__conn_begin_sasl, KF__CONN_SASL},
     {KF__CONN_SASL, ADMITTED, open_for_calls, KF__CONN_READY},
+    {KF__CONN_READY, EXPIRING, renew_session, KF__CONN_SASL},
     {KF__CONN_READY, QUIET, hang_up, KF__CONN_IDLE},
     {KF__CONN_BACKOFF, RETRY, NULL, KF__CONN_IDLE},
     {KF__CONN_ANY, FAILED, back_off, KF__CONN_BACKOFF},
@@ -114,13 +117,14 @@ static void forget_bytes(struct kf__conn *conn)
     conn->encoded = conn->sent = 0;
     conn->spoilt = false;
     conn->throttled_until = 0;
+    conn->renew_at = 0;
 }
 
 static void back_off(struct kf__conn *conn, kf_time now)
 {
     const struct kf__conn_settings *settings = conn->settings;
     bool was_ready = conn->worked;
-    conn->worked = false;
+    conn->worked = conn->answered = false;
     conn->retry_at = kf__after(
         now, kf__back_off(settings->reconnect_backoff, settings->reconnect_backoff_max,
                           conn->failures, settings->world->random(settings->world->context)));
@@ -133,7 +137,7 @@ static void back_off(struct kf__conn *conn, kf_time now)
 static void hang_up(struct kf__conn *conn, kf_time now)
 {
     (void)now;
-    conn->worked = false;
+    conn->worked = conn->answered = false;
     forget_bytes(conn);
     kf__conn_end_flight(conn, KF_ERR_DISCONNECTED);
 }
@@ -240,12 +244,20 @@ static void ask_versions(struct kf__conn *conn, kf_time now)
 
 static void open_for_calls(struct kf__conn *conn, kf_time now)
 {
+    bool again = conn->worked;
     conn->worked = true;
     conn->failures = 0;
     conn->err = KF_OK;
     conn->last_used = now;
     conn->inbox.limit = conn->settings->receive_max;
-    conn->events.opened(conn->events.owner);
+    if (!again)
+        conn->events.opened(conn->events.owner);
+}
+
+static void renew_session(struct kf__conn *conn, kf_time now)
+{
+    begin_address(conn, now);
+    kf__conn_begin_sasl(conn, now);
 }
 
 static void take_versions(struct kf__conn *conn, kf_time now, const struct kf__flight_entry *asked,
@@ -291,6 +303,13 @@ void kf__conn_lost(struct kf__conn *conn, kf_time now, const char *cause)
                       conn->peer, cause ? cause : "end of stream");
     } else if (conn->state == KF__CONN_CONNECTING) {
         kf__conn_refused(conn, now, cause ? cause : "end of stream");
+    } else if (conn->state == KF__CONN_SASL) {
+        kf__conn_lost_in_sasl(conn, now, cause);
+    } else if (!conn->answered && !has_sasl(conn)) {
+        kf__conn_fail(conn, now, KF_ERR_DISCONNECTED,
+                      "%s closed the connection on its first request (%s): a listener that expects "
+                      "SASL does that; check security.protocol",
+                      conn->peer, cause ? cause : "end of stream");
     } else {
         kf__conn_fail(conn, now, KF_ERR_DISCONNECTED, "%s closed the connection (%s)", conn->peer,
                       cause ? cause : "end of stream");
@@ -334,6 +353,11 @@ static void take_frame(struct kf__conn *conn, kf_time now, const struct kf__fram
 {
     struct kf__flight_entry entry;
     size_t header = 0;
+    if (kf__conn_expects_raw(conn)) {
+        kf__conn_take_raw(conn, now, frame->bytes, frame->size);
+        kf__slab_release(frame->slab);
+        return;
+    }
     kf_err err = kf__conn_match(conn, frame, &entry, &header);
     if (err && conn->state == KF__CONN_VERSIONS) {
         fail_by_bytes(conn, now, frame->bytes, frame->size);
@@ -347,6 +371,7 @@ static void take_frame(struct kf__conn *conn, kf_time now, const struct kf__fram
         kf__conn_take_sasl(conn, now, &entry, frame->bytes + header, frame->size - header);
     } else {
         conn->last_used = now;
+        conn->answered = true;
         kf__conn_complete(conn, now, &entry, frame, header);
     }
     kf__slab_release(frame->slab);
@@ -399,6 +424,9 @@ kf_time kf__conn_deadline(const struct kf__conn *conn)
         next = earlier(next, conn->retry_at);
     if (conn->state == KF__CONN_READY && !kf__calls_empty(&conn->waiting))
         next = earlier(next, conn->throttled_until ? conn->throttled_until : KF_FOREVER);
+    if (conn->state == KF__CONN_READY && conn->renew_at && !kf__calls_empty(&conn->waiting) &&
+        conn->flight.count == 0 && conn->output.total == conn->output_sent)
+        next = earlier(next, conn->renew_at > conn->renew_from ? conn->renew_at : conn->renew_from);
     if (conn->state == KF__CONN_READY && is_unused(conn))
         next = earlier(next, kf__after(conn->last_used, conn->settings->max_idle));
     return next;
@@ -469,6 +497,13 @@ void kf__conn_free(struct kf__conn *conn, kf_err err)
     kf_arena_free(&conn->arena);
 }
 
+/* Nobody waits: a session that ends unused does no harm, and the next call renews it. */
+static void renew_where_wanted(struct kf__conn *conn, kf_time now)
+{
+    if (!kf__calls_empty(&conn->waiting) && kf__conn_may_renew(conn, now))
+        step(conn, EXPIRING, now);
+}
+
 void kf__conn_pump(struct kf__conn *conn, kf_time now)
 {
     if (conn->spoilt)
@@ -476,7 +511,9 @@ void kf__conn_pump(struct kf__conn *conn, kf_time now)
                       conn->peer);
     if (conn->state == KF__CONN_IDLE && !kf__calls_empty(&conn->waiting) && !conn->closing)
         step(conn, WANTED, now);
-    if (conn->state == KF__CONN_READY)
+    if (conn->state == KF__CONN_READY && kf__conn_must_renew(conn, now))
+        renew_where_wanted(conn, now);
+    else if (conn->state == KF__CONN_READY)
         kf__conn_encode_waiting(conn, now);
     if (conn->tls)
         kf__conn_tls_seal(conn, now);

@@ -87,6 +87,7 @@ struct kf__conn {
     size_t address, address_count;
     int failures;     /* since it was last ready */
     bool worked;      /* it has been ready in this attempt */
+    bool answered;    /* and a call was answered */
     kf_time deadline; /* of the set-up */
     kf_time retry_at;
     kf_time throttled_until;
@@ -106,10 +107,15 @@ struct kf__conn {
     int64_t encoded, sent; /* bytes since this connection was made */
     uint32_t silent;       /* requests without answer whose call has not ended */
     kf_arena arena;
-    struct kf__work *work; /* wanted or out; NULL: none */
-    struct kf__tls *tls;   /* NULL: bytes are plaintext */
-    bool spoilt;           /* bytes of the output are lost: it must be closed */
-    bool closing;          /* no new set-up is begun */
+    struct kf__work *work;     /* wanted or out; NULL: none */
+    struct kf__tls *tls;       /* NULL: bytes are plaintext */
+    struct kf__sasl_run *sasl; /* an exchange under way; NULL: none */
+    bool raw_sasl;             /* its tokens go without Kafka's headers */
+    kf_time session_life;      /* as the broker's last answer says; 0: for ever */
+    kf_time renew_at;          /* from then on calls wait for re-authentication; 0: not known */
+    kf_time renew_from;        /* which may not begin earlier */
+    bool spoilt;               /* bytes of the output are lost: it must be closed */
+    bool closing;              /* no new set-up is begun */
 };
 
 void kf__conn_init(struct kf__conn *conn, const struct kf__conn_settings *settings,

@@ -48,5 +48,12 @@ void kf__conn_take_sasl(struct kf__conn *conn, kf_time now, const struct kf__fli
                         const void *body, size_t size);
 void kf__conn_sasl_worked(struct kf__conn *conn, kf_time now);
 void kf__conn_drop_sasl(struct kf__conn *conn);
+/* A broker with SaslHandshake 0 only: bare tokens after it. */
+bool kf__conn_expects_raw(const struct kf__conn *conn);
+void kf__conn_take_raw(struct kf__conn *conn, kf_time now, const void *bytes, size_t size);
+void kf__conn_lost_in_sasl(struct kf__conn *conn, kf_time now, const char *cause);
+/* The session nears its end: no call is written any more; and nothing is under way either. */
+bool kf__conn_must_renew(const struct kf__conn *conn, kf_time now);
+bool kf__conn_may_renew(const struct kf__conn *conn, kf_time now);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * json_none: what a build without names says to who asks for JSON. It stands
- * in for json_read.c, json_scan.c and json_write.c (KAFIBER_JSON=OFF).
+ * in for json_read.c and json_write.c (KAFIBER_JSON=OFF).
  */
 #include <kafiber/codec.h>
 

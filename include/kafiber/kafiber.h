@@ -13,6 +13,7 @@
 #include <kafiber/producer.h>
 #include <kafiber/reader.h>
 #include <kafiber/runtime.h>
+#include <kafiber/sasl.h>
 #include <kafiber/types.h>
 
 #endif

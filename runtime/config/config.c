@@ -25,6 +25,8 @@ struct kf_config {
     kf_log_level log_level;
     kf_log_fn log;
     void *log_context;
+    kf_sasl_mechanism mechanism; /* no name: none */
+    struct kf__sasl_hooks hooks;
     const struct kf__world *world; /* NULL: the real one */
     struct entry entries[];        /* one a row */
 };
@@ -94,6 +96,8 @@ kf_config *kf_config_new(const kf_allocator *alloc)
     return NULL;
 }
 
+kf_allocator kf__config_alloc(const kf_config *config) { return config->alloc; }
+
 kf_config *kf_config_copy(const kf_config *config)
 {
     kf_config *copy = config ? kf_config_new(&config->alloc) : NULL;
@@ -102,6 +106,8 @@ kf_config *kf_config_copy(const kf_config *config)
     copy->log_level = config->log_level;
     copy->log = config->log;
     copy->log_context = config->log_context;
+    copy->mechanism = config->mechanism;
+    copy->hooks = config->hooks;
     copy->world = config->world;
     for (size_t i = 0; i < kf__config_row_count; i++) {
         const struct entry *from = &config->entries[i];
@@ -283,6 +289,42 @@ void kf_config_log(kf_config *config, kf_log_level level, kf_log_fn log, void *c
     config->log_level = level;
     config->log = log;
     config->log_context = context;
+}
+
+kf_err kf_config_sasl_mechanism(kf_config *config, const kf_sasl_mechanism *mechanism)
+{
+    if (!config)
+        return KF_ERR_NO_MEMORY;
+    if (!mechanism || mechanism->size < sizeof *mechanism || !mechanism->name ||
+        !mechanism->start || !mechanism->step || !mechanism->end)
+        return KF_ERR_INVALID_ARGUMENT;
+    config->mechanism = *mechanism;
+    return KF_OK;
+}
+
+kf_err kf_config_sasl_token(kf_config *config, kf_sasl_token_fn get, void *context)
+{
+    if (!config)
+        return KF_ERR_NO_MEMORY;
+    config->hooks.token = get;
+    config->hooks.token_context = context;
+    return KF_OK;
+}
+
+kf_err kf_config_aws_credentials(kf_config *config, kf_aws_credentials_fn get, void *context)
+{
+    if (!config)
+        return KF_ERR_NO_MEMORY;
+    config->hooks.aws = get;
+    config->hooks.aws_context = context;
+    return KF_OK;
+}
+
+struct kf__sasl_hooks kf__config_hooks(const kf_config *config)
+{
+    struct kf__sasl_hooks hooks = config->hooks;
+    hooks.mechanism = config->mechanism.name ? &config->mechanism : NULL;
+    return hooks;
 }
 
 void kf_config_world(kf_config *config, const struct kf__world *world)

@@ -67,6 +67,15 @@ enum {
     KF__PROPERTIES_MAX = 1 << 20, /* bytes of a .properties file: more is a mistaken path */
 };
 
+/* What a program gives by call for SASL; borrowed from the kf_config. */
+struct kf__sasl_hooks {
+    const kf_sasl_mechanism *mechanism;
+    kf_sasl_token_fn token;
+    void *token_context;
+    kf_aws_credentials_fn aws;
+    void *aws_context;
+};
+
 /* Strings, servers included, borrow from the kf_config and live as long as it stays unchanged. */
 struct kf__settings {
 #define KF_CONFIG_BOOL(key, field, default_, kip, doc)              bool field;
@@ -84,6 +93,9 @@ struct kf__settings {
     size_t assignor_count;
     enum kf__reset reset;  /* of auto.offset.reset */
     int64_t reset_back_ms; /* with KF__RESET_BY_DURATION: how far to go back */
+
+    /* Of kf_config_sasl_mechanism and its kin: NULL where not set. */
+    struct kf__sasl_hooks sasl;
 
     /* Of kf_config_log; log is NULL where none was set: to stderr. */
     kf_log_level log_level;
@@ -127,6 +139,9 @@ enum kf__source {
     KF__FROM_ENVIRONMENT,
     KF__FROM_CALL
 };
+
+/* What kf_config_new was given. */
+kf_allocator kf__config_alloc(const kf_config *config);
 
 /* KF__FROM_DEFAULT for an unknown key too. */
 enum kf__source kf__config_source(const kf_config *config, const char *key);

@@ -23,11 +23,12 @@ static void skip_spaces(struct scanner *scanner) { scanner->at += strspn(scanner
 static void take_value(struct scanner *scanner, char text[KF__JAAS_TEXT_BYTES])
 {
     size_t size = 0;
-    bool quoted = *scanner->at == '"';
+    char quote = *scanner->at == '"' || *scanner->at == '\'' ? *scanner->at : '\0';
+    bool quoted = quote != '\0';
     scanner->at += quoted;
     while (*scanner->at) {
         char c = *scanner->at;
-        if (quoted ? c == '"' : c == ';' || c == '=' || strchr(SPACES, c))
+        if (quoted ? c == quote : c == ';' || c == '=' || strchr(SPACES, c))
             break;
         if (quoted && c == '\\' && scanner->at[1])
             c = *++scanner->at;
@@ -38,7 +39,7 @@ static void take_value(struct scanner *scanner, char text[KF__JAAS_TEXT_BYTES])
             fail(scanner, "has a value longer than 1023 bytes");
     }
     text[size] = '\0';
-    if (quoted && *scanner->at != '"')
+    if (quoted && *scanner->at != quote)
         fail(scanner, "has a quotation mark without its second");
     else
         scanner->at += quoted;
@@ -80,9 +81,41 @@ static void take_flag(struct scanner *scanner)
     fail(scanner, "must say \"required\" after the login module");
 }
 
+static bool is_name(const char *name, size_t size, const char *other)
+{
+    return strlen(other) == size && memcmp(name, other, size) == 0;
+}
+
+static char *text_of(struct kf__jaas *jaas, const char *name, size_t size)
+{
+    const struct {
+        const char *name;
+        char *text;
+    } known[] = {
+        {"username", jaas->username},  {"password", jaas->password},
+        {"clientId", jaas->client_id}, {"clientSecret", jaas->client_secret},
+        {"scope", jaas->scope},        {"unsecuredLoginStringClaim_sub", jaas->subject},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (is_name(name, size, known[i].name))
+            return known[i].text;
+    return NULL;
+}
+
+static void add_extension(struct scanner *scanner, struct kf__jaas *jaas, const char *name,
+                          size_t size, const char *value)
+{
+    size_t used = strlen(jaas->extensions);
+    size_t room = sizeof jaas->extensions - used;
+    int wanted = snprintf(jaas->extensions + used, room, "%s%.*s=%s", used ? "," : "", (int)size,
+                          name, value);
+    if (wanted < 0 || (size_t)wanted >= room || strchr(value, ','))
+        fail(scanner, "has an extension with a comma, or too many of them");
+}
+
 static void take_option(struct scanner *scanner, struct kf__jaas *jaas)
 {
-    char value[KF__JAAS_TEXT_BYTES];
+    char value[KF__JAAS_TEXT_BYTES] = "";
     const char *name = scanner->at;
     size_t size = strcspn(name, " \t\r\n\f=;");
     scanner->at += size;
@@ -93,15 +126,19 @@ static void take_option(struct scanner *scanner, struct kf__jaas *jaas)
     }
     scanner->at++;
     skip_spaces(scanner);
-    if (size == 8 && memcmp(name, "username", size) == 0) {
-        take_value(scanner, jaas->username);
-    } else if (size == 8 && memcmp(name, "password", size) == 0) {
-        take_value(scanner, jaas->password);
-    } else {
-        take_value(scanner, value);
-        if (size == 9 && memcmp(name, "tokenauth", size) == 0)
-            jaas->token = strcasecmp(value, "true") == 0;
+    char *text = text_of(jaas, name, size);
+    if (text) {
+        take_value(scanner, text);
+        return;
     }
+    take_value(scanner, value);
+    if (is_name(name, size, "tokenauth"))
+        jaas->token = strcasecmp(value, "true") == 0;
+    if (size > 10 && memcmp(name, "extension_", 10) == 0)
+        add_extension(scanner, jaas, name + 10, size - 10, value);
+    volatile char *at = value;
+    for (size_t i = 0; i < sizeof value; i++)
+        at[i] = 0;
 }
 
 kf_err kf__jaas_parse(const char *text, struct kf__jaas *jaas, kf_error *error)

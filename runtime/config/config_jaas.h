@@ -26,12 +26,27 @@ enum kf__jaas_module {
 struct kf__jaas {
     enum kf__jaas_module module;
     bool token; /* tokenauth="true": username and password are a delegation token's (KIP-48) */
-    char username[KF__JAAS_TEXT_BYTES]; /* empty where not given */
+    char username[KF__JAAS_TEXT_BYTES]; /* empty where not given, as all that follow */
     char password[KF__JAAS_TEXT_BYTES];
+    char client_id[KF__JAAS_TEXT_BYTES];
+    char client_secret[KF__JAAS_TEXT_BYTES];
+    char scope[KF__JAAS_TEXT_BYTES];
+    char subject[KF__JAAS_TEXT_BYTES];    /* unsecuredLoginStringClaim_sub */
+    char extensions[KF__JAAS_TEXT_BYTES]; /* extension_NAME="VALUE" as NAME=VALUE,… */
 };
 
 /* KF_ERR_CONFIG with a sentence, and an empty struct, where the text is not of this form. */
 kf_err kf__jaas_parse(const char *text, struct kf__jaas *jaas, kf_error *error);
+
+struct kf__settings;
+struct kf__sasl_settings;
+
+/*
+ * config_sasl.c: what SASL needs of the settings, and what is missing, in a
+ * sentence. `jaas` gets what sasl.jaas.config says; texts borrow from both.
+ */
+kf_err kf__settings_sasl(const struct kf__settings *settings, struct kf__jaas *jaas,
+                         struct kf__sasl_settings *sasl, kf_error *error);
 
 /* Overwrites credentials in a way that no compiler leaves out. */
 void kf__jaas_wipe(struct kf__jaas *jaas);

@@ -31,6 +31,7 @@ enum kf__form {
     KF__FORM_ASSIGNORS,
     KF__FORM_RESET,
     KF__FORM_ENDPOINT,
+    KF__FORM_FRACTION,
 };
 
 struct kf__config_row {
@@ -74,6 +75,8 @@ bool kf__parse_bool(const char *text, bool *value);
 bool kf__parse_long(const char *text, int64_t *value);
 /* The word's place in words, or -1; letter case doesn't matter. */
 int kf__parse_word(const char *text, const char *words);
+/* 0 to 1, such as 0.85. */
+bool kf__parse_fraction(const char *text, double *value);
 bool kf__parse_reset(const char *text, enum kf__reset *reset, int64_t *back_ms);
 /* One entry of the list; NULL at its end. `*list` moves on; size excludes white space. */
 const char *kf__next_entry(const char **list, size_t *size);
@@ -108,6 +111,7 @@ kf_err kf__config_choose_protocol(const kf_config *config, struct kf__settings *
 /* The value as set, NULL where it was not. */
 const char *kf__config_value(const kf_config *config, size_t row);
 const struct kf__host *kf__config_servers(const kf_config *config, size_t *count);
+struct kf__sasl_hooks kf__config_hooks(const kf_config *config);
 void kf__config_log_target(const kf_config *config, struct kf__settings *settings);
 
 #endif

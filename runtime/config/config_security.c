@@ -2,6 +2,7 @@
  * config_security: which protection the settings ask for. What the files hold
  * is net's matter.
  */
+#include "runtime/config/config_jaas.h"
 #include "runtime/config/config_rows.h"
 
 #include <string.h>
@@ -20,7 +21,7 @@ kf_err kf__config_choose_protocol(const kf_config *config, struct kf__settings *
                                   kf_error *error)
 {
     if (kf__config_source(config, "security.protocol") == KF__FROM_DEFAULT) {
-        if (any_is_set(config, "sasl."))
+        if (any_is_set(config, "sasl.") || settings->sasl.mechanism || settings->sasl.token)
             settings->security_protocol = KF__SASL_SSL;
         else if (any_is_set(config, "ssl."))
             settings->security_protocol = KF__SSL;
@@ -51,6 +52,13 @@ kf_err kf__settings_security(const struct kf__settings *settings, const kf_alloc
                              struct kf__security **security, kf_error *error)
 {
     struct kf__security_settings all = {.protocol = settings->security_protocol};
+    struct kf__jaas jaas = {0};
     fill_tls(settings, &all.tls);
-    return kf__security_open(alloc, &all, security, error);
+    kf_err err = KF_OK;
+    if (kf__protocol_has_sasl(settings->security_protocol))
+        err = kf__settings_sasl(settings, &jaas, &all.sasl, error);
+    if (!err)
+        err = kf__security_open(alloc, &all, security, error);
+    kf__jaas_wipe(&jaas);
+    return err;
 }

@@ -187,6 +187,7 @@ kf_err kf__config_settings(const kf_config *config, struct kf__settings *setting
     if (settings->acks == KF__ACKS_MINUS_ONE)
         settings->acks = KF__ACKS_ALL;
     fill_lists(config, settings);
+    settings->sasl = kf__config_hooks(config);
     kf__config_log_target(config, settings);
 
     kf_err err = kf__config_choose_protocol(config, settings, error);

@@ -159,6 +159,26 @@ bool kf__parse_reset(const char *text, enum kf__reset *reset, int64_t *back_ms)
     return parse_duration(text + sizeof prefix - 1, back_ms) && *back_ms >= 0;
 }
 
+/* By hand: strtod follows the program's locale. */
+bool kf__parse_fraction(const char *text, double *value)
+{
+    double scale = 1;
+    bool digits = false, point = false;
+    *value = 0;
+    for (; *text; text++) {
+        if (*text == '.' && !point) {
+            point = true;
+            continue;
+        }
+        if (*text < '0' || *text > '9')
+            return false;
+        digits = true;
+        scale = point ? scale / 10 : scale;
+        *value = point ? *value + scale * (*text - '0') : *value * 10 + (*text - '0');
+    }
+    return digits && *value <= 1;
+}
+
 bool kf__parse_assignor(const char *entry, size_t size, enum kf__assignor *assignor)
 {
     static const char package[] = "org.apache.kafka.clients.consumer.";
@@ -241,6 +261,7 @@ static kf_err check_text(const struct kf__config_row *row, const char *text,
 {
     enum kf__reset reset;
     int64_t back_ms;
+    double fraction;
     int limit = row->kind == KF__ROW_SECRET ? SECRET_MAX_BYTES : TEXT_MAX_BYTES;
     if (strlen(text) > (size_t)limit)
         return kf__config_complain(origin, error, "%s is longer than %d bytes", row->key, limit);
@@ -257,6 +278,11 @@ static kf_err check_text(const struct kf__config_row *row, const char *text,
         return kf__config_complain(origin, error,
                                    "%s=%s: one of earliest, latest, none, or by_duration: and an "
                                    "ISO 8601 duration such as PT1H is expected",
+                                   row->key, text);
+    case KF__FORM_FRACTION:
+        if (kf__parse_fraction(text, &fraction))
+            return KF_OK;
+        return kf__config_complain(origin, error, "%s=%s: a number from 0 to 1 is expected",
                                    row->key, text);
     case KF__FORM_ENDPOINT:
         if (!*text || strcasecmp(text, "https") == 0)
@@ -302,18 +328,18 @@ static const char *spell_words(const char *words, char *text, size_t size)
     return text;
 }
 
-/* Credentials are judged already, so that a file is right on the day SASL comes. */
+/* What is wrong with credentials is told without them. */
 static kf_err check_secret(const struct kf__config_row *row, const char *text,
                            const struct kf__origin *origin, kf_error *error)
 {
     struct kf__jaas jaas;
     kf_error problem = KF_ERROR_INIT;
-    if (strcmp(row->key, "sasl.jaas.config") == 0 && kf__jaas_parse(text, &jaas, &problem))
-        return kf__config_complain(origin, error, "%s", problem.text);
+    kf_err err = check_text(row, text, origin, error);
+    if (err || strcmp(row->key, "sasl.jaas.config") != 0)
+        return err;
+    err = kf__jaas_parse(text, &jaas, &problem);
     kf__jaas_wipe(&jaas);
-    return kf__config_complain(origin, error,
-                               "%s is not supported: this version does not have %s yet", row->key,
-                               row->doc);
+    return err ? kf__config_complain(origin, error, "%s", problem.text) : KF_OK;
 }
 
 kf_err kf__config_check(const struct kf__config_row *row, const char *text,
@@ -335,8 +361,9 @@ kf_err kf__config_check(const struct kf__config_row *row, const char *text,
             return KF_OK;
         return kf__config_complain(origin, error, "%s=%s: %s is expected", row->key, text,
                                    spell_words(row->words, words, sizeof words));
-    case KF__ROW_TEXT:
     case KF__ROW_SECRET:
+        return check_secret(row, text, origin, error);
+    case KF__ROW_TEXT:
         return check_text(row, text, origin, error);
     case KF__ROW_ONLY:
         if (strcasecmp(text, row->value) == 0)
@@ -346,7 +373,6 @@ kf_err kf__config_check(const struct kf__config_row *row, const char *text,
     case KF__ROW_REFUSED:
         return kf__config_complain(origin, error, "%s is not supported: %s", row->key, row->doc);
     case KF__ROW_LATER_SECRET:
-        return check_secret(row, text, origin, error);
     case KF__ROW_LATER:
         return kf__config_complain(origin, error,
                                    "%s is not supported: this version does not have %s yet",

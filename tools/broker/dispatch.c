@@ -126,6 +126,12 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
 
 /* ---- taking requests ---- */
 
+static bool must_authenticate(const struct kf_broker *broker,
+                              const struct kf__connection *connection)
+{
+    return kf__protocol_has_sasl(broker->server.listeners.items[connection->listener].protocol);
+}
+
 /* Prepares the exchange; false: this peer doesn't get an answer. */
 static bool open_exchange(struct kf_broker *broker, struct kf__connection *connection,
                           const uint8_t *frame, size_t size, kf_time now)
@@ -143,6 +149,9 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
     bool too_new = api->key == KF_API_API_VERSIONS && version > range.max;
     if (version < range.min || (version > range.max && !too_new))
         return false;
+    if (!kf__session_allows(&connection->session, must_authenticate(broker, connection), api->key,
+                            now))
+        return false;
 
     *exchange = (struct kf__exchange){
         .broker = broker,
@@ -152,6 +161,8 @@ static bool open_exchange(struct kf_broker *broker, struct kf__connection *conne
         .version = version,
         .correlation_id = header.correlation_id,
         .connection_id = connection->id,
+        .session = &connection->session,
+        .must_authenticate = must_authenticate(broker, connection),
         .client_id = header.client_id,
         .client_host = kf__text(connection->peer),
         .principal = kf__text(connection->principal),
@@ -211,6 +222,38 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     return kf__error_answer(exchange, rule->what.error) ? KF__ANSWERED : KF__REFUSED;
 }
 
+static void note_session(struct kf__connection *connection)
+{
+    const struct kf__session *session = &connection->session;
+    if (session->principal[0])
+        snprintf(connection->principal, sizeof connection->principal, "%s", session->principal);
+    connection->close_after |= session->state == KF__SESSION_OUT;
+}
+
+/* After SaslHandshake version 0: messages without Kafka's headers, both ways. */
+static void take_bare(struct kf_broker *broker, struct kf__connection *connection,
+                      const uint8_t *frame, size_t size, kf_time now)
+{
+    struct kf__sasl_answer answer;
+    kf_writer *out = &connection->out;
+    kf__session_step(&connection->session, &broker->sasl, (kf_bytes){frame, size}, now,
+                     kf__broker_wall_ms(broker), &answer);
+    note_session(connection);
+    kf_arena_init(&connection->exchange.arena, broker->alloc, KF__MAX_DECODED_BYTES);
+    kf_writer_reset(out);
+    const size_t length = answer.bytes.size;
+    const uint8_t head[] = {(uint8_t)(length >> 24), (uint8_t)(length >> 16),
+                            (uint8_t)(length >> 8), (uint8_t)length};
+    kf_writer_put(out, head, sizeof head);
+    kf_writer_put(out, answer.bytes.data, answer.bytes.size);
+    if (answer.err || out->err) { /* it has no place in a bare message */
+        connection->closing = true;
+        return;
+    }
+    connection->writing = true;
+    kf__server_write(broker, connection);
+}
+
 /* A request that isn't is told to whoever reads stderr or the journal: the client sees it hang up.
  */
 static bool is_canonical(struct kf_broker *broker, struct kf__connection *connection,
@@ -233,6 +276,10 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
 {
     struct kf__exchange *exchange = &connection->exchange;
     connection->frame_size = size + KF__FRAME_SIZE_BYTES;
+    if (connection->session.raw && connection->session.state == KF__SESSION_CHOSEN) {
+        take_bare(broker, connection, frame, size, now);
+        return;
+    }
     if (!open_exchange(broker, connection, frame, size, now)) {
         connection->closing = true;
         return;
@@ -249,7 +296,9 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         connection->silent = exchange->verdict.drop_request;
         return;
     }
-    switch (handle(exchange)) {
+    enum kf__outcome outcome = handle(exchange);
+    note_session(connection);
+    switch (outcome) {
     case KF__ANSWERED:
         send_answer(broker, connection);
         break;

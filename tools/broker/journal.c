@@ -58,6 +58,22 @@ static void put_head(kf_writer *line, const struct kf__exchange *exchange, int64
     put_quoted(line, exchange->client_id);
 }
 
+/* Passwords, tokens and keys stay out of files. */
+static bool is_secret(int16_t api_key)
+{
+    return api_key == KF_API_SASL_AUTHENTICATE || api_key == KF_API_ALTER_USER_SCRAM_CREDENTIALS ||
+           api_key == KF_API_CREATE_DELEGATION_TOKEN || api_key == KF_API_DESCRIBE_DELEGATION_TOKEN;
+}
+
+static void put_body(kf_writer *line, const struct kf__exchange *exchange, const kf_schema *schema,
+                     const void *message)
+{
+    if (is_secret(exchange->api->key))
+        put(line, "\"[hidden]\"");
+    else
+        kf_to_json(schema, exchange->version, message, line);
+}
+
 void kf__journal_write(struct kf_broker *broker, const struct kf__exchange *exchange,
                        const char *outcome)
 {
@@ -69,16 +85,14 @@ void kf__journal_write(struct kf_broker *broker, const struct kf__exchange *exch
     put_head(&line, exchange, took / KF_MICROSECOND);
     if (exchange->version <= exchange->api->max_version) {
         put(&line, ",\"request\":");
-        kf_to_json(kf_schema_request(exchange->api->key), exchange->version, exchange->request,
-                   &line);
+        put_body(&line, exchange, kf_schema_request(exchange->api->key), exchange->request);
     }
     if (outcome) {
         put(&line, ",\"outcome\":");
         put_quoted(&line, kf__text(outcome));
     } else if (exchange->version <= exchange->api->max_version) {
         put(&line, ",\"response\":");
-        kf_to_json(kf_schema_response(exchange->api->key), exchange->version, exchange->response,
-                   &line);
+        put_body(&line, exchange, kf_schema_response(exchange->api->key), exchange->response);
     }
     end(broker, &line);
 }
@@ -98,6 +112,9 @@ static const char *event_name(enum kf__event_kind kind)
         [KF__CLOSE_CONNECTIONS] = "close connections",
         [KF__PAUSE] = "pause",
         [KF__RESUME] = "resume",
+        [KF__ELECT_LEADER] = "elect leader",
+        [KF__HOLD_REPLICA] = "hold replica",
+        [KF__RELEASE_REPLICA] = "release replica",
     };
     return names[kind];
 }

@@ -70,7 +70,8 @@ static kf_err read_all(struct kf__listeners *listeners, const kf_broker_options 
 {
     if (!options->listener_count) {
         struct kf__listener *only = &listeners->items[0];
-        snprintf(only->name, sizeof only->name, "PLAINTEXT");
+        only->protocol = options->sasl.required ? KF__SASL_PLAINTEXT : KF__PLAINTEXT;
+        snprintf(only->name, sizeof only->name, "%s", protocols[only->protocol]);
         listeners->count = 1;
         return take_address(only, options->listen)
                    ? KF_OK

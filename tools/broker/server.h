@@ -7,6 +7,7 @@
 
 #include "tools/broker/exchange.h"
 #include "tools/broker/listeners.h"
+#include "tools/broker/sasl_server.h"
 #include <poll.h>
 
 struct kf__connection {
@@ -18,6 +19,7 @@ struct kf__connection {
     char peer[64];
     char principal[KF__PRINCIPAL_BYTES]; /* "User:…"; TLS and SASL set it */
 
+    struct kf__session session;
     struct kf__tls *tls; /* NULL: plaintext */
 
     uint8_t *in; /* received; the frame under way begins at in_start */

@@ -42,6 +42,7 @@ struct kf_broker {
     struct kf__pending_offsets pending;
     struct kf__fetch_sessions sessions;
     struct kf__rules rules;
+    struct kf__sasl_server sasl;
     struct kf__configs configs;
     struct kf__acls acls;
     struct kf__quotas quotas;

@@ -13,6 +13,7 @@
 
 enum {
     MAX_TOPICS = 1000,
+    MAX_USERS = 1000,
     MAX_LISTENERS = 8,
     PATH_BYTES = 512,
     EXIT_USAGE = 2,
@@ -21,7 +22,10 @@ enum {
 static const char help[] =
     "usage: kf broker [--listen HOST:PORT] [--nodes N] [--topic NAME:PARTITIONS[:REPLICAS]]…\n"
     "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
-    "                 [--max-bytes N] [--no-auto-create]\n"
+    "                 [--snapshot FILE] [--save-snapshot FILE]\n"
+    "                 [--max-bytes N] [--no-auto-create] [--sasl-user NAME:PASSWORD]…\n"
+    "                 [--sasl-mechanisms LIST] [--sasl-token-key FILE]\n"
+    "                 [--sasl-unsecured-tokens] [--sasl-reauth-ms N]\n"
     "                 [--listener [NAME=]PROTOCOL://HOST:PORT]… [--tls-self-signed DIR]\n"
     "                 [--tls-keystore FILE] [--tls-truststore FILE] [--tls-password-file FILE]\n"
     "                 [--tls-client-auth WORD] [--principal-mapping RULES]\n"
@@ -36,6 +40,8 @@ static const char help[] =
     "  --script     faults and events, a line each: on Fetch #3 answer REQUEST_TIMED_OUT\n"
     "  --seed       of ids and chances: equal seeds give equal ones\n"
     "  --strict     refuse legal bytes that no encoder of sense would send\n"
+    "  --snapshot   begin with what this file holds\n"
+    "  --save-snapshot  write it all to this file at the end\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
     "  --no-auto-create  topics are not made by asking for them\n"
     "  --listener   [NAME=]PROTOCOL://HOST:PORT in place of --listen; may be repeated. PROTOCOL "
@@ -49,6 +55,12 @@ static const char help[] =
     "  --tls-client-auth   none, requested or required: whether clients show a certificate (none)\n"
     "  --principal-mapping from a certificate's subject to a principal, as Kafka's\n"
     "               ssl.principal.mapping.rules (DEFAULT)\n"
+    "  --sasl-user  who may authenticate by PLAIN or SCRAM; may be repeated. With this or a\n"
+    "               source of tokens --listen is a SASL_PLAINTEXT listener\n"
+    "  --sasl-mechanisms  what is offered: PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER\n"
+    "  --sasl-token-key   the public key (PEM) that signs OAUTHBEARER's tokens\n"
+    "  --sasl-unsecured-tokens  tokens without a signature are believed too\n"
+    "  --sasl-reauth-ms   how long a session lasts: connections.max.reauth.ms\n"
     "\n"
     "  kf broker --listen 127.0.0.1:0 --topic orders:6\n"
     "  kf broker --nodes 3 --topic orders:6:3 --journal /tmp/requests.jsonl\n"
@@ -57,8 +69,11 @@ static const char help[] =
 struct arguments {
     kf_broker_options options;
     const char *script;
+    const char *snapshot;
+    const char *save;
     const char *topics[MAX_TOPICS];
     int topic_count;
+    const char *users[MAX_USERS];
     const char *listeners[MAX_LISTENERS];
     const char *self_signed; /* NULL: no certificates are made */
     char keystore[PATH_BYTES];
@@ -94,6 +109,32 @@ static int usage(const char *what, const char *value)
     fprintf(stderr, "kf broker: %s%s%s\nTry kf broker --help\n", what, value ? ": " : "",
             value ? value : "");
     return EXIT_USAGE;
+}
+
+static int take_sasl(struct arguments *arguments, const char *name, const char *value)
+{
+    kf_broker_sasl *sasl = &arguments->options.sasl;
+    long long number;
+    if (strcmp(name, "--sasl-user") == 0) {
+        if (sasl->user_count == MAX_USERS)
+            return usage("too many --sasl-user", NULL);
+        arguments->users[sasl->user_count++] = value;
+        sasl->users = arguments->users;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-mechanisms") == 0) {
+        sasl->mechanisms = value;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-token-key") == 0) {
+        sasl->token_key = value;
+        sasl->required = true;
+    } else if (strcmp(name, "--sasl-reauth-ms") == 0) {
+        if (!read_count(value, INT32_MAX, &number))
+            return usage("--sasl-reauth-ms is a number above 0, not", value);
+        sasl->max_reauth_ms = number;
+    } else {
+        return usage("unknown option", name);
+    }
+    return 0;
 }
 
 /* The first line, without its end. */
@@ -149,6 +190,10 @@ static int take_value(struct arguments *arguments, const char *name, const char 
         arguments->options.journal = value;
     } else if (strcmp(name, "--script") == 0) {
         arguments->script = value;
+    } else if (strcmp(name, "--snapshot") == 0) {
+        arguments->snapshot = value;
+    } else if (strcmp(name, "--save-snapshot") == 0) {
+        arguments->save = value;
     } else if (strcmp(name, "--seed") == 0) {
         if (!read_count(value, INT64_MAX, &number))
             return usage("--seed is a number above 0, not", value);
@@ -166,7 +211,7 @@ static int take_value(struct arguments *arguments, const char *name, const char 
             return usage("too many --topic", NULL);
         arguments->topics[arguments->topic_count++] = value;
     } else {
-        return usage("unknown option", name);
+        return take_sasl(arguments, name, value);
     }
     return 0;
 }
@@ -187,6 +232,11 @@ static int parse(int argc, char **argv, struct arguments *arguments)
         }
         if (strcmp(name, "--no-auto-create") == 0) {
             arguments->options.no_auto_create = true;
+            continue;
+        }
+        if (strcmp(name, "--sasl-unsecured-tokens") == 0) {
+            arguments->options.sasl.unsecured_tokens = true;
+            arguments->options.sasl.required = true;
             continue;
         }
         if (strcmp(name, "--strict") == 0) {
@@ -263,12 +313,16 @@ static kf_err make_certificates(struct arguments *arguments, kf_error *error)
 
 static int serve(kf_broker *broker, const struct arguments *arguments)
 {
+    kf_error error = KF_ERROR_INIT;
+    if (arguments->snapshot && kf_broker_restore_file(broker, arguments->snapshot, &error)) {
+        fprintf(stderr, "kf broker: %s\n", error.text);
+        return EXIT_USAGE;
+    }
     for (int i = 0; i < arguments->topic_count; i++) {
         int code = create_topic(broker, arguments->topics[i]);
         if (code)
             return code;
     }
-    kf_error error = KF_ERROR_INIT;
     if (arguments->script && kf_broker_script_file(broker, arguments->script, &error)) {
         fprintf(stderr, "kf broker: %s\n", error.text);
         return EXIT_USAGE;
@@ -283,6 +337,10 @@ static int serve(kf_broker *broker, const struct arguments *arguments)
     while (!stop_asked)
         if (kf_broker_step(broker, -1))
             return 1;
+    if (arguments->save && kf_broker_snapshot_file(broker, arguments->save, &error)) {
+        fprintf(stderr, "kf broker: %s\n", error.text);
+        return 1;
+    }
     return 0;
 }
 

@@ -151,14 +151,14 @@ Test(config, never_repeats_a_secret)
     set("ssl.keystore.password", "hunter2");
     has("ssl.keystore.password", "[hidden]");
     has("ssl.key.password", "");
-    refuses("sasl.jaas.config",
-            "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"a\" "
-            "password=\"hunter2\";",
-            "sasl.jaas.config is not supported: this version does not have SASL yet");
     refuses("sasl.jaas.config", "hunter2;",
             "sasl.jaas.config must begin with PlainLoginModule, ScramLoginModule or "
             "OAuthBearerLoginModule by its full Java name");
     has("sasl.jaas.config", "");
+    set("sasl.jaas.config",
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"a\" "
+        "password=\"hunter2\";");
+    has("sasl.jaas.config", "[hidden]");
 }
 
 Test(config, notes_each_ignored_key_with_its_reason)
