@@ -27,9 +27,11 @@ _kf_options() {
     local common="--bootstrap-servers --file --set --json --timeout --verbose --help"
     case $1 in
     broker)
-        echo "--listen --nodes --topic --journal --script --seed --strict --max-bytes" \
-            "--no-auto-create --listener --tls-self-signed --tls-keystore --tls-truststore" \
-            "--tls-password-file --tls-client-auth --principal-mapping --help"
+        echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed" \
+            "--strict --max-bytes --no-auto-create --listener --tls-self-signed --tls-keystore" \
+            "--tls-truststore --tls-password-file --tls-client-auth --principal-mapping" \
+            "--sasl-user --sasl-mechanisms --sasl-token-key --sasl-unsecured-tokens" \
+            "--sasl-reauth-ms --help"
         ;;
     produce)
         echo "--partition --key --key-separator --header --compression --acks --report $common"
@@ -46,6 +48,9 @@ _kf_options() {
     doctor) echo "--group $common" ;;
     codec) echo "--help" ;;
     decode) echo "--json --request --response --hex --all --help" ;;
+    bench)
+        echo "--count --size --partition --keys --rate --compression --acks $common"
+        ;;
     demo | properties) echo "--bootstrap-servers --file --set --verbose --help" ;;
     *) echo "$common" ;;
     esac
@@ -55,23 +60,26 @@ _kf_options() {
 # for an option without a value.
 _kf_takes() {
     case $1:$2 in
-    *:-F | *:--file | *:--journal | broker:--script | broker:--tls-*[a-z]store | \
-        broker:--tls-password-file | broker:--tls-self-signed) echo files ;;
+    *:-F | *:--file | *:--journal | broker:--script | broker:--snapshot | \
+        broker:--save-snapshot | broker:--tls-*[a-z]store | broker:--tls-password-file | \
+        broker:--tls-self-signed | broker:--sasl-token-key) echo files ;;
     *:-X | *:--set) echo settings ;;
     *:-b | *:--bootstrap-servers | *:--timeout) echo nothing ;;
     consume:-g | consume:--group | doctor:-g | doctor:--group | call:--coordinator) echo groups ;;
     decode:--response) echo apis ;;
     consume:-o | consume:--offset) echo "start end" ;;
     consume:--semantics) echo "at-least-once at-most-once" ;;
-    produce:-z | produce:--compression) echo "gzip snappy lz4 zstd" ;;
-    produce:--acks) echo "all 1 0" ;;
+    produce:-z | produce:--compression | bench:-z | bench:--compression) echo "gzip snappy lz4 zstd" ;;
+    produce:--acks | bench:--acks) echo "all 1 0" ;;
     produce:-[pkKH] | produce:--partition | produce:--key | produce:--key-separator | \
         produce:--header | consume:-[pnf] | consume:--partition | consume:--count | \
         consume:--format | consume:--instance-id | consume:--exec | consume:--exec-window | \
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
         call:--version | call:--node | api-versions:--node | broker:--listen | \
-        broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes | \
-        broker:--listener | broker:--tls-client-auth | broker:--principal-mapping) echo nothing ;;
+        bench:-[nspr] | bench:--count | bench:--size | bench:--partition | bench:--keys | \
+        bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes | \
+        broker:--listener | broker:--tls-client-auth | broker:--principal-mapping | \
+        broker:--sasl-user | broker:--sasl-mechanisms | broker:--sasl-reauth-ms) echo nothing ;;
     esac
 }
 
@@ -134,7 +142,7 @@ _kf_offer() {
 _kf_argument() {
     case $1:$2 in
     produce:*) [ "$3" -gt 0 ] || echo topics ;;
-    consume:*) echo topics ;;
+    consume:* | bench:produce) echo topics ;;
     topic:describe | topic:delete) echo topics ;;
     group:describe | group:lag) echo groups ;;
     call:*) [ "$3" -gt 0 ] || echo apis ;;
@@ -149,6 +157,7 @@ _kf_actions() {
     topic) echo "list describe create delete" ;;
     group) echo "list describe lag" ;;
     codec) echo "decode encode schema" ;;
+    bench) echo "produce" ;;
     properties) echo "list get" ;;
     esac
 }
@@ -159,8 +168,8 @@ _kf() {
     _kf_words
     case $current in : | = | :=) current= ;; esac
     if [ ${#words[@]} -le 1 ]; then
-        _kf_offer "broker produce consume topic group call api-versions doctor codec decode demo \
-            properties --help" "$current"
+        _kf_offer "broker produce consume topic group call api-versions doctor codec decode bench \
+            demo properties --help" "$current"
         return
     fi
     verb=${words[1]} last=${words[${#words[@]} - 1]}

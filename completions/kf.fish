@@ -71,24 +71,27 @@ complete -c kf -n __kf_needs_verb -a api-versions -d 'show what a broker speaks'
 complete -c kf -n __kf_needs_verb -a doctor -d 'why a client cannot reach its cluster'
 complete -c kf -n __kf_needs_verb -a codec -d 'decode, encode or describe messages'
 complete -c kf -n __kf_needs_verb -a decode -d 'show captured Kafka traffic field by field'
+complete -c kf -n __kf_needs_verb -a bench -d 'how fast a cluster takes records'
 complete -c kf -n __kf_needs_verb -a demo -d '100,000 orders, two members, one of them killed'
 complete -c kf -n __kf_needs_verb -a properties -d 'list the configuration keys'
 complete -c kf -l help -d 'what it does, its options and two examples'
 
-set -l client produce consume topic group call api-versions doctor demo properties
+set -l client produce consume topic group call api-versions doctor bench demo properties
 complete -c kf -n "__kf_verb $client" -s b -l bootstrap-servers -x -d 'the brokers to ask first'
 complete -c kf -n "__kf_verb $client" -s F -l file -r -F -d 'a configuration file'
 complete -c kf -n "__kf_verb $client" -s X -l set -x -a '(__kf_keys)=' -d 'one configuration key'
 complete -c kf -n "__kf_verb $client" -l verbose -d 'more on stderr'
-set -l client produce consume topic group call api-versions doctor
+set -l client produce consume topic group call api-versions doctor bench
 complete -c kf -n "__kf_verb $client" -l timeout -x -d 'milliseconds for one request'
-complete -c kf -n '__kf_verb produce consume topic group api-versions doctor decode' -l json -d 'JSON lines'
+complete -c kf -n '__kf_verb produce consume topic group api-versions doctor decode bench' -l json -d 'JSON lines'
 
 complete -c kf -n '__kf_verb broker' -l listen -x -d 'where the first node listens'
 complete -c kf -n '__kf_verb broker' -l nodes -x -d 'how many brokers'
 complete -c kf -n '__kf_verb broker' -l topic -x -d 'NAME:PARTITIONS[:REPLICAS]'
 complete -c kf -n '__kf_verb broker' -l journal -r -F -d 'a line of JSON for each request'
 complete -c kf -n '__kf_verb broker' -l script -r -F -d 'faults and events, a line each'
+complete -c kf -n '__kf_verb broker' -l snapshot -r -F -d 'begin with what it holds'
+complete -c kf -n '__kf_verb broker' -l save-snapshot -r -F -d 'write it all at the end'
 complete -c kf -n '__kf_verb broker' -l seed -x -d 'of ids and chances'
 complete -c kf -n '__kf_verb broker' -l strict -d 'refuse non-canonical bytes'
 complete -c kf -n '__kf_verb broker' -l max-bytes -x -d 'the cap of all records together'
@@ -121,6 +124,16 @@ complete -c kf -n '__kf_verb consume' -l semantics -x -a 'at-least-once at-most-
 complete -c kf -n '__kf_verb consume' -l instance-id -x -d 'a static member'
 complete -c kf -n '__kf_verb consume' -l exec -x -d 'hand records to a program'
 complete -c kf -n '__kf_verb consume' -l exec-window -x -d 'records that it may hold unanswered'
+
+complete -c kf -n '__kf_needs_action bench' -a produce
+complete -c kf -n '__kf_action bench produce' -a '(__kf_ask topic)'
+complete -c kf -n '__kf_verb bench' -s n -l count -x -d 'records'
+complete -c kf -n '__kf_verb bench' -s s -l size -x -d 'bytes of a value'
+complete -c kf -n '__kf_verb bench' -s p -l partition -x -d 'all into this one'
+complete -c kf -n '__kf_verb bench' -l keys -x -d 'with so many different keys'
+complete -c kf -n '__kf_verb bench' -s r -l rate -x -d 'records a second at most'
+complete -c kf -n '__kf_verb bench' -s z -l compression -x -a 'gzip snappy lz4 zstd'
+complete -c kf -n '__kf_verb bench' -l acks -x -a 'all 1 0'
 
 complete -c kf -n '__kf_needs_action topic' -a 'list describe create delete'
 complete -c kf -n '__kf_action topic describe delete' -a '(__kf_ask topic)'

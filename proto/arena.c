@@ -2,19 +2,13 @@
  * arena: the memory of decoded messages. Chunks that double in size, each
  * used from its front; nothing is freed before all of it is.
  */
-#include <kafiber/codec.h>
+#include "proto/arena.h"
+
 #include <string.h>
 
 enum {
     FIRST_CHUNK = 2048,
     LARGEST_GROWN_CHUNK = 256 * 1024,
-};
-
-struct kf_arena_chunk {
-    struct kf_arena_chunk *next; /* older */
-    size_t size;                 /* of bytes */
-    size_t used;
-    max_align_t bytes[];
 };
 
 void kf_arena_init(kf_arena *arena, const kf_allocator *alloc, size_t limit)
@@ -48,22 +42,23 @@ static struct kf_arena_chunk *add_chunk(kf_arena *arena, size_t least)
     return chunk;
 }
 
-void *kf_arena_alloc(kf_arena *arena, size_t size)
+void *kf__arena_grow(kf_arena *arena, size_t size)
 {
     const size_t align = _Alignof(max_align_t);
     if (size > SIZE_MAX / 2)
         return NULL;
     size = (size + align - 1) & ~(align - 1);
-
-    struct kf_arena_chunk *chunk = arena->chunks;
-    if (!chunk || chunk->size - chunk->used < size)
-        chunk = add_chunk(arena, size);
+    struct kf_arena_chunk *chunk = add_chunk(arena, size);
     if (!chunk)
         return NULL;
+    chunk->used = size;
+    return chunk->bytes;
+}
 
-    void *memory = (char *)chunk->bytes + chunk->used;
-    chunk->used += size;
-    return memset(memory, 0, size);
+void *kf_arena_alloc(kf_arena *arena, size_t size)
+{
+    void *memory = kf__arena_take(arena, size);
+    return memory ? memset(memory, 0, size) : NULL;
 }
 
 static void free_chunks(kf_arena *arena, struct kf_arena_chunk *chunk)

@@ -179,6 +179,7 @@ struct kf__batch_options {
     bool transactional;
     bool control;
     kf_timestamp_type timestamp_type;
+    bool unstamped; /* kf__batch_stamp follows: no checksum yet */
 };
 
 /* Collects records in wire form; offsets count from base_offset. */
@@ -216,6 +217,10 @@ kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offse
 kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
                                 const struct kf__batch_options *options, struct kf__codecs *codecs,
                                 struct kf__buffer *out);
+/* Whose batch it is and where it stands in their order (KIP-98), into a finished one; and its
+ * checksum. */
+void kf__batch_stamp(uint8_t *batch, size_t size, int64_t producer_id, int16_t producer_epoch,
+                     int32_t base_sequence);
 /* Writes a new base offset or leader epoch into a finished batch: outside the checksum. */
 void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset);
 void kf__batch_set_leader_epoch(uint8_t *batch, int32_t leader_epoch);

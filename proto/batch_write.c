@@ -171,11 +171,10 @@ static void write_header(uint8_t *batch, size_t size, const struct kf__batch_bui
     kf__set_u32(batch + 23, (uint32_t)builder->last_offset_delta);
     kf__set_u64(batch + 27, (uint64_t)builder->base_timestamp);
     kf__set_u64(batch + 35, (uint64_t)builder->max_timestamp);
-    kf__set_u64(batch + 43, (uint64_t)options->producer_id);
-    kf__set_u16(batch + 51, (uint16_t)options->producer_epoch);
-    kf__set_u32(batch + 53, (uint32_t)options->base_sequence);
     kf__set_u32(batch + 57, (uint32_t)builder->record_count);
-    kf__set_u32(batch + 17, kf__crc32c(0, batch + 21, size - 21));
+    if (!options->unstamped)
+        kf__batch_stamp(batch, size, options->producer_id, options->producer_epoch,
+                        options->base_sequence);
 }
 
 static void exchange_memory(struct kf__batch_builder *builder, struct kf__buffer *out)
@@ -232,6 +231,15 @@ kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
     if (!err)
         reset(builder);
     return err;
+}
+
+void kf__batch_stamp(uint8_t *batch, size_t size, int64_t producer_id, int16_t producer_epoch,
+                     int32_t base_sequence)
+{
+    kf__set_u64(batch + 43, (uint64_t)producer_id);
+    kf__set_u16(batch + 51, (uint16_t)producer_epoch);
+    kf__set_u32(batch + 53, (uint32_t)base_sequence);
+    kf__set_u32(batch + 17, kf__crc32c(0, batch + 21, size - 21));
 }
 
 void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset)

@@ -4,8 +4,10 @@
  * believed only as far as the bytes left could hold it. The depth of calls
  * is the schema's.
  */
+#include "proto/arena.h"
 #include "proto/cursor.h"
 #include "proto/schema.h"
+#include "proto/varint.h"
 
 struct decoder {
     struct kf__cursor in;
@@ -20,12 +22,12 @@ enum {
     LEAST_TAG = 2, /* bytes: a tag and its size */
 };
 
-static void read_struct(struct decoder *d, const struct kf__plan *plan, void *message);
+static void read_struct(struct decoder *d, const struct kf__plan *plan, char *message);
 static void read_one(struct decoder *d, const struct kf__struct *type, void *message);
 
 static void *allocate(struct decoder *d, size_t size)
 {
-    void *memory = kf_arena_alloc(d->arena, size);
+    void *memory = kf__arena_take(d->arena, size);
     if (!memory) {
         const kf_arena *arena = d->arena;
         bool over = arena->limit && size > arena->limit - arena->held;
@@ -158,40 +160,46 @@ static size_t least_element(const struct decoder *d, const struct kf__row *row)
     return least ? least : 1;
 }
 
-/* Copies the first element, at its defaults, to all others, then reads each. */
+static void reset_others(const struct kf__plan *plan, char *message)
+{
+    const struct kf__step *end = kf__others_end(plan);
+    for (const struct kf__step *step = plan->others; step < end; step++)
+        kf__reset_field(step->row, message + step->place);
+}
+
+/* What the bytes don't give is set once, and goes from each element to the next before it's read.
+ */
 static void read_structs(struct decoder *d, const struct kf__struct *type, char *items,
                          size_t count)
 {
-    struct kf__plan plan;
-    kf__plan_make(&plan, type, d->version);
-    if (plan.count > plan.values) {
-        kf__reset_struct(type, items);
-        for (size_t i = 1; i < count; i++)
-            memcpy(items + i * type->size, items, type->size);
+    KF__UNINITIALIZED struct kf__plan plan;
+    kf__plan_make(&plan, type, d->version, d->flexible);
+    reset_others(&plan, items);
+    for (char *item = items; count && !d->in.err; count--, item += type->size) {
+        char *others = item + plan.others_place;
+        if (plan.others_size && count > 1)
+            memcpy(others + type->size, others, plan.others_size);
+        read_struct(d, &plan, item);
     }
-    for (size_t i = 0; i < count && !d->in.err; i++)
-        read_struct(d, &plan, items + i * type->size);
 }
 
-/* Returns what stands behind them. */
-static const uint8_t *get_32s(const uint8_t *b, void *values, size_t count)
+/* These return what stands behind them. */
+static const uint8_t *get_32s(const uint8_t *at, char *values, size_t count)
 {
-    for (char *value = values; count; count--, value += sizeof(uint32_t)) {
-        uint32_t word = kf__be32(b);
-        memcpy(value, &word, sizeof word);
-        b += sizeof word;
+    for (; count; count--, values += sizeof(uint32_t), at += sizeof(uint32_t)) {
+        uint32_t word = kf__get_u32(at);
+        memcpy(values, &word, sizeof word);
     }
-    return b;
+    return at;
 }
 
-static const uint8_t *get_64s(const uint8_t *b, void *values, size_t count)
+static const uint8_t *get_64s(const uint8_t *at, char *values, size_t count)
 {
-    for (char *value = values; count; count--, value += sizeof(uint64_t)) {
-        uint64_t wide = (uint64_t)kf__be32(b) << 32 | kf__be32(b + 4);
-        memcpy(value, &wide, sizeof wide);
-        b += sizeof wide;
+    for (; count; count--, values += sizeof(uint64_t), at += sizeof(uint64_t)) {
+        uint64_t wide = kf__get_u64(at);
+        memcpy(values, &wide, sizeof wide);
     }
-    return b;
+    return at;
 }
 
 static void read_int32s(struct decoder *d, void *items, size_t count)
@@ -318,90 +326,139 @@ static void read_tags(struct decoder *d, const struct kf__struct *type, void *me
     }
 }
 
-/* A value of fixed size; returns what stands behind it. */
-static const uint8_t *get_fixed(const uint8_t *b, const struct kf__step *step, void *field)
+/* ---- a struct by its plan ---- */
+
+/* A compact length plus one, of up to three bytes; 0: null, or take the long way. */
+static inline size_t get_length(const uint8_t **at, const uint8_t *end)
 {
-    uint16_t half;
-    bool truth;
-    switch ((enum kf__step_kind)step->kind) {
-    case KF__STEP_BOOLEAN:
-        truth = b[0] != 0;
-        memcpy(field, &truth, sizeof truth);
-        return b + 1;
-    case KF__STEP_16:
-        half = (uint16_t)((unsigned)b[0] << 8 | b[1]);
-        memcpy(field, &half, sizeof half);
-        return b + sizeof half;
-    case KF__STEP_32:
-        return get_32s(b, field, step->times);
-    case KF__STEP_64:
-        return get_64s(b, field, step->times);
-    case KF__STEP_UUID:
-        memcpy(field, b, sizeof(kf_uuid));
-        return b + sizeof(kf_uuid);
-    default:
-        memcpy(field, b, 1);
-        return b + 1;
+    const uint8_t *b = *at;
+    size_t length = b[0];
+    if (length < 0x80) {
+        *at = b + 1;
+        return length;
     }
+    if (end - b < 3 || (b[1] & b[2]) >= 0x80)
+        return 0;
+    bool two = b[1] < 0x80;
+    *at = b + (two ? 2 : 3);
+    return (length & 0x7F) | (b[1] & (size_t)0x7F) << 7 | (two ? 0 : (size_t)b[2] << 14);
 }
 
-/* ---- the short way: a value whose length is one byte, and is all there ---- */
-
-static bool get_short(struct decoder *d, const struct kf__step *step, void *field)
+/* These return NULL where the long way must be taken. */
+static inline const uint8_t *get_bytes(const struct decoder *d, const uint8_t *at,
+                                       const struct kf__step *step, char *field)
 {
-    bool ints = step->kind == KF__STEP_INT32S;
-    const uint8_t *at = d->in.at;
-    if (!d->flexible || at == d->in.end || *at == 0 || *at >= 0x80)
-        return false;
-    size_t count = *at - 1u;
-    size_t size = ints ? count * sizeof(int32_t) : count;
-    if ((size_t)(d->in.end - at) <= size)
-        return false;
-    if (ints) {
-        void *items = count ? kf_arena_alloc(d->arena, size) : NULL;
-        if (count && !items)
-            return false; /* the long way says why */
-        kf__array_set(field, items, (int32_t)count);
-        get_32s(at + 1, items, count);
-    } else {
-        kf_bytes bytes = {at + 1, count};
-        memcpy(field, &bytes, sizeof bytes);
-    }
-    d->in.at = at + 1 + size;
-    return true;
+    const uint8_t *end = d->in.end;
+    bool null = *at == 0;
+    size_t size = get_length(&at, end) - 1;
+    kf_bytes bytes = {at, size};
+    if (null && step->nullable)
+        bytes = (kf_bytes){NULL, size = 0};
+    else if (size > (size_t)(end - at) || (size > LONGEST_STRING && step->row->type == KF__str))
+        return NULL;
+    memcpy(field, &bytes, sizeof bytes);
+    return at + size;
 }
 
-/* Fields that the bytes don't give are at their defaults already. */
-static void read_struct(struct decoder *d, const struct kf__plan *plan, void *message)
+static inline const uint8_t *get_int32s(struct decoder *d, const uint8_t *at, char *field)
 {
-    const uint8_t *run = NULL;
-    const struct kf__step *step = plan->steps;
-    for (const struct kf__step *end = step + plan->values; step < end; step++) {
-        void *field = (char *)message + step->place;
-        if (step->kind <= KF__STEP_UUID) {
-            if (step->run)
-                run = kf__take(&d->in, step->run);
-            if (!run)
-                return;
-            run = get_fixed(run, step, field);
-        } else if (step->kind == KF__STEP_VALUE || !get_short(d, step, field)) {
-            read_field(d, step->row, field);
-        }
-    }
-    if (d->flexible && d->in.at < d->in.end && *d->in.at == 0)
+    size_t count = *at++ - (size_t)1;
+    if (count > KF__SHORT_LENGTH || count * sizeof(int32_t) > (size_t)(d->in.end - at))
+        return NULL;
+    void *items = NULL;
+    if (count && !(items = kf__arena_take(d->arena, count * sizeof(int32_t))))
+        return NULL;
+    kf__array_set(field, items, (int32_t)count);
+    return get_32s(at, items, count);
+}
+
+/* No items, or null. */
+static inline const uint8_t *get_array(const uint8_t *at, const struct kf__step *step, char *field)
+{
+    if (*at > 1 || (*at == 0 && !step->nullable))
+        return NULL;
+    kf__array_set(field, NULL, *at - 1);
+    return at + 1;
+}
+
+static const uint8_t *get_long(struct decoder *d, const uint8_t *at, const struct kf__step *step,
+                               char *field)
+{
+    d->in.at = at;
+    read_field(d, step->row, field);
+    return d->in.at;
+}
+
+static void read_end(struct decoder *d, const uint8_t *at, const struct kf__plan *plan,
+                     char *message)
+{
+    *kf__unknown_tags(plan->type, message) = (struct kf_tags){NULL, 0};
+    d->in.at = at;
+    if (!d->flexible)
+        return;
+    if (*at == 0)
         d->in.at++; /* no tags: nearly always */
-    else if (d->flexible)
+    else
         read_tags(d, plan->type, message);
+}
+
+/* What the bytes don't give is at its defaults already. */
+static void read_struct(struct decoder *d, const struct kf__plan *plan, char *message)
+{
+    const uint8_t *at = d->in.at;
+    for (const struct kf__step *step = plan->steps; step->least <= d->in.end - at; step++) {
+        char *field = message + step->place;
+        const uint8_t *next = NULL;
+        uint16_t half;
+        bool truth;
+        switch ((enum kf__step_kind)step->kind) {
+        case KF__STEP_BOOLEAN:
+            truth = *at++ != 0;
+            memcpy(field, &truth, sizeof truth);
+            continue;
+        case KF__STEP_8:
+            memcpy(field, at++, 1);
+            continue;
+        case KF__STEP_16:
+            half = kf__get_u16(at);
+            memcpy(field, &half, sizeof half);
+            at += sizeof half;
+            continue;
+        case KF__STEP_32:
+            at = get_32s(at, field, step->times);
+            continue;
+        case KF__STEP_64:
+            at = get_64s(at, field, step->times);
+            continue;
+        case KF__STEP_UUID:
+            memcpy(field, at, sizeof(kf_uuid));
+            at += sizeof(kf_uuid);
+            continue;
+        case KF__STEP_INT32S:
+            next = get_int32s(d, at, field);
+            break;
+        case KF__STEP_BYTES:
+            next = get_bytes(d, at, step, field);
+            break;
+        case KF__STEP_ARRAY:
+            next = get_array(at, step, field);
+            break;
+        case KF__STEP_VALUE:
+            break;
+        default:
+            read_end(d, at, plan, message);
+            return;
+        }
+        at = next ? next : get_long(d, at, step, field);
+    }
+    kf__fail(&d->in, KF_ERR_TRUNCATED);
 }
 
 static void read_one(struct decoder *d, const struct kf__struct *type, void *message)
 {
-    struct kf__plan plan;
-    kf__plan_make(&plan, type, d->version);
-    const struct kf__step *step = plan.steps + plan.values;
-    for (const struct kf__step *end = plan.steps + plan.count; step < end; step++)
-        kf__reset_field(step->row, (char *)message + step->place);
-    *kf__unknown_tags(type, message) = (struct kf_tags){NULL, 0};
+    KF__UNINITIALIZED struct kf__plan plan;
+    kf__plan_make(&plan, type, d->version, d->flexible);
+    reset_others(&plan, message);
     read_struct(d, &plan, message);
 }
 

@@ -46,10 +46,6 @@ static void write_string(struct encoder *e, const struct kf__row *row, const kf_
 
 static void write_length(struct encoder *e, const struct kf__row *row, int64_t length)
 {
-    if (e->flexible && length >= 0 && length < 0x7F) { /* nearly always */
-        kf__put_u8(e->out, (uint8_t)(length + 1));
-        return;
-    }
     if (length > INT32_MAX || length < -1) {
         kf__writer_fail(e->out, KF_ERR_BAD_COUNT);
         return;
@@ -135,12 +131,52 @@ static void write_value(struct encoder *e, const struct kf__row *row, const void
     }
 }
 
+/* Two numbers side by side. */
+static inline void set_pair(uint8_t *at, const char *values)
+{
+    uint32_t pair[2];
+    memcpy(pair, values, sizeof pair);
+    kf__set_u32(at, pair[0]);
+    kf__set_u32(at + 4, pair[1]);
+}
+
+/* These return what stands behind them. Most arrays have one to three numbers: no loop for those.
+ */
+static inline uint8_t *set_32s(uint8_t *at, const char *values, size_t count)
+{
+    for (; count >= 4; count -= 4, values += 16, at += 16) {
+        set_pair(at, values);
+        set_pair(at + 8, values + 8);
+    }
+    if (count & 2) {
+        set_pair(at, values);
+        at += 8;
+        values += 8;
+    }
+    if (count & 1) {
+        uint32_t last;
+        memcpy(&last, values, sizeof last);
+        kf__set_u32(at, last);
+        at += sizeof last;
+    }
+    return at;
+}
+
+static inline uint8_t *set_64s(uint8_t *at, const char *values, size_t count)
+{
+    for (; count; count--, values += sizeof(uint64_t), at += sizeof(uint64_t)) {
+        uint64_t wide;
+        memcpy(&wide, values, sizeof wide);
+        kf__set_u64(at, wide);
+    }
+    return at;
+}
+
 static void write_int32s(struct encoder *e, struct kf__array array)
 {
-    const uint32_t *item = array.items;
-    uint8_t *room = kf__room(e->out, (size_t)array.count * sizeof *item);
-    for (int32_t i = 0; room && i < array.count; i++)
-        kf__set_u32(room + (size_t)i * sizeof *item, item[i]);
+    uint8_t *room = kf__room(e->out, (size_t)array.count * sizeof(int32_t));
+    if (room)
+        set_32s(room, array.items, (size_t)array.count);
 }
 
 static void write_array(struct encoder *e, const struct kf__row *row, const void *field)
@@ -258,39 +294,56 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
     }
 }
 
-/* ---- the short way: what has its room already ---- */
+/* ---- a struct by its plan ---- */
 
-static uint8_t *set_32s(uint8_t *at, const void *values, size_t count)
+/* Long values: what makes room for itself, and then again for what is left of the struct. */
+static uint8_t *set_long(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+                         const struct kf__step *step, const char *field)
 {
-    for (const char *value = values; count; count--, value += sizeof(uint32_t)) {
-        uint32_t word;
-        memcpy(&word, value, sizeof word);
-        kf__set_u32(at, word);
-        at += sizeof word;
-    }
-    return at;
+    kf__commit(e->out, at);
+    write_field(e, step->row, field);
+    return kf__reserve(e->out, plan->room);
 }
 
-static uint8_t *set_64s(uint8_t *at, const void *values, size_t count)
+/* How many tagged fields have something to say; what the version lacks must have nothing. */
+static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, const char *message)
 {
-    for (const char *value = values; count; count--, value += sizeof(uint64_t)) {
-        uint64_t wide;
-        memcpy(&wide, value, sizeof wide);
-        kf__set_u32(at, (uint32_t)(wide >> 32));
-        kf__set_u32(at + 4, (uint32_t)wide);
-        at += sizeof wide;
+    uint32_t tagged = 0;
+    const struct kf__step *end = kf__others_end(plan);
+    for (const struct kf__step *step = plan->others; step < end; step++) {
+        if (step->kind == KF__STEP_DROPPED || kf__is_default(step->row, message + step->place))
+            continue;
+        if (step->kind == KF__STEP_ABSENT)
+            kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+        tagged++;
     }
-    return at;
+    return tagged;
 }
 
-static uint8_t *set_fixed(uint8_t *at, const struct kf__step *step, const void *field)
+/* Tags go in place of the byte that says that there are none. */
+static uint8_t *set_others(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+                           const char *message)
+{
+    bool known = plan->others < kf__others_end(plan);
+    uint32_t tagged = known ? check_others(e, plan, message) : 0;
+    if (!tagged && kf__unknown_tags(plan->type, message)->count == 0)
+        return at;
+    if (e->flexible) {
+        kf__commit(e->out, at - 1);
+        write_tags(e, plan->type, message, tagged);
+    } else {
+        kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
+    }
+    return kf__reserve(e->out, 0);
+}
+
+static uint8_t *set_fixed(uint8_t *at, const struct kf__step *step, const char *field)
 {
     uint16_t half;
     switch ((enum kf__step_kind)step->kind) {
     case KF__STEP_16:
         memcpy(&half, field, sizeof half);
-        at[0] = (uint8_t)(half >> 8);
-        at[1] = (uint8_t)half;
+        kf__set_u16(at, half);
         return at + sizeof half;
     case KF__STEP_32:
         return set_32s(at, field, step->times);
@@ -305,104 +358,61 @@ static uint8_t *set_fixed(uint8_t *at, const struct kf__step *step, const void *
     }
 }
 
-/* Whether a value of `size` bytes has a length of one byte, and room for both and `more`. */
-static bool is_short(const struct encoder *e, const uint8_t *at, size_t length, size_t size,
-                     size_t more)
+/* Values whose length is one byte; NULL: take the long way. */
+static inline uint8_t *set_short(uint8_t *at, const struct kf__step *step, const char *field)
 {
-    const kf_writer *out = e->out;
-    return e->flexible && length < 0x7F && (size_t)(out->bytes + out->capacity - at) >= size + more;
-}
-
-/* The byte behind a short value; NULL: take the long way. */
-static uint8_t *set_short(const struct encoder *e, uint8_t *at, const struct kf__step *step,
-                          const void *field, size_t more)
-{
-    if (step->kind == KF__STEP_INT32S) {
-        struct kf__array array = kf__array_get(field);
-        size_t count = (size_t)array.count;
-        if (!is_short(e, at, count, count * sizeof(int32_t), more))
-            return NULL;
-        *at++ = (uint8_t)(count + 1);
-        return set_32s(at, array.items, count);
-    }
     _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
-    kf_bytes bytes;
-    memcpy(&bytes, field, sizeof bytes);
-    if (!bytes.data || !is_short(e, at, bytes.size, bytes.size, more))
-        return NULL;
-    *at++ = (uint8_t)(bytes.size + 1);
-    memcpy(at, bytes.data, bytes.size);
-    return at + bytes.size;
-}
-
-/* Long values, tags: what makes room for itself, and then again for what is left of a struct. */
-static uint8_t *set_long(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
-                         const struct kf__step *step, const void *field)
-{
-    kf__commit(e->out, at);
-    write_field(e, step->row, field);
-    return kf__reserve(e->out, plan->room);
-}
-
-static uint8_t *set_tags(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
-                         const void *message, uint32_t tagged)
-{
-    kf__commit(e->out, at);
-    if (e->flexible)
-        write_tags(e, plan->type, message, tagged);
-    else
-        kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
-    return kf__reserve(e->out, plan->room);
-}
-
-/* How many tagged fields have something to say; what the version lacks must have nothing. */
-static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, const char *message)
-{
-    uint32_t tagged = 0;
-    const struct kf__step *step = plan->steps + plan->values;
-    for (const struct kf__step *end = plan->steps + plan->count; step < end; step++) {
-        if (step->kind == KF__STEP_DROPPED || kf__is_default(step->row, message + step->place))
-            continue;
-        if (step->kind == KF__STEP_ABSENT)
-            kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
-        tagged++;
+    if (step->kind == KF__STEP_BYTES) {
+        kf_bytes bytes;
+        memcpy(&bytes, field, sizeof bytes);
+        *at = 0;
+        if (!bytes.data)
+            return step->nullable ? at + 1 : NULL;
+        if (bytes.size > KF__SHORT_LENGTH)
+            return NULL;
+        *at = (uint8_t)(bytes.size + 1);
+        memcpy(at + 1, bytes.data, bytes.size);
+        return at + 1 + bytes.size;
     }
-    return tagged;
+    struct kf__array array = kf__array_get(field);
+    *at = (uint8_t)(array.count + 1);
+    if (array.count == -1)
+        return step->nullable ? at + 1 : NULL;
+    uint32_t most = step->kind == KF__STEP_INT32S ? KF__SHORT_LENGTH / sizeof(int32_t) : 0;
+    if ((uint32_t)array.count > most)
+        return NULL;
+    return set_32s(at + 1, array.items, (uint32_t)array.count);
 }
 
 /* Writes where there is room of plan->room; returns what stands behind it, NULL after an error. */
-static uint8_t *set_struct(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
-                           const char *message)
+static inline uint8_t *set_struct(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+                                  const char *message)
 {
     const struct kf__step *step = plan->steps;
-    for (const struct kf__step *end = step + plan->values; at && step < end; step++) {
-        const void *field = message + step->place;
+    for (; at && step->kind != KF__STEP_END; step++) {
+        const char *field = message + step->place;
         if (step->kind <= KF__STEP_UUID) {
             at = set_fixed(at, step, field);
             continue;
         }
-        uint8_t *next =
-            step->kind == KF__STEP_VALUE ? NULL : set_short(e, at, step, field, plan->room);
+        uint8_t *next = step->kind < KF__STEP_VALUE ? set_short(at, step, field) : NULL;
         at = next ? next : set_long(e, at, plan, step, field);
     }
-    uint32_t tagged = check_others(e, plan, message);
-    if (at && (tagged || kf__unknown_tags(plan->type, message)->count != 0))
-        return set_tags(e, at, plan, message, tagged);
-    if (at && e->flexible)
-        *at++ = 0;
-    return at;
+    if (!at)
+        return NULL;
+    *at = 0; /* no tags */
+    return set_others(e, at + step->least, plan, message);
 }
 
-/* Room for all that has a known size is made once for each. */
+/* Room for all that is fixed or short is made once for each. */
 static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
                         int32_t count)
 {
-    struct kf__plan plan;
-    kf__plan_make(&plan, type, e->version);
+    KF__UNINITIALIZED struct kf__plan plan;
+    kf__plan_make(&plan, type, e->version, e->flexible);
     kf_writer *out = e->out;
     uint8_t *at = kf__reserve(out, plan.room);
-    const char *item = items;
-    for (int32_t i = 0; at && i < count; i++, item += type->size) {
+    for (const char *item = items; at && count; count--, item += type->size) {
         if ((size_t)(out->bytes + out->capacity - at) < plan.room) {
             kf__commit(out, at);
             at = kf__reserve(out, plan.room);

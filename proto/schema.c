@@ -229,14 +229,14 @@ bool kf_schema_is_flexible(const kf_schema *schema, int16_t version)
 
 size_t kf_schema_struct_size(const kf_schema *schema) { return structs[schema->root].size; }
 
-static enum kf__step_kind kind_of(const struct kf__row *row, int16_t version)
+static enum kf__step_kind kind_of(const struct kf__row *row, int16_t version, bool flexible)
 {
     static const uint8_t kinds[KF__TYPES] = {
         [KF__boolean] = KF__STEP_BOOLEAN, [KF__int8] = KF__STEP_8,
         [KF__int16] = KF__STEP_16,        [KF__uint16] = KF__STEP_16,
         [KF__int32] = KF__STEP_32,        [KF__uint32] = KF__STEP_32,
         [KF__int64] = KF__STEP_64,        [KF__float64] = KF__STEP_64,
-        [KF__uuid] = KF__STEP_UUID,       [KF__str] = KF__STEP_STRING,
+        [KF__uuid] = KF__STEP_UUID,       [KF__str] = KF__STEP_BYTES,
         [KF__bytes] = KF__STEP_BYTES,     [KF__records] = KF__STEP_BYTES,
         [KF__struct] = KF__STEP_VALUE,    [KF__struct_pointer] = KF__STEP_VALUE,
         [KF__none] = KF__STEP_DROPPED,
@@ -245,30 +245,11 @@ static enum kf__step_kind kind_of(const struct kf__row *row, int16_t version)
         return row->ignorable ? KF__STEP_DROPPED : KF__STEP_ABSENT;
     if (row->tag)
         return KF__STEP_TAGGED;
+    enum kf__step_kind kind = (enum kf__step_kind)kinds[row->type];
     if (row->array)
-        return row->type == KF__int32 ? KF__STEP_INT32S : KF__STEP_VALUE;
-    return row->never_compact ? KF__STEP_VALUE : (enum kf__step_kind)kinds[row->type];
-}
-
-/* Values of fixed size that stand together need room, or are there, only together. */
-static void find_runs(struct kf__plan *plan)
-{
-    enum {
-        MOST_LENGTH = 5 /* bytes */
-    };
-    struct kf__step *first = NULL;
-    plan->room = MOST_LENGTH; /* for the number of tags */
-    for (struct kf__step *step = plan->steps; step < plan->steps + plan->values; step++) {
-        bool fixed = step->kind <= KF__STEP_UUID;
-        unsigned wire = fixed ? kf__shapes[step->row->type].wire * step->times : MOST_LENGTH;
-        plan->room = (uint16_t)(plan->room + wire);
-        if (fixed && !first)
-            first = step;
-        if (fixed)
-            first->run = (uint16_t)(first->run + wire);
-        else
-            first = NULL;
-    }
+        kind = row->type == KF__int32 ? KF__STEP_INT32S : KF__STEP_ARRAY;
+    bool short_way = flexible && !row->never_compact;
+    return kind <= KF__STEP_UUID || short_way ? kind : KF__STEP_VALUE;
 }
 
 /* Whether the value is one more of the step's, right behind them in the C struct. */
@@ -279,34 +260,55 @@ static bool is_next_of(const struct kf__step *step, enum kf__step_kind kind, siz
            place == step->place + size * step->times;
 }
 
-/* The steps of the version's values, or all others; returns where they end. */
-static struct kf__step *add_steps(struct kf__step *step, const struct kf__struct *type,
-                                  int16_t version, bool values)
+struct planner {
+    struct kf__plan *plan;
+    struct kf__step *end; /* of the steps so far */
+    struct kf__step *run; /* fixed values that stand together are there only together */
+};
+
+static void add_step(struct planner *p, const struct kf__row *row, enum kf__step_kind kind,
+                     size_t place, bool nullable)
 {
-    const struct kf__row *row = kf__rows_of(type);
-    const struct kf__step *first = step;
-    size_t at = 0;
-    for (unsigned i = 0; i < type->count; i++, row++) {
-        size_t place = kf__place(row, &at);
-        enum kf__step_kind kind = kind_of(row, version);
-        if ((kind <= KF__STEP_VALUE) != values)
-            continue;
-        if (step > first && is_next_of(step - 1, kind, place))
-            step[-1].times++;
-        else
-            *step++ = (struct kf__step){row, (uint16_t)place, 0, (uint8_t)kind, 1};
-    }
-    return step;
+    bool fixed = kind <= KF__STEP_UUID;
+    bool has_length = !fixed && kind < KF__STEP_VALUE;
+    unsigned wire = fixed ? kf__shapes[row->type].wire : has_length;
+    p->plan->room = (uint16_t)(p->plan->room + wire + (has_length ? KF__SHORT_LENGTH : 0));
+    if (!fixed || !p->run)
+        p->run = p->end;
+    if (p->end > p->run && is_next_of(p->end - 1, kind, place))
+        p->end[-1].times++;
+    else
+        *p->end++ = (struct kf__step){row, (uint16_t)place, 0, (uint8_t)kind, 1, nullable};
+    p->run->least = (uint16_t)(p->run->least + wire);
+    if (!fixed)
+        p->run = NULL;
 }
 
-void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version)
+void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version,
+                   bool flexible)
 {
-    struct kf__step *step = add_steps(plan->steps, type, version, true);
+    struct planner p = {plan, plan->steps, NULL};
+    struct kf__step *other = plan->steps + KF__MOST_ROWS + 1;
+    const struct kf__row *row = kf__rows_of(type);
+    size_t at = 0, first_other = 0, others_end = 0;
+    plan->room = 1;
+    for (const struct kf__row *end = row + type->count; row < end; row++) {
+        size_t place = kf__place(row, &at);
+        enum kf__step_kind kind = kind_of(row, version, flexible);
+        if (kind < KF__STEP_END) {
+            add_step(&p, row, kind, place, kf__nullable(row, version));
+            continue;
+        }
+        *--other = (struct kf__step){.row = row, .place = (uint16_t)place, .kind = (uint8_t)kind};
+        if (!others_end)
+            first_other = place;
+        others_end = at;
+    }
+    *p.end = (struct kf__step){.kind = KF__STEP_END, .least = flexible};
     plan->type = type;
-    plan->values = (uint8_t)(step - plan->steps);
-    step = add_steps(step, type, version, false);
-    plan->count = (uint8_t)(step - plan->steps);
-    find_runs(plan);
+    plan->others = other;
+    plan->others_place = (uint16_t)first_other;
+    plan->others_size = (uint16_t)(others_end - first_other);
 }
 
 size_t kf__min_wire_size(const struct kf__struct *type, int16_t version, bool flexible)

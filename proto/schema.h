@@ -169,12 +169,26 @@ static inline bool kf__nullable(const struct kf__row *row, int16_t version)
 extern const max_align_t kf__empty_struct[];
 
 enum {
-    KF__MOST_ROWS = 32
-}; /* of one struct; the longest has 17 */
+    KF__MOST_ROWS = 20,     /* of one struct; the longest has 17 */
+    KF__SHORT_LENGTH = 126, /* bytes of a value whose compact length is one byte, at most */
+};
+
+/* Of a variable that is set before it's read, where zeroing it first would cost more than its use.
+ */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define KF__UNINITIALIZED __attribute__((uninitialized))
+#endif
+#endif
+#ifndef KF__UNINITIALIZED
+#define KF__UNINITIALIZED
+#endif
 
 /*
  * What a struct's rows come to at one version, worked out once and used for
- * each element of an array.
+ * each element of an array: steps in the order of the bytes, and what stands
+ * beside them. A short value is one whose length is one byte; the steps that
+ * know it are only of flexible versions.
  */
 enum kf__step_kind {
     KF__STEP_BOOLEAN, /* up to the uuid: values that always have as many bytes */
@@ -183,11 +197,12 @@ enum kf__step_kind {
     KF__STEP_32,
     KF__STEP_64,
     KF__STEP_UUID,
-    KF__STEP_INT32S, /* these three have a short way for short values in flexible versions */
-    KF__STEP_STRING,
-    KF__STEP_BYTES,
+    KF__STEP_INT32S, /* these three have a short way */
+    KF__STEP_BYTES,  /* and strings */
+    KF__STEP_ARRAY,
     KF__STEP_VALUE,   /* whatever else the version has */
-    KF__STEP_TAGGED,  /* so, as a tagged field */
+    KF__STEP_END,     /* of the steps; all others stand behind it */
+    KF__STEP_TAGGED,  /* the version has it, as a tagged field */
     KF__STEP_ABSENT,  /* the version lacks it */
     KF__STEP_DROPPED, /* so, and it's ignorable */
 };
@@ -195,21 +210,29 @@ enum kf__step_kind {
 struct kf__step {
     const struct kf__row *row;
     uint16_t place; /* in the C struct */
-    uint16_t run; /* bytes of all fixed values from here to the next other one; 0: not the first */
+    uint16_t least; /* bytes that must be there: of all fixed values from here on; 1, a length */
     uint8_t kind;
     uint8_t times; /* 32 or 64 bit values that lie side by side are one step */
+    bool nullable;
 };
 
 struct kf__plan {
     const struct kf__struct *type;
-    uint8_t values; /* steps of what stands in the bytes itself, in the rows' order */
-    uint8_t count;  /* and behind them, from KF__STEP_TAGGED on */
-    uint16_t room;  /* most bytes of all fixed values, lengths, and the number of tags */
-    struct kf__step steps[KF__MOST_ROWS];
+    const struct kf__step *others; /* those beside the bytes, up to the end of `steps` */
+    uint16_t others_place;         /* where they lie in the C struct, and what lies between them */
+    uint16_t others_size;
+    uint16_t room; /* most bytes of all fixed and short values, and of no tags */
+    struct kf__step steps[KF__MOST_ROWS + 1];
 };
 
+static inline const struct kf__step *kf__others_end(const struct kf__plan *plan)
+{
+    return plan->steps + sizeof plan->steps / sizeof *plan->steps;
+}
+
 /* Makes the plan of one struct at one version. */
-void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version);
+void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version,
+                   bool flexible);
 
 /* One field to its row's default. */
 void kf__reset_field(const struct kf__row *row, void *field);

@@ -43,6 +43,26 @@ static inline int16_t kf__get_i16(const uint8_t *at) { return (int16_t)kf__get_u
 static inline int32_t kf__get_i32(const uint8_t *at) { return (int32_t)kf__get_u32(at); }
 static inline int64_t kf__get_i64(const uint8_t *at) { return (int64_t)kf__get_u64(at); }
 
+#if defined(__GNUC__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ /* shifts are not always seen   \
+                                                                    */
+static inline void kf__set_u16(uint8_t *at, uint16_t value)
+{
+    value = __builtin_bswap16(value);
+    memcpy(at, &value, sizeof value);
+}
+
+static inline void kf__set_u32(uint8_t *at, uint32_t value)
+{
+    value = __builtin_bswap32(value);
+    memcpy(at, &value, sizeof value);
+}
+
+static inline void kf__set_u64(uint8_t *at, uint64_t value)
+{
+    value = __builtin_bswap64(value);
+    memcpy(at, &value, sizeof value);
+}
+#else
 static inline void kf__set_u16(uint8_t *at, uint16_t value)
 {
     at[0] = (uint8_t)(value >> 8);
@@ -60,6 +80,8 @@ static inline void kf__set_u64(uint8_t *at, uint64_t value)
     kf__set_u32(at, (uint32_t)(value >> 32));
     kf__set_u32(at + 4, (uint32_t)value);
 }
+
+#endif
 
 /* Numbers small in either direction become small unsigned ones. */
 static inline uint64_t kf__zigzag(int64_t value)

@@ -5,6 +5,8 @@
 #ifndef KF_PROTO_WRITER_H
 #define KF_PROTO_WRITER_H
 
+#include "proto/varint.h"
+
 #include <kafiber/codec.h>
 #include <string.h>
 
@@ -51,35 +53,23 @@ static inline void kf__put_u8(kf_writer *writer, uint8_t value)
 
 static inline void kf__put_u16(kf_writer *writer, uint16_t value)
 {
-    uint8_t *b = kf__room(writer, 2);
-    if (!b)
-        return;
-    b[0] = (uint8_t)(value >> 8);
-    b[1] = (uint8_t)value;
-}
-
-static inline void kf__set_u32(uint8_t *b, uint32_t value)
-{
-    b[0] = (uint8_t)(value >> 24);
-    b[1] = (uint8_t)(value >> 16);
-    b[2] = (uint8_t)(value >> 8);
-    b[3] = (uint8_t)value;
+    uint8_t *b = kf__room(writer, sizeof value);
+    if (b)
+        kf__set_u16(b, value);
 }
 
 static inline void kf__put_u32(kf_writer *writer, uint32_t value)
 {
-    uint8_t *b = kf__room(writer, 4);
+    uint8_t *b = kf__room(writer, sizeof value);
     if (b)
         kf__set_u32(b, value);
 }
 
 static inline void kf__put_u64(kf_writer *writer, uint64_t value)
 {
-    uint8_t *b = kf__room(writer, 8);
-    if (!b)
-        return;
-    kf__set_u32(b, (uint32_t)(value >> 32));
-    kf__set_u32(b + 4, (uint32_t)value);
+    uint8_t *b = kf__room(writer, sizeof value);
+    if (b)
+        kf__set_u64(b, value);
 }
 
 static inline void kf__put_varuint32(kf_writer *writer, uint32_t value)

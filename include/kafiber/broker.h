@@ -52,8 +52,11 @@ typedef struct kf_broker_options {
     int64_t group_min_session_timeout_ms;     /* 6000, as Kafka's */
     const char *kafka_version; /* whose APIs and versions are advertised: "2.1", "2.8", "3.9",
                                   "4.0" … "4.4" */
+    bool acls;                 /* who may do what is asked: nothing without an ACL */
+    bool allow_if_no_acl;      /* allow.everyone.if.no.acl.found */
+    const char *super_users;   /* "User:a;User:b": they may do everything */
     bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
-    const char *journal; /* a file that gets one JSON line for each request; NULL: none */
+    const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
 
     /*
      * "[NAME=]PROTOCOL://HOST:PORT", in place of `listen`; at most 8. Ports of
@@ -196,8 +199,9 @@ KF_API void kf_broker_resume(kf_broker *broker);
 
 /*
  * A stopped node closes its port and connections; its partitions move to the
- * next replica that runs (leader epoch + 1), or have no leader. A started one
- * takes its port again.
+ * next replica that runs and is in sync (leader epoch + 1), or have no leader:
+ * then only the last one that was in sync may lead again, or an unclean
+ * election. A started one takes its port again and catches up.
  */
 KF_API kf_err kf_broker_stop_node(kf_broker *broker, int32_t node);
 KF_API kf_err kf_broker_start_node(kf_broker *broker, int32_t node);
@@ -209,8 +213,39 @@ KF_API kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_
                                     int32_t node);
 /* From now on this node coordinates the group (or transactional id) while it runs. */
 KF_API kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node);
+/*
+ * An election as an administrator orders it: the first replica leads again,
+ * or, where nobody leads, unclean, whoever runs, at the price of the records
+ * that it hasn't got. ELECTION_NOT_NEEDED, PREFERRED_LEADER_NOT_AVAILABLE,
+ * ELIGIBLE_LEADERS_NOT_AVAILABLE.
+ */
+KF_API kf_err kf_broker_elect_leader(kf_broker *broker, const char *topic, int32_t partition,
+                                     bool unclean);
+/* Keeps a follower from copying: it falls out of sync until it is let go. */
+KF_API kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32_t partition,
+                                     int32_t node, bool held);
 /* How many requests of an API have come in; KF_BROKER_ANY_API counts all. */
 KF_API int64_t kf_broker_requests(kf_broker *broker, int16_t api_key);
+
+/* ---- snapshots ---- */
+
+/*
+ * The state as bytes: topics, logs, producers, offsets, groups, transactions;
+ * not connections, members, faults. Free with kf_broker_snapshot_free. NULL
+ * when out of memory.
+ */
+KF_API void *kf_broker_snapshot(kf_broker *broker, size_t *size);
+KF_API void kf_broker_snapshot_free(kf_broker *broker, void *bytes);
+/*
+ * In place of all that the broker holds; connections are closed, groups come
+ * back empty. The broker needs as many nodes as it had. INVALID_ARGUMENT with
+ * a sentence where the bytes are no snapshot of a version it reads: then
+ * nothing has changed.
+ */
+KF_API kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_error *error);
+/* The same with a file; KF_ERR_SYSTEM where it can't be read or written. */
+KF_API kf_err kf_broker_snapshot_file(kf_broker *broker, const char *path, kf_error *error);
+KF_API kf_err kf_broker_restore_file(kf_broker *broker, const char *path, kf_error *error);
 
 /* ---- questions of a test (broker_assert.h has macros over them) ---- */
 

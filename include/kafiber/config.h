@@ -20,7 +20,10 @@ KF_BEGIN_DECLS
 
 typedef struct kf_config kf_config;
 
-/* NULL only when out of memory. `alloc` NULL: kf_default_allocator. */
+/*
+ * NULL only when out of memory. `alloc` NULL: kf_default_allocator. Producers
+ * opened with it take their memory there too.
+ */
 KF_API kf_config *kf_config_new(const kf_allocator *alloc);
 KF_API kf_config *kf_config_copy(const kf_config *config);
 KF_API void kf_config_free(kf_config *config);

@@ -1,14 +1,12 @@
 /*
- * producer: writes records. acks=all, batched per partition, retried until
+ * producer: writes records. Idempotent and acks=all unless the configuration
+ * says otherwise: nothing lost, nothing twice, nothing out of order within a
+ * partition (KIP-98, KIP-360); batched per partition, retried until
  * delivery.timeout.ms; keys choose the partition by murmur2, as in Java.
  *
- * This version is simple: it is not idempotent, so a retry after a lost
- * answer may store a record twice; one request a partition is under way at a
- * time, so that order is kept.
- *
- * Any thread may produce. Callbacks run one after the other on the
- * producer's I/O thread and must not block: from within one kf_produce never
- * waits, and kf_produce_wait, kf_flush and kf_producer_close are KF_ERR_STATE.
+ * Any thread and any fiber may produce. Callbacks run one after the other on
+ * the producer's I/O thread and must not block: from within one kf_produce
+ * never waits, and the calls that wait are KF_ERR_STATE.
  */
 #ifndef KAFIBER_PRODUCER_H
 #define KAFIBER_PRODUCER_H
@@ -44,40 +42,70 @@ typedef struct kf_record {
 /* The timestamp 0 itself, for who copies records. */
 #define KF_TIMESTAMP_EPOCH INT64_MIN
 
-/*
- * Exactly one a record. err KF_OK: stored at partition and offset (with
- * acks=0: sent, offset -1). Otherwise the last cause: TIMED_OUT,
- * NOT_ENOUGH_REPLICAS, … after delivery.timeout.ms, or an error that no retry
- * cures at once. After a lost connection or a time-out a record that failed
- * may have been stored all the same.
- */
-typedef void (*kf_delivered)(void *context, kf_err err, int32_t partition, int64_t offset);
+/* ---- what became of a record ---- */
+
+typedef enum kf_fate {
+    KF_STORED,       /* as acks asks; with acks=0: sent */
+    KF_NOT_STORED,   /* and never will be */
+    KF_FATE_UNKNOWN, /* time ran out, or the producer was closed, while a broker had it */
+} kf_fate;
+
+typedef struct kf_delivery {
+    kf_err err;   /* KF_OK with KF_STORED alone; otherwise the last cause */
+    kf_fate fate; /* each record gets exactly one */
+    int32_t partition;
+    int32_t count;      /* of records: 1, or a whole batch */
+    int64_t offset;     /* of the (first) record; -1: not stored, or not known */
+    int64_t timestamp;  /* milliseconds: the record's, or the broker's where it stamps (then of the
+                           batch); -1: none, or not known */
+    const char *topic;  /* lives as long as the producer */
+    const char *reason; /* the broker's own words; valid during the callback; NULL: none */
+} kf_delivery;
+
+/* Valid during the call only. */
+typedef void (*kf_delivered)(void *context, const kf_delivery *delivery);
+
+/* A deadline: max.block.ms from now, as configured. */
+#define KF_MAX_BLOCK ((kf_time) - 1)
 
 /*
- * Takes a record; `delivered` (may be NULL) is called once it is stored or
- * has failed. Waits up to `deadline` for the topic's metadata (the topic's
- * error, or KF_ERR_NO_BROKER) and for room in the buffer
- * (KF_ERR_BUFFER_FULL); inside a fiber these waits hold its worker.
+ * Takes a record; `delivered` (may be NULL) is called exactly once for each
+ * record taken. Waits up to `deadline` (0: not at all) for the topic's
+ * metadata (the topic's error, or KF_ERR_NO_BROKER) and for room in
+ * buffer.memory (KF_ERR_BUFFER_FULL); inside a fiber these waits suspend it.
  * KF_ERR_MESSAGE_TOO_LARGE: larger than max.request.size. A record that can't
  * be taken is reported by the return value only.
  */
 KF_API kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered delivered,
                          void *context, kf_time deadline, kf_error *error);
 /*
- * The same, leaving at once and waiting until it is stored; inside a handler
- * the wait suspends the fiber. KF_ERR_TIMED_OUT: the record may still be
- * stored. `partition` and `offset` may be NULL.
+ * The same, leaving at once and waiting until it is told; inside a fiber the
+ * wait suspends it, on a plain thread it blocks. KF_ERR_TIMED_OUT with
+ * KF_FATE_UNKNOWN: it may still be stored. `delivery` may be NULL.
  */
 KF_API kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
-                              int32_t *partition, int64_t *offset, kf_error *error);
+                              kf_delivery *delivery, kf_error *error);
+/*
+ * Many records at once, sent without lingering. results[i] is what became of
+ * records[i], also of one that could not be taken; KF_OK: all are stored,
+ * otherwise the first error by index.
+ */
+KF_API kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t count,
+                               kf_time deadline, kf_delivery *results, kf_error *error);
+/*
+ * Told once for each batch that leaves the producer, besides each record's
+ * own callback and before them; `count` records from `offset` on. Set it
+ * before the first record.
+ */
+KF_API void kf_producer_on_batch(kf_producer *producer, kf_delivered told, void *context);
 /* Sends at once and waits until all records taken so far have been told; KF_ERR_TIMED_OUT. */
 KF_API kf_err kf_flush(kf_producer *producer, kf_time deadline);
 
 /*
  * A partitioner of one's own: the partition of a record that names none, or
  * -1 to leave it to the configured `partitioner`. `partitions`: how many the
- * topic has. Runs on the producing thread while the producer is locked: it
- * must not block or call the producer.
+ * topic has. Runs on the producing thread, maybe several at once: it must not
+ * block or call the producer.
  */
 typedef int32_t (*kf_partitioner)(void *context, const kf_record *record, int32_t partitions);
 /* To be called before the first record. NULL: the configured one again. */
@@ -94,6 +122,7 @@ KF_API kf_err kf_sending_header(kf_sending *sending, kf_string name, kf_bytes va
 typedef struct kf_acknowledged {
     const char *topic;
     kf_err err;
+    kf_fate fate;
     int32_t partition; /* -1: the record was not taken */
     int64_t offset;    /* -1: unknown */
     void *tag;         /* what `sending` left */

@@ -192,7 +192,7 @@ kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error)
 {
     if (!config)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no configuration was given");
-    io->alloc = &kf_default_allocator;
+    io->alloc = io->alloc ? io->alloc : &kf_default_allocator;
     io->pid = getpid();
     pthread_mutex_init(&io->lock, NULL);
     kf__condition_init(&io->changed);

@@ -96,6 +96,8 @@ kf_config *kf_config_new(const kf_allocator *alloc)
     return NULL;
 }
 
+kf_allocator kf__config_alloc(const kf_config *config) { return config->alloc; }
+
 kf_config *kf_config_copy(const kf_config *config)
 {
     kf_config *copy = config ? kf_config_new(&config->alloc) : NULL;

@@ -140,6 +140,9 @@ enum kf__source {
     KF__FROM_CALL
 };
 
+/* What kf_config_new was given. */
+kf_allocator kf__config_alloc(const kf_config *config);
+
 /* KF__FROM_DEFAULT for an unknown key too. */
 enum kf__source kf__config_source(const kf_config *config, const char *key);
 

@@ -159,14 +159,12 @@ static void claim(struct kf_outbox *outbox)
 /* ---- sending ---- */
 
 /* On the producer's thread, or inside kf_produce. */
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
-    (void)partition;
-    (void)offset;
     struct kf__outbox_row *row = context;
     struct kf_outbox *outbox = row->owner;
     pthread_mutex_lock(&outbox->lock);
-    row->verdict = err;
+    row->verdict = delivery->err;
     row->next_told = outbox->told;
     outbox->told = row;
     outbox->in_flight--;

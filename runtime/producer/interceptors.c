@@ -59,16 +59,16 @@ kf_err kf_sending_header(kf_sending *sending, kf_string name, kf_bytes value)
     return err;
 }
 
-static void tell_interceptors(const struct intercepted *intercepted, kf_err err, int32_t partition,
-                              int64_t offset)
+static void tell_interceptors(const struct intercepted *intercepted, const kf_delivery *delivery)
 {
     const struct kf__interceptors *all = intercepted->interceptors;
     for (size_t i = 0; i < all->count; i++) {
         kf_acknowledged news = {
             .topic = intercepted->topic,
-            .err = err,
-            .partition = partition,
-            .offset = offset,
+            .err = delivery->err,
+            .fate = delivery->fate,
+            .partition = delivery->partition,
+            .offset = delivery->offset,
             .tag = intercepted->tags[i],
         };
         if (all->of[i].acknowledged)
@@ -76,14 +76,14 @@ static void tell_interceptors(const struct intercepted *intercepted, kf_err err,
     }
 }
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
     struct intercepted *intercepted = context;
     struct kf__receipt receipt = intercepted->receipt;
-    tell_interceptors(intercepted, err, partition, offset);
+    tell_interceptors(intercepted, delivery);
     kf_free(intercepted->alloc, intercepted);
     if (receipt.delivered)
-        receipt.delivered(receipt.context, err, partition, offset);
+        receipt.delivered(receipt.context, delivery);
 }
 
 static struct intercepted *new_intercepted(const struct kf__interceptors *interceptors,
@@ -113,7 +113,7 @@ kf_err kf__sending_begin(struct kf_sending *sending, const struct kf__intercepto
     struct intercepted *intercepted = new_intercepted(interceptors, alloc, record->topic, *receipt);
     if (!intercepted)
         return KF_ERR_NO_MEMORY;
-    *receipt = (struct kf__receipt){take_verdict, intercepted};
+    *receipt = (struct kf__receipt){.delivered = take_verdict, .context = intercepted};
     for (size_t i = 0; i < interceptors->count; i++)
         if (interceptors->of[i].sending)
             interceptors->of[i].sending(interceptors->of[i].context, &sending->record, sending,
@@ -128,7 +128,16 @@ void kf__sending_refused(struct kf__receipt receipt, kf_err err)
 {
     struct intercepted *intercepted = receipt.context;
     intercepted->receipt.delivered = NULL;
-    take_verdict(intercepted, err, -1, -1);
+    kf_delivery delivery = {
+        .err = err,
+        .fate = KF_NOT_STORED,
+        .partition = -1,
+        .count = 1,
+        .offset = -1,
+        .timestamp = -1,
+        .topic = intercepted->topic,
+    };
+    take_verdict(intercepted, &delivery);
 }
 
 void kf__sending_end(struct kf_sending *sending) { kf_arena_free(&sending->arena); }

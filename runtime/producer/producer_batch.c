@@ -2,35 +2,50 @@
 #include "runtime/producer/producer_batch.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     MAX_PART_BYTES = INT32_MAX,
-    FIRST_RECEIPTS = 16,
-    FIRST_BYTES = 1024,   /* what a builder begins with */
     RECORD_OVERHEAD = 40, /* length, attributes, timestamp, offset, three lengths: at most */
     HEADER_OVERHEAD = 20, /* two lengths */
 };
 
-struct kf__out_batch *kf__out_batch_new(const kf_allocator *alloc)
+kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *credit,
+                         struct kf__out_batch **batch)
 {
-    struct kf__out_batch *batch = kf_alloc_zero(alloc, sizeof *batch);
-    if (!batch)
-        return NULL;
-    batch->alloc = alloc;
-    kf__link_init(&batch->unfinished);
-    kf__batch_builder_init(&batch->builder, alloc, 0);
-    kf__buffer_init(&batch->wire, alloc);
-    return batch;
+    void *self;
+    void *block;
+    kf_err err =
+        kf__out_memory_take(memory, kf__out_memory_block(memory, sizeof **batch), credit, &self);
+    if (err)
+        return err;
+    size_t size = kf__out_memory_block(memory, bytes);
+    err = kf__out_memory_take(memory, size, credit, &block);
+    if (err) {
+        kf__out_memory_give(memory, self, kf__out_memory_block(memory, sizeof **batch));
+        return err;
+    }
+    memset(self, 0, sizeof **batch);
+    *batch = self;
+    (*batch)->memory = memory;
+    kf__link_init(&(*batch)->link);
+    kf__link_init(&(*batch)->unfinished);
+    kf__batch_builder_init(&(*batch)->builder, memory->alloc, 0);
+    (*batch)->builder.bytes = block;
+    (*batch)->builder.capacity = (*batch)->block = size;
+    (*batch)->id = (struct kf__out_identity){-1, -1};
+    (*batch)->sequence = -1;
+    return KF_OK;
 }
 
 void kf__out_batch_free(struct kf__out_batch *batch)
 {
     if (!batch)
         return;
-    kf__batch_builder_free(&batch->builder);
-    kf__buffer_free(&batch->wire);
-    kf_free(batch->alloc, batch->receipts);
-    kf_free(batch->alloc, batch);
+    struct kf__out_memory *memory = batch->memory;
+    kf__out_memory_give(memory, batch->bytes ? batch->bytes : batch->builder.bytes, batch->block);
+    kf__out_memory_give(memory, batch->receipts, batch->receipts_block);
+    kf__out_memory_give(memory, batch, kf__out_memory_block(memory, sizeof *batch));
 }
 
 /* ---- sizes ---- */
@@ -52,105 +67,166 @@ size_t kf__record_bound(const kf_record *record)
 
 size_t kf__out_batch_size(const struct kf__out_batch *batch)
 {
-    if (batch->sealed)
-        return batch->wire.used;
-    return batch->count ? batch->builder.used : KF__BATCH_HEADER_BYTES;
+    return batch->builder.used ? batch->builder.used : KF__BATCH_HEADER_BYTES;
 }
 
-/* As the builder grows: twice as much, or what is needed. */
-static size_t grown(size_t capacity, size_t wanted)
+/* ---- room ---- */
+
+/* Twice as much, or as the partition's last batch had, or what is needed. */
+static size_t grown(size_t now, size_t wanted, size_t hint, size_t largest)
 {
-    if (wanted <= capacity)
-        return capacity;
-    size_t more = capacity ? capacity * 2 : FIRST_BYTES;
+    size_t more = now * 2 < hint ? hint : now * 2;
+    if (more > largest)
+        more = largest;
     return more < wanted ? wanted : more;
 }
 
-static int32_t grown_receipts(int32_t capacity, int32_t count)
+static kf_err move(struct kf__out_memory *memory, void **block, size_t *size, size_t used,
+                   size_t wanted, size_t *credit)
 {
-    if (count < capacity)
-        return capacity;
-    return capacity ? capacity * 2 : FIRST_RECEIPTS;
+    void *larger;
+    kf_err err = kf__out_memory_take(memory, wanted, credit, &larger);
+    if (err)
+        return err;
+    if (used)
+        memcpy(larger, *block, used);
+    kf__out_memory_give(memory, *block, *size);
+    *block = larger;
+    *size = wanted;
+    return KF_OK;
 }
 
-size_t kf__out_batch_growth(const struct kf__out_batch *batch, size_t bound)
+static kf_err grow_bytes(struct kf__out_batch *batch, size_t wanted, size_t largest, size_t *credit,
+                         size_t *need)
 {
-    size_t bytes = grown(batch->builder.capacity, kf__out_batch_size(batch) + bound);
-    int32_t receipts = grown_receipts(batch->capacity, batch->count);
-    return bytes - batch->builder.capacity +
-           (size_t)(receipts - batch->capacity) * sizeof(struct kf__receipt);
+    size_t size = kf__out_memory_block(batch->memory, grown(batch->block, wanted, 0, largest));
+    void *block = batch->builder.bytes;
+    kf_err err = move(batch->memory, &block, &batch->block, batch->builder.used, size, credit);
+    batch->builder.bytes = block;
+    batch->builder.capacity = batch->block;
+    *need = size;
+    return err;
 }
 
-size_t kf__out_batch_memory(const struct kf__out_batch *batch)
+static kf_err grow_receipts(struct kf__out_batch *batch, size_t hint, size_t *credit, size_t *need)
 {
-    return sizeof *batch + batch->builder.capacity + batch->wire.capacity +
-           (size_t)batch->capacity * sizeof *batch->receipts;
+    size_t used = (size_t)batch->count * sizeof(struct kf__receipt);
+    size_t wanted = used + sizeof(struct kf__receipt);
+    size_t size =
+        kf__out_memory_block(batch->memory, grown(batch->receipts_block, wanted, hint, SIZE_MAX));
+    void *block = batch->receipts;
+    bool first = !block;
+    kf_err err =
+        move(batch->memory, &block, &batch->receipts_block, first ? 0 : used, size, credit);
+    *need = size;
+    if (err)
+        return err;
+    batch->receipts = block;
+    if (first) /* nobody was to be told of those before */
+        memset(batch->receipts, 0, used);
+    batch->capacity = (int32_t)(batch->receipts_block / sizeof(struct kf__receipt));
+    return KF_OK;
 }
 
-size_t kf__out_batch_memory_for(size_t bound)
+kf_err kf__out_batch_reserve(struct kf__out_batch *batch, size_t bound, bool tells, size_t hint,
+                             size_t largest, size_t *credit, size_t *need)
 {
-    return sizeof(struct kf__out_batch) + grown(0, KF__BATCH_HEADER_BYTES + bound) +
-           FIRST_RECEIPTS * sizeof(struct kf__receipt);
+    kf_err err = KF_OK;
+    size_t wanted = kf__out_batch_size(batch) + bound;
+    if (wanted > batch->block)
+        err = grow_bytes(batch, wanted, largest, credit, need);
+    if (!err && (tells || batch->receipts) && batch->count >= batch->capacity)
+        err = grow_receipts(batch, hint, credit, need);
+    return err;
 }
 
 /* ---- the way of a batch ---- */
 
-static kf_err make_room(struct kf__out_batch *batch)
-{
-    int32_t capacity = grown_receipts(batch->capacity, batch->count);
-    if (capacity == batch->capacity)
-        return KF_OK;
-    struct kf__receipt *receipts =
-        kf_realloc(batch->alloc, batch->receipts, (size_t)capacity * sizeof *receipts);
-    if (!receipts)
-        return KF_ERR_NO_MEMORY;
-    batch->receipts = receipts;
-    batch->capacity = capacity;
-    return KF_OK;
-}
-
 kf_err kf__out_batch_add(struct kf__out_batch *batch, const kf_record *record, int64_t timestamp,
                          struct kf__receipt receipt)
 {
-    assert(!batch->closed);
-    kf_err err = make_room(batch);
-    if (!err)
-        err = kf__batch_builder_add(&batch->builder, timestamp, record->key, record->value,
-                                    record->headers, record->header_count);
+    kf_err err = kf__batch_builder_add(&batch->builder, timestamp, record->key, record->value,
+                                       record->headers, record->header_count);
     if (err)
         return err;
-    batch->receipts[batch->count++] = receipt;
+    assert(batch->builder.capacity == batch->block);
+    if (batch->receipts) {
+        receipt.timestamp = timestamp;
+        batch->receipts[batch->count] = receipt;
+    }
+    batch->count++;
     return KF_OK;
 }
 
-kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec,
-                          struct kf__codecs *codecs)
+/* The sealed bytes lie in the batch's own block, compressed only where they fit into it. */
+static kf_err compress(struct kf__out_batch *batch, const struct kf__batch_options *options,
+                       struct kf__codecs *codecs, struct kf__buffer *scratch)
 {
-    assert(batch->closed && !batch->sealed && batch->count > 0);
+    struct kf__batch_builder before = batch->builder;
+    scratch->used = 0;
+    kf_err err = kf__batch_builder_finish(&batch->builder, options, codecs, scratch);
+    if (!err && scratch->used >= before.used)
+        err = KF_ERR_BATCH_TOO_LARGE;
+    if (err) {
+        batch->builder = before;
+        return err;
+    }
+    memcpy(before.bytes, scratch->bytes, scratch->used);
+    batch->bytes = before.bytes;
+    batch->size = scratch->used;
+    batch->codec = options->codec;
+    return KF_OK;
+}
+
+kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int level,
+                          struct kf__codecs *codecs, struct kf__buffer *scratch)
+{
+    assert(batch->count > 0 && !batch->bytes);
     struct kf__batch_options options = {
         .codec = codec,
+        .level = level,
         .producer_id = -1,
         .producer_epoch = -1,
         .base_sequence = -1,
         .leader_epoch = -1,
         .timestamp_type = KF_TIMESTAMP_CREATE,
+        .unstamped = true,
     };
-    kf_err err = kf__batch_builder_finish(&batch->builder, &options, codecs, &batch->wire);
-    if (err)
-        return err;
-    batch->sealed = true;
-    kf__batch_builder_free(&batch->builder);
+    if (codec == KF_CODEC_NONE || compress(batch, &options, codecs, scratch)) {
+        options.codec = KF_CODEC_NONE;
+        struct kf__buffer wire;
+        kf__buffer_init(&wire, batch->builder.alloc);
+        kf_err err = kf__batch_builder_finish(&batch->builder, &options, codecs, &wire);
+        if (err)
+            return err;
+        batch->bytes = wire.bytes;
+        batch->size = wire.used;
+        batch->codec = KF_CODEC_NONE;
+    }
+    batch->builder.bytes = NULL;
+    batch->builder.capacity = 0;
+    atomic_store_explicit(&batch->sealed, true, memory_order_release);
     return KF_OK;
 }
 
-void kf__out_batch_tell(struct kf__out_batch *batch, int32_t partition, kf_err err,
-                        int64_t base_offset)
+int32_t kf__sequence_after(int32_t sequence, int32_t count)
 {
-    for (int32_t i = 0; i < batch->count; i++) {
+    return (int32_t)(((uint32_t)sequence + (uint32_t)count) & INT32_MAX);
+}
+
+void kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery,
+                        bool own_timestamps)
+{
+    kf_delivery told = *delivery;
+    told.count = 1;
+    for (int32_t i = 0; batch->receipts && i < batch->count; i++) {
         struct kf__receipt *receipt = &batch->receipts[i];
-        if (receipt->delivered)
-            receipt->delivered(receipt->context, err, partition,
-                               err || base_offset < 0 ? -1 : base_offset + i);
+        if (!receipt->delivered)
+            continue;
+        told.offset = delivery->offset < 0 ? -1 : delivery->offset + i;
+        if (own_timestamps)
+            told.timestamp = receipt->timestamp;
+        receipt->delivered(receipt->context, &told);
         receipt->delivered = NULL;
     }
 }

@@ -2,73 +2,96 @@
  * producer_batch: records on their way to one partition, from the first one
  * added to the last one told.
  *
- *   OPEN ──add──▶ OPEN ──seal──▶ SEALED (bytes never change) ──tell──▶ gone
+ *   OPEN ──close──▶ CLOSED ──seal──▶ SEALED ──stamp──▶ bytes never change ──tell──▶ gone
  *
- * Knows no lock, cluster or request: producer_queue.c adds, producer_send.c
- * seals and tells.
+ * Knows no lock, cluster or request: producer_queue.c adds, producer_seal.c
+ * compresses, producer_id.c stamps, producer_settle.c tells.
  */
 #ifndef KF_RUNTIME_PRODUCER_BATCH_H
 #define KF_RUNTIME_PRODUCER_BATCH_H
 
+#include "net/loop.h"
 #include "proto/batch.h"
 #include "runtime/list.h"
+#include "runtime/producer/producer_memory.h"
 #include <kafiber/producer.h>
 
 /* Who is to be told of one record. */
 struct kf__receipt {
     kf_delivered delivered; /* NULL: nobody */
     void *context;
+    int64_t timestamp;
 };
 
+/* Whose records they are (KIP-98). */
+struct kf__out_identity {
+    int64_t producer_id; /* -1: none */
+    int16_t epoch;
+};
+
+static inline bool kf__same_identity(struct kf__out_identity a, struct kf__out_identity b)
+{
+    return a.producer_id == b.producer_id && a.epoch == b.epoch;
+}
+
 struct kf__out_partition;
+struct kf__out_node;
 
 struct kf__out_batch {
-    const kf_allocator *alloc;
+    struct kf__link link;       /* in its partition: closed, queue, or flying */
     struct kf__link unfinished; /* in the producer's list, in the order of opening */
-    struct kf__out_batch *next; /* in its partition's queue, or in a chain of those to be told */
+    struct kf__out_memory *memory;
     struct kf__out_partition *partition;
-    struct kf__batch_builder builder; /* until sealed */
-    struct kf__buffer wire;           /* since then */
-    struct kf__receipt *receipts;
-    int32_t count; /* of records */
-    int32_t capacity;
-    size_t charged; /* bytes of buffer.memory */
+    struct kf__batch_builder builder; /* until sealed; its bytes are a block */
+    uint8_t *bytes;                   /* since then: the wire's, in the same block */
+    size_t size;
+    size_t block;                 /* bytes of the block */
+    struct kf__receipt *receipts; /* NULL while nobody is to be told */
+    size_t receipts_block;
+    int32_t count;    /* of records */
+    int32_t capacity; /* of receipts */
     uint64_t number;
     kf_time opened;
     kf_time deadline; /* of the first record, and so of all */
-    kf_time retry_at; /* not before; 0: now */
     int32_t attempts;
-    kf_err cause; /* of the last attempt that failed */
-    bool closed;  /* takes no more records */
-    bool urgent;  /* somebody waits: no lingering */
-    bool sealed;
-    bool told;     /* too late, while a request with it was under way */
-    kf_err result; /* told with it */
-    int64_t base_offset;
+    kf_err cause;        /* of the last attempt that failed */
+    enum kf_codec codec; /* of the sealed bytes */
+    struct kf__out_identity id;
+    int32_t sequence;          /* of the first record; -1: none yet */
+    struct kf__out_node *node; /* where it was last sent */
+    bool urgent;               /* somebody waits: no lingering */
+    bool sealing;              /* a helper compresses it */
+    bool flying;               /* in a request */
+    bool doubt;                /* an attempt ended without telling whether it was stored */
+    bool told;                 /* too late, while a request with it was under way */
+    atomic_bool sealed;
 };
-
-struct kf__out_batch *kf__out_batch_new(const kf_allocator *alloc);
-void kf__out_batch_free(struct kf__out_batch *batch);
 
 /* More than the record can take in a batch, bytes; SIZE_MAX where it fits into none. */
 size_t kf__record_bound(const kf_record *record);
-/* What the batch holds: its size on the wire, before compression. */
+/* What an open batch holds: its size on the wire, before compression. */
 size_t kf__out_batch_size(const struct kf__out_batch *batch);
-/* By how much the memory that it holds may grow when a record of that bound is added. */
-size_t kf__out_batch_growth(const struct kf__out_batch *batch, size_t bound);
-/* The memory that it holds. */
-size_t kf__out_batch_memory(const struct kf__out_batch *batch);
-/* The memory that a new batch with one such record takes. */
-size_t kf__out_batch_memory_for(size_t bound);
 
-/* The batch stays as it was after an error. */
+/* An empty one with room for `bytes`. `credit`: see kf__out_memory_take. */
+kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *credit,
+                         struct kf__out_batch **batch);
+void kf__out_batch_free(struct kf__out_batch *batch);
+/*
+ * Room for `bound` more bytes and, where one is to be told, a receipt more.
+ * *need: what memory could not give. The batch stays as it was after an error.
+ */
+kf_err kf__out_batch_reserve(struct kf__out_batch *batch, size_t bound, bool tells, size_t hint,
+                             size_t largest, size_t *credit, size_t *need);
+/* There is room. */
 kf_err kf__out_batch_add(struct kf__out_batch *batch, const kf_record *record, int64_t timestamp,
                          struct kf__receipt receipt);
-/* Compresses and checksums: once. */
-kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec,
-                          struct kf__codecs *codecs);
-/* Calls each record's `delivered`, once. */
-void kf__out_batch_tell(struct kf__out_batch *batch, int32_t partition, kf_err err,
-                        int64_t base_offset);
+/* Compresses into `scratch` where `codec` says so; the result lies in the batch's own block. */
+kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int level,
+                          struct kf__codecs *codecs, struct kf__buffer *scratch);
+/* The sequence after `count` more; wraps behind INT32_MAX to 0, as the brokers count. */
+int32_t kf__sequence_after(int32_t sequence, int32_t count);
+/* Calls each record's `delivered`, once. `delivery` is that of the first record. */
+void kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery,
+                        bool own_timestamps);
 
 #endif

@@ -1,15 +1,17 @@
 /*
  * producer_inside: what the producer's files share, and nobody else.
  *
- *   any thread:  kf_produce ──▶ partition's open batch          producer_queue.c
- *                                      │ task
- *   I/O thread:  look: whose first batch may leave?             producer_send.c
- *                  └─▶ one request per broker, many partitions  producer_request.c
- *                        └─▶ answer: told, or again later
+ *   any thread:  kf_produce ──▶ the partition's open batch        producer_queue.c
+ *                                   │ closed (compressed here), news
+ *   I/O thread:  look: whose batches may leave?                   producer_send.c
+ *                  ├─▶ id, epoch, sequence: its place in order    producer_id.c
+ *                  ├─▶ one request per broker, many partitions    producer_request.c
+ *                  └─▶ answer: told, split, or again later        producer_settle.c
  *
- * One lock guards the queues; it is never held while bytes are compressed or
- * sent, or while a callback runs. What stands under "the I/O thread's" needs
- * no lock.
+ * Locks, in this order: a partition's (its open and closed batches; held for
+ * one record), then the producer's (memory, unfinished batches, who waits;
+ * taken once a batch). Neither is held while bytes are compressed or sent, or
+ * while a callback runs. What is "the I/O thread's" needs none.
  */
 #ifndef KF_RUNTIME_PRODUCER_INSIDE_H
 #define KF_RUNTIME_PRODUCER_INSIDE_H
@@ -18,101 +20,264 @@
 #include "runtime/producer/interceptors.h"
 #include "runtime/producer/partitioner.h"
 #include "runtime/producer/producer_batch.h"
+#include "runtime/producer/producer_memory.h"
+#include "runtime/producer/producer_wait.h"
 #include "runtime/producer/sticky.h"
 
 enum {
     KF__OUT_TOPIC_CHAINS = 64, /* of the table of topics */
-    KF__OUT_IN_FLIGHT = 5,     /* requests a broker has at once, as Java's default */
+    KF__OUT_IDEMPOTENT_MAX = 5 /* batches of a partition that a broker can tell from repeats */
 };
 
 struct kf__out_topic;
+struct kf__out_node;
 
 struct kf__out_partition {
-    struct kf__link active; /* has batches: in the producer's list */
+    pthread_mutex_t lock;
     struct kf__out_topic *topic;
     int32_t index;
-    struct kf__out_batch *first; /* in order; only the last may be open */
-    struct kf__out_batch *last;
-    int32_t batches;     /* in the queue */
-    kf_time first_since; /* when the first one became that */
-    bool in_flight;      /* the first one is in a request: the others wait, so that order is kept */
+    uint32_t block_hint;         /* under the lock: bytes of the last full batch's block */
+    uint32_t receipt_hint;       /* the same of its receipts */
+    struct kf__out_batch *open;  /* under the lock: takes records */
+    struct kf__link closed;      /* under the lock: full ones, in order */
+    _Atomic int32_t batches;     /* not told yet */
+    _Atomic kf_time first_since; /* when the oldest of them became that */
+    atomic_bool in_news;
+    struct kf__out_partition *next_news;
+
+    /* ---- the I/O thread's ---- */
+    struct kf__link place;     /* ready at its node, lingering, or backing off */
+    struct kf__out_node *node; /* whose list it stands in, or whose it was last */
+    bool lingers;              /* place is in the list of those that linger */
+    bool backs_off;            /* place is in the list of those that back off */
+    kf_time due;               /* when it has lingered, or backed off */
+    struct kf__link queue;     /* closed batches not in flight; those sent before come first */
+    struct kf__link flying;    /* in requests, in their order */
+    int32_t flying_count;
+    struct kf__out_identity id; /* of the batches in flight; what new ones get */
+    int32_t next_sequence;
+    int32_t last_acked; /* sequence; -1: none since the identity began */
+    int32_t unresolved; /* last sequence whose fate is unknown; -1: none */
+    bool renew;         /* begins anew under a fresh identity once nothing flies */
+};
+
+/* What a topic's partitions are now; never changes, another one takes its place. */
+struct kf__out_partitions {
+    struct kf__out_partitions *older; /* kept until the end: somebody may read it */
+    int32_t count;
+    struct kf__out_partition *items[];
 };
 
 struct kf__out_topic {
-    struct kf__out_topic *next; /* in its chain */
+    struct kf__out_topic *_Atomic next; /* in its chain */
     struct kf__out_topic *next_added;
     char *name;
-    int32_t cluster_index; /* the I/O thread's; -1: not yet */
-    kf_err error;          /* of the topic, as metadata says */
-    int32_t waiting;       /* threads that wait for its partitions */
-    int32_t partition_count;
-    struct kf__out_partition **partitions; /* one allocation each: batches point to them */
-    bool *available;                       /* whether each has a leader */
-    bool *near;                            /* whether it stands in client.rack */
-    int32_t *queues;                       /* room for struct kf__sticky_view */
+    struct kf__out_partitions *_Atomic partitions; /* NULL: not known yet */
+    pthread_mutex_t lock; /* of the next five; a partition's may be taken under it */
     struct kf__sticky sticky;
+    bool *available; /* whether each partition has a leader */
+    bool *near;      /* whether that stands in client.rack */
+    int32_t *queues; /* room for struct kf__sticky_view */
+    int32_t available_count;
+    int32_t waiting;       /* under the producer's lock: who waits for its partitions */
+    kf_err error;          /* under the producer's lock: as metadata says */
+    int32_t cluster_index; /* the I/O thread's; -1: not yet */
+};
+
+/* A broker as the producer sees it. */
+struct kf__out_node {
+    struct kf__out_node *next;
+    int32_t id; /* -1: partitions without a leader */
+    int32_t in_flight;
+    struct kf__link ready; /* partitions that have something to send */
+};
+
+/* Of the idempotent producer: see producer_id.c. */
+enum kf__id_state {
+    KF__ID_NONE, /* not asked for */
+    KF__ID_ASKED,
+    KF__ID_READY,
+    KF__ID_NEVER,  /* not idempotent */
+    KF__ID_FAILED, /* no retry cures it */
 };
 
 struct kf_producer {
     struct kf__io io;
+    kf_allocator allocator; /* the configuration's */
     const kf_allocator *alloc;
+    unsigned forks; /* seen by the process when it was opened */
+    bool idempotent;
+    int32_t in_flight_max;                /* requests a broker has at once */
     struct kf__interceptors interceptors; /* don't change after the first record */
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* memory, metadata or the unfinished list; on the monotonic clock */
-    struct kf__task task;   /* looks at the queues */
-
-    /* ---- under the lock ---- */
-    struct kf__out_topic *topics[KF__OUT_TOPIC_CHAINS];
-    struct kf__out_topic *added; /* the cluster doesn't know them yet */
-    struct kf__link active;      /* partitions with batches */
-    struct kf__link unfinished;  /* batches with records not yet told, oldest first */
-    uint64_t last_number;        /* of a batch */
-    uint64_t flush_to;           /* batches up to this number don't linger */
-    size_t memory;               /* held by all batches */
-    int32_t memory_waiters;      /* nothing lingers while somebody waits for memory */
-    bool closing;
-    kf_error fatal;
-    kf_partitioner partitioner; /* of the caller; NULL: none */
+    kf_partitioner partitioner;           /* of the caller; NULL: none */
     void *partitioner_context;
+    kf_delivered on_batch; /* may be NULL */
+    void *on_batch_context;
+    struct kf__out_topic *_Atomic topics[KF__OUT_TOPIC_CHAINS]; /* grow only */
+    struct kf__task task;                                       /* looks at the news */
+    struct kf__out_partition *_Atomic news;                     /* partitions that have some */
+    _Atomic kf_time looks_at;                                   /* at the latest, and by itself */
+    _Atomic uint64_t flush_to; /* batches up to this number don't linger */
+    atomic_bool closing;
+    atomic_bool failed; /* fatal is set */
+
+    pthread_mutex_t lock;
+    /* ---- under the lock ---- */
+    struct kf__out_memory memory;
+    struct kf__out_topic *added; /* the cluster doesn't know them yet */
+    struct kf__link unfinished;  /* batches with records not yet told, in the order of opening */
+    uint64_t last_number;        /* of a batch */
+    struct kf__link for_topics;  /* who waits for metadata */
+    struct kf__link for_flush;   /* who waits for batches to be told */
+    struct kf__waiter *waiters;  /* all, those under way too */
+    struct kf__waiter *free_waiters; /* at rest */
+    struct kf__sealer *sealers;      /* at rest */
+    kf_error fatal;
 
     /* ---- the I/O thread's ---- */
     struct kf__timer timer;
-    struct kf__link requests; /* under way */
-    struct kf__codecs codecs;
+    struct kf__out_node *nodes;
+    struct kf__link lingering;   /* partitions with an open batch that is not due; oldest first */
+    struct kf__link backing_off; /* partitions that wait after an error */
+    struct kf__link requests;    /* under way */
+    uint64_t flushed_to;         /* flush_to, as last looked at */
+    enum kf__id_state id_state;
+    struct kf__out_identity id;
+    struct kf__call id_call;
+    kf_time id_at; /* not before */
+    int id_attempts;
+    kf_err id_error; /* of the last attempt */
+    kf_time now;     /* of this look */
+    kf_time next;    /* when to look again */
+    bool wants_metadata;
 };
 
-/* ---- producer_queue.c ---- */
+/* ---- producer.c ---- */
+
+unsigned kf__forks(void); /* how many forks this process is away from its first */
+
+/* ---- producer_wait.c ---- */
+
+/* Under the lock: flushes whose last batch has been told go on. */
+void kf__producer_wake_flushes(struct kf_producer *producer);
+
+/* ---- producer_queue.c: on the producing thread ---- */
 
 /* Puts the record into its partition's open batch. KF_ERR_…, with a sentence. */
 kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
                          struct kf__receipt receipt, bool urgent, kf_time deadline,
                          kf_error *error);
-/* Under the lock: the first batch leaves its partition's queue. */
-void kf__out_partition_pop(struct kf__out_partition *partition);
-/* Under the lock: as many partitions as metadata says. KF_ERR_NO_MEMORY. */
-kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
-void kf__producer_free_topics(struct kf_producer *producer);
 
-/* ---- producer_partition.c: under the lock ---- */
+/* ---- producer_topics.c ---- */
+
+struct kf__out_topic *kf__producer_topic(struct kf_producer *producer, const char *name);
+/* At least that many partitions; the I/O thread's, or a test's. KF_ERR_NO_MEMORY. */
+kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
+/* On the I/O thread: tells the cluster of new topics. */
+void kf__producer_add_topics(struct kf_producer *producer);
+void kf__producer_wake_topics(struct kf_producer *producer); /* who waits for metadata */
+/* On the I/O thread: takes over what metadata says now. */
+void kf__producer_take_metadata(void *owner, bool changed);
+void kf__producer_free_topics(struct kf_producer *producer);
+/* The leader of a partition as metadata has it; -1: none, and *error says why. */
+int32_t kf__out_leader(const struct kf_producer *producer,
+                       const struct kf__out_partition *partition, kf_err *error);
+const struct kf__topic_info *kf__out_topic_info(const struct kf_producer *producer,
+                                                const struct kf__out_topic *topic);
+
+/* ---- producer_partition.c: on the producing thread, without locks ---- */
 
 /* The partition that a record of at most `bound` bytes goes to. KF_ERR_UNKNOWN_TOPIC_OR_PARTITION.
  */
 kf_err kf__producer_choose(struct kf_producer *producer, struct kf__out_topic *topic,
-                           const kf_record *record, size_t bound, int32_t *index, kf_error *error);
+                           const kf_record *record, size_t bound,
+                           struct kf__out_partition **partition, kf_error *error);
 
-/* ---- producer_send.c: on the I/O thread ---- */
+/* ---- producer_seal.c ---- */
 
+/* Closed, but not yet compressed: on any thread, without locks. Never fails: at worst the records
+ * stay uncompressed. */
+void kf__producer_seal(struct kf_producer *producer, struct kf__out_batch *batch);
+/* On a helper thread; false where that can't be had. The partition is looked at again when done. */
+bool kf__producer_seal_aside(struct kf_producer *producer, struct kf__out_batch *batch);
+void kf__producer_free_sealers(struct kf_producer *producer);
+
+/* ---- producer_send.c ---- */
+
+/* Any thread: the I/O thread should look at the partition; at once, or by `by`. */
+void kf__producer_news(struct kf_producer *producer, struct kf__out_partition *partition,
+                       kf_time by);
+/* The rest on the I/O thread. */
 void kf__producer_look(struct kf_producer *producer);
-void kf__producer_take_metadata(void *owner, bool changed);
-void kf__producer_take_fatal(void *owner);
-/* All that is left ends with `err`; after the I/O has stopped too. */
+/* Where the partition belongs now that something about it changed. */
+void kf__out_partition_place(struct kf_producer *producer, struct kf__out_partition *partition);
+/* Not before `at`. */
+void kf__out_partition_back_off(struct kf_producer *producer, struct kf__out_partition *partition,
+                                kf_time at);
+/* All closed batches, and the open one too where `all`, into its queue. */
+void kf__out_partition_gather(struct kf__out_partition *partition, bool all);
+struct kf__out_node *kf__producer_node(struct kf_producer *producer, int32_t id);
+/* Every partition anew, as after metadata. */
+void kf__producer_place_all(struct kf_producer *producer);
+
+/* ---- producer_settle.c: on the I/O thread ---- */
+
+/* What a broker said of a batch. */
+struct kf__out_answer {
+    kf_err err;
+    int64_t base_offset;
+    int64_t append_time; /* -1: the records' own timestamps stand */
+    int64_t log_start;
+    const char *reason;                                               /* NULL: none */
+    const struct kf_produce_response_partition_produce_response *row; /* NULL: no answer came */
+    bool written; /* its bytes may have reached the broker */
+    bool moved;   /* a new leader is known: no back-off */
+};
+/* A request has ended: its batch is told, or goes back into its partition's queue. */
+void kf__producer_settle(struct kf_producer *producer, struct kf__out_batch *batch,
+                         const struct kf__out_answer *answer);
+/* Batches whose delivery time is over; notes when the next one's will be. */
+void kf__producer_expire(struct kf_producer *producer);
+/* All that is left ends with `err`. */
 void kf__producer_fail_all(struct kf_producer *producer, kf_err err);
+void kf__producer_take_fatal(void *owner);
+/* Out of its list, told, and gone. */
+void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
+                       const struct kf__out_answer *answer);
+
+/* ---- producer_split.c: on the I/O thread ---- */
+
 /*
- * A request has ended: a batch was stored, or failed with `err`. Tells it, or
- * keeps it for another try; `moved`: a new leader is known, no back-off.
+ * Two in place of one that is too large, at the front of the queue; the batch
+ * is gone. KF_ERR_NO_MEMORY: it is as it was.
  */
-void kf__producer_settle(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
-                         int64_t base_offset, bool moved);
+kf_err kf__out_batch_split(struct kf_producer *producer, struct kf__out_batch *batch);
+/*
+ * Tells the records that the answer names, and takes them out; the others
+ * stay, as a batch that was never sent. KF_ERR_NO_MEMORY: nothing was done.
+ */
+kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *batch,
+                          const struct kf__out_answer *answer);
+
+/* ---- producer_id.c: on the I/O thread ---- */
+
+/* Whether batches can be given a place in order; asks for an id where there is none. */
+bool kf__producer_has_id(struct kf_producer *producer);
+/* May the first batch of its queue leave for that node now? */
+bool kf__out_partition_may_send(struct kf_producer *producer, struct kf__out_partition *partition);
+/* Id, epoch, sequence and checksum, where it has none yet. */
+void kf__out_batch_stamp(struct kf_producer *producer, struct kf__out_batch *batch);
+void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity id,
+                           int32_t sequence);
+/* Behind what was sent before it: the link of its queue that it goes before. */
+struct kf__link *kf__out_place_in_order(const struct kf__out_batch *batch);
+void kf__out_sequence_acked(struct kf__out_batch *batch);
+/* A sequence was given to a batch whose end nobody knows. */
+void kf__out_sequence_lost(struct kf__out_batch *batch);
+/* Whether what the broker said of sequences is cured by sending again; asks for a fresh identity.
+ */
+bool kf__out_sequence_cured(struct kf__out_batch *batch, kf_err err, int64_t log_start);
+void kf__producer_stop_id(struct kf_producer *producer);
 
 /* ---- producer_request.c: on the I/O thread ---- */
 
@@ -120,22 +285,21 @@ struct kf__out_request {
     struct kf__link link; /* in producer->requests */
     struct kf__call call;
     struct kf_producer *producer;
-    int32_t node;
-    size_t bytes; /* of its batches, at most */
+    struct kf__out_node *node;
+    size_t bytes; /* of its batches */
     int32_t count;
     int32_t capacity;
+    bool written;                   /* encoded: from here on bytes of it may have left */
     struct kf__out_batch **batches; /* after sorting: by topic and partition */
 };
 
-struct kf__out_request *kf__out_request_new(struct kf_producer *producer, int32_t node);
+struct kf__out_request *kf__out_request_new(struct kf_producer *producer,
+                                            struct kf__out_node *node);
 void kf__out_request_free(struct kf__out_request *request);
 kf_err kf__out_request_add(struct kf__out_request *request, struct kf__out_batch *batch);
-/* The batches are sealed. Ends with kf__producer_settle for each, and a look. */
+/* The batches are sealed and stamped. Ends with kf__producer_settle for each, and a look. */
 void kf__out_request_send(struct kf__out_request *request);
 /* Takes back requests that still wait for a broker that no longer leads all of their partitions. */
 void kf__out_requests_reroute(struct kf_producer *producer);
-/* The leader of a partition as metadata has it; -1: none, and *error says why. */
-int32_t kf__out_leader(const struct kf_producer *producer,
-                       const struct kf__out_partition *partition, kf_err *error);
 
 #endif

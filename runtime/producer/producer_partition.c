@@ -4,9 +4,8 @@
  *
  *   record.partition ──▶ custom ──▶ key (partitioner.h) ──▶ sticky (sticky.h)
  *
- * On the producing thread, under the producer's lock. What it needs to know
- * of a topic is looked up only when the sticky partition moves, which is once
- * a batch.
+ * On the producing thread. What it needs to know of a topic is looked up only
+ * when the sticky partition moves, which is once a batch.
  */
 #include "runtime/producer/producer_inside.h"
 
@@ -16,73 +15,96 @@ static bool is_stuck(const struct kf_producer *producer, const struct kf__out_pa
 {
     const struct kf__settings *settings = &producer->io.settings;
     int64_t wait = settings->partitioner_availability_timeout_ms;
-    return wait > 0 && partition->first &&
-           now - partition->first_since > (wait + settings->linger_ms) * KF_MILLISECOND;
+    return wait > 0 && atomic_load_explicit(&partition->batches, memory_order_relaxed) > 0 &&
+           now - atomic_load_explicit(&partition->first_since, memory_order_relaxed) >
+               (wait + settings->linger_ms) * KF_MILLISECOND;
 }
 
-static void move(struct kf_producer *producer, struct kf__out_topic *topic, uint64_t random)
+/* Under the topic's lock, as all that follows down to `anywhere`. */
+static void move(struct kf_producer *producer, struct kf__out_topic *topic,
+                 const struct kf__out_partitions *partitions, int32_t count)
 {
     const struct kf__settings *settings = &producer->io.settings;
+    const struct kf__world *world = kf__loop_world(producer->io.loop);
     kf_time now = settings->partitioner_availability_timeout_ms > 0 ? kf_now() : 0;
-    for (int32_t i = 0; i < topic->partition_count; i++) {
-        const struct kf__out_partition *partition = topic->partitions[i];
-        topic->queues[i] = !topic->available[i] || is_stuck(producer, partition, now) ? -1
-                           : settings->partitioner_adaptive ? partition->batches
-                                                            : 0;
+    for (int32_t i = 0; i < count; i++) {
+        const struct kf__out_partition *partition = partitions->items[i];
+        int32_t waiting = settings->partitioner_adaptive
+                              ? atomic_load_explicit(&partition->batches, memory_order_relaxed)
+                              : 0;
+        topic->queues[i] =
+            !topic->available[i] || is_stuck(producer, partition, now) ? -1 : waiting;
     }
     struct kf__sticky_view view = {
         .waiting = topic->queues,
         .near = settings->partitioner_rack_aware ? topic->near : NULL,
-        .partitions = topic->partition_count,
+        .partitions = count,
     };
-    kf__sticky_move(&topic->sticky, &view, random);
+    kf__sticky_move(&topic->sticky, &view, world->random(world->context));
 }
 
-static bool has_room(const struct kf_producer *producer, const struct kf__out_topic *topic,
+static bool has_room(const struct kf_producer *producer, struct kf__out_partition *partition,
                      size_t bound)
 {
-    const struct kf__out_batch *batch = topic->partitions[topic->sticky.partition]->last;
-    return batch && !batch->closed &&
-           kf__out_batch_size(batch) + bound <= (size_t)producer->io.settings.batch_size;
+    pthread_mutex_lock(&partition->lock);
+    const struct kf__out_batch *batch = partition->open;
+    bool has =
+        batch && kf__out_batch_size(batch) + bound <= (size_t)producer->io.settings.batch_size;
+    pthread_mutex_unlock(&partition->lock);
+    return has;
 }
 
-static int32_t anywhere(struct kf_producer *producer, struct kf__out_topic *topic, size_t bound,
-                        uint64_t random)
+static int32_t stay_or_move(struct kf_producer *producer, struct kf__out_topic *topic,
+                            const struct kf__out_partitions *partitions, size_t bound)
 {
     struct kf__sticky *sticky = &topic->sticky;
-    bool usable = sticky->partition >= 0 && topic->available[sticky->partition];
-    if (!usable || !kf__sticky_stays(sticky, (size_t)producer->io.settings.batch_size,
-                                     has_room(producer, topic, bound)))
-        move(producer, topic, random);
+    size_t share = (size_t)producer->io.settings.batch_size;
+    int32_t count =
+        partitions->count < topic->available_count ? partitions->count : topic->available_count;
+    bool usable =
+        sticky->partition >= 0 && sticky->partition < count && topic->available[sticky->partition];
+    bool room = usable && sticky->bytes >= share &&
+                has_room(producer, partitions->items[sticky->partition], bound);
+    if (!usable || !kf__sticky_stays(sticky, share, room))
+        move(producer, topic, partitions, count);
     sticky->bytes += bound;
     return sticky->partition;
 }
 
-static int32_t by_rule(struct kf_producer *producer, struct kf__out_topic *topic,
-                       const kf_record *record, size_t bound)
+static int32_t anywhere(struct kf_producer *producer, struct kf__out_topic *topic,
+                        const struct kf__out_partitions *partitions, size_t bound)
 {
-    const struct kf__settings *settings = &producer->io.settings;
+    pthread_mutex_lock(&topic->lock);
+    int32_t index = stay_or_move(producer, topic, partitions, bound);
+    pthread_mutex_unlock(&topic->lock);
+    return index;
+}
+
+static int32_t by_key(const struct kf_producer *producer, kf_bytes key, int32_t count)
+{
+    enum kf__partitioner partitioner = producer->io.settings.partitioner;
     const struct kf__world *world = kf__loop_world(producer->io.loop);
-    uint64_t random = world->random(world->context);
-    int32_t index =
-        settings->partitioner_ignore_keys
-            ? -1
-            : kf__partition_by(settings->partitioner, record->key, topic->partition_count, random);
-    return index >= 0 ? index : anywhere(producer, topic, bound, random);
+    uint64_t random = partitioner == KF__PARTITIONER_RANDOM ? world->random(world->context) : 0;
+    return kf__partition_by(partitioner, key, count, random);
 }
 
 kf_err kf__producer_choose(struct kf_producer *producer, struct kf__out_topic *topic,
-                           const kf_record *record, size_t bound, int32_t *index, kf_error *error)
+                           const kf_record *record, size_t bound,
+                           struct kf__out_partition **partition, kf_error *error)
 {
-    *index = record->partition;
-    if (*index < 0 && producer->partitioner)
-        *index =
-            producer->partitioner(producer->partitioner_context, record, topic->partition_count);
-    if (*index < 0)
-        *index = by_rule(producer, topic, record, bound);
-    if (*index < topic->partition_count)
-        return KF_OK;
-    return kf_error_set(error, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
-                        "topic %s has no partition %d: it has %d", topic->name, *index,
-                        topic->partition_count);
+    const struct kf__out_partitions *partitions =
+        atomic_load_explicit(&topic->partitions, memory_order_acquire);
+    int32_t index = record->partition;
+    if (index < 0 && producer->partitioner)
+        index = producer->partitioner(producer->partitioner_context, record, partitions->count);
+    if (index < 0 && !producer->io.settings.partitioner_ignore_keys)
+        index = by_key(producer, record->key, partitions->count);
+    if (index < 0)
+        index = anywhere(producer, topic, partitions, bound);
+    if (index >= partitions->count)
+        return kf_error_set(error, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                            "topic %s has no partition %d: it has %d", topic->name, index,
+                            partitions->count);
+    *partition = partitions->items[index];
+    return KF_OK;
 }

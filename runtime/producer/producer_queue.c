@@ -1,139 +1,82 @@
 /*
  * producer_queue: records into batches, on the producing thread: topic,
- * partition, memory, open batch. What has to wait here (for metadata, for
- * memory) waits on one condition and then looks at everything anew.
+ * partition, room, open batch. In the steady state a record takes its
+ * partition's lock and nothing else; what a batch needs (memory, a number, a
+ * word to the I/O thread) is paid once a batch. What has to wait here (for
+ * metadata, for memory) waits and then looks at everything anew.
  */
 #include "runtime/producer/producer_inside.h"
 
 #include <string.h>
+#include <time.h>
 
-/* ---- topics ---- */
+/* One record on its way in. */
+struct taking {
+    struct kf_producer *producer;
+    const kf_record *record;
+    struct kf__receipt receipt;
+    size_t bound;
+    size_t credit; /* bytes of memory promised to it */
+    size_t need;   /* bytes that it waits for */
+    kf_time deadline;
+    bool urgent;
+    struct kf__out_batch *full; /* closed by it: to be sealed */
+    bool news;
+    kf_time news_by; /* -1: nothing said yet */
+    kf_error *error;
+};
 
-static size_t chain_of(const char *name)
+/* ---- checks ---- */
+
+static kf_err check_shape(const kf_record *record, kf_error *error)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (; *name; name++)
-        hash = (hash ^ (uint8_t)*name) * 16777619u;
-    return hash % KF__OUT_TOPIC_CHAINS;
-}
-
-static struct kf__out_topic *new_topic(const kf_allocator *alloc, const char *name)
-{
-    struct kf__out_topic *topic = kf_alloc_zero(alloc, sizeof *topic);
-    size_t size = strlen(name) + 1;
-    char *copy = topic ? kf_alloc(alloc, size) : NULL;
-    if (!copy) {
-        kf_free(alloc, topic);
-        return NULL;
-    }
-    memcpy(copy, name, size);
-    topic->name = copy;
-    topic->cluster_index = -1;
-    topic->sticky.partition = -1;
-    return topic;
-}
-
-static struct kf__out_topic *find_topic(struct kf_producer *producer, const char *name)
-{
-    struct kf__out_topic **chain = &producer->topics[chain_of(name)];
-    for (struct kf__out_topic *topic = *chain; topic; topic = topic->next)
-        if (strcmp(topic->name, name) == 0)
-            return topic;
-    struct kf__out_topic *topic = new_topic(producer->alloc, name);
-    if (!topic)
-        return NULL;
-    topic->next = *chain;
-    *chain = topic;
-    topic->next_added = producer->added;
-    producer->added = topic;
-    return topic;
-}
-
-static struct kf__out_partition *new_partition(const kf_allocator *alloc,
-                                               struct kf__out_topic *topic, int32_t index)
-{
-    struct kf__out_partition *partition = kf_alloc_zero(alloc, sizeof *partition);
-    if (!partition)
-        return NULL;
-    kf__link_init(&partition->active);
-    partition->topic = topic;
-    partition->index = index;
-    return partition;
-}
-
-kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count)
-{
-    struct kf__out_partition **partitions =
-        kf_realloc(alloc, topic->partitions, (size_t)count * sizeof(struct kf__out_partition *));
-    if (!partitions)
-        return KF_ERR_NO_MEMORY;
-    topic->partitions = partitions;
-    bool *available = kf_realloc(alloc, topic->available, (size_t)count * sizeof *available);
-    if (!available)
-        return KF_ERR_NO_MEMORY;
-    topic->available = available;
-    bool *near = kf_realloc(alloc, topic->near, (size_t)count * sizeof *near);
-    if (!near)
-        return KF_ERR_NO_MEMORY;
-    topic->near = near;
-    int32_t *queues = kf_realloc(alloc, topic->queues, (size_t)count * sizeof *queues);
-    if (!queues)
-        return KF_ERR_NO_MEMORY;
-    topic->queues = queues;
-    while (topic->partition_count < count) {
-        int32_t index = topic->partition_count;
-        partitions[index] = new_partition(alloc, topic, index);
-        if (!partitions[index])
-            return KF_ERR_NO_MEMORY;
-        available[index] = near[index] = false;
-        topic->partition_count++;
-    }
+    if (!record->topic || !*record->topic || record->partition < -1 ||
+        (record->timestamp < -1 && record->timestamp != KF_TIMESTAMP_EPOCH) ||
+        (record->header_count && !record->headers))
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "a record needs a topic, a partition from -1 and a timestamp from -1");
+    for (size_t i = 0; i < record->header_count; i++)
+        if (!record->headers[i].name.data)
+            return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a header has no name");
     return KF_OK;
 }
 
-static void free_topic(const kf_allocator *alloc, struct kf__out_topic *topic)
+/* The least that a batch with this record alone takes. */
+static size_t alone(const struct kf__out_memory *memory, size_t bound)
 {
-    for (int32_t i = 0; i < topic->partition_count; i++)
-        kf_free(alloc, topic->partitions[i]);
-    kf_free(alloc, topic->partitions);
-    kf_free(alloc, topic->available);
-    kf_free(alloc, topic->near);
-    kf_free(alloc, topic->queues);
-    kf_free(alloc, topic->name);
-    kf_free(alloc, topic);
+    return kf__out_memory_block(memory, sizeof(struct kf__out_batch)) +
+           kf__out_memory_block(memory, KF__BATCH_HEADER_BYTES + bound) +
+           kf__out_memory_block(memory, sizeof(struct kf__receipt));
 }
 
-void kf__producer_free_topics(struct kf_producer *producer)
+static kf_err check_size(const struct kf_producer *producer, size_t bound, kf_error *error)
 {
-    for (size_t i = 0; i < KF__OUT_TOPIC_CHAINS; i++) {
-        struct kf__out_topic *topic = producer->topics[i];
-        while (topic) {
-            struct kf__out_topic *next = topic->next;
-            free_topic(producer->alloc, topic);
-            topic = next;
-        }
-        producer->topics[i] = NULL;
-    }
+    const struct kf__settings *settings = &producer->io.settings;
+    if (bound > (size_t)settings->max_request_size - KF__BATCH_HEADER_BYTES ||
+        settings->max_request_size < KF__BATCH_HEADER_BYTES)
+        return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
+                            "a record of %zu bytes is larger than max.request.size=%d", bound,
+                            settings->max_request_size);
+    if (alone(&producer->memory, bound) > producer->memory.cap)
+        return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
+                            "a record of %zu bytes is larger than buffer.memory=%lld", bound,
+                            (long long)settings->buffer_memory);
+    return KF_OK;
 }
 
-/* ---- waiting ---- */
-
-static kf_err unusable(const struct kf_producer *producer, kf_error *error)
+static kf_err unusable(struct kf_producer *producer, kf_error *error)
 {
-    if (producer->closing)
+    if (atomic_load_explicit(&producer->closing, memory_order_relaxed))
         return kf_error_set(error, KF_ERR_CLOSED, "the producer is closed");
-    if (producer->fatal.code)
-        return kf_error_set(error, producer->fatal.code, "%s", producer->fatal.text);
-    return KF_OK;
+    if (!atomic_load_explicit(&producer->failed, memory_order_relaxed))
+        return KF_OK;
+    pthread_mutex_lock(&producer->lock);
+    kf_err err = kf_error_set(error, producer->fatal.code, "%s", producer->fatal.text);
+    pthread_mutex_unlock(&producer->lock);
+    return err;
 }
 
-/* False when the deadline has passed; the I/O thread itself must never wait. */
-static bool wait_for_change(struct kf_producer *producer, kf_time deadline)
-{
-    if (pthread_equal(pthread_self(), producer->io.thread))
-        return false;
-    return kf__condition_wait(&producer->changed, &producer->lock, deadline);
-}
+/* ---- metadata ---- */
 
 struct trouble {
     struct kf__ask ask;
@@ -147,7 +90,6 @@ static void copy_trouble(struct kf__ask *ask)
     kf__ask_over(ask, KF_OK);
 }
 
-/* Without the lock: why no metadata has come. */
 static kf_err tell_no_metadata(struct kf_producer *producer, const char *topic, kf_error *error)
 {
     struct trouble trouble = {.ask = {.begin = copy_trouble}, .error = KF_ERROR_INIT};
@@ -159,211 +101,277 @@ static kf_err tell_no_metadata(struct kf_producer *producer, const char *topic, 
     return kf_error_set(error, KF_ERR_NO_BROKER, "no metadata of topic %s came in time", topic);
 }
 
-/* Under the lock, which is left for a moment where nothing is known. */
-static kf_err tell_unknown(struct kf_producer *producer, const struct kf__out_topic *topic,
-                           kf_error *error)
+/* Until the next metadata; false when the deadline has passed. */
+static bool wait_for_metadata(struct kf_producer *producer, struct kf__out_topic *topic,
+                              kf_time deadline)
 {
-    if (topic->error)
-        return kf_error_set(error, topic->error, "nothing can be written to topic %s: %s",
-                            topic->name, kf_err_text(topic->error));
-    pthread_mutex_unlock(&producer->lock);
-    kf_err err = tell_no_metadata(producer, topic->name, error);
+    struct kf__waiter *waiter = kf__waiter_new(producer);
+    if (!waiter)
+        return false;
     pthread_mutex_lock(&producer->lock);
-    return err;
-}
-
-static kf_err wait_for_partitions(struct kf_producer *producer, struct kf__out_topic *topic,
-                                  kf_time deadline, kf_error *error)
-{
-    kf_err err = KF_OK;
-    topic->waiting++;
-    while (!err && topic->partition_count == 0) {
+    bool woken = atomic_load(&topic->partitions) != NULL;
+    if (!woken) {
+        kf__link_append(&producer->for_topics, &waiter->link);
+        topic->waiting++;
         kf__loop_post(producer->io.loop, &producer->task);
-        bool final = topic->error && !kf_err_retriable(topic->error);
-        if (final || !wait_for_change(producer, deadline))
-            err = topic->partition_count ? KF_OK : tell_unknown(producer, topic, error);
-        else
-            err = unusable(producer, error);
+        woken = kf__waiter_wait(waiter, deadline);
+        topic->waiting--;
+        kf__link_remove(&waiter->link);
     }
-    topic->waiting--;
+    pthread_mutex_unlock(&producer->lock);
+    kf__waiter_release(waiter);
+    return woken;
+}
+
+static kf_err error_of(struct kf_producer *producer, const struct kf__out_topic *topic)
+{
+    pthread_mutex_lock(&producer->lock);
+    kf_err err = topic->error;
+    pthread_mutex_unlock(&producer->lock);
     return err;
 }
 
-/* ---- partition and batch ---- */
-
-/* The open batch, where the record still fits into it. */
-static struct kf__out_batch *open_batch(struct kf_producer *producer,
-                                        struct kf__out_partition *partition, size_t bound)
+static kf_err wait_for_partitions(struct taking *taking, struct kf__out_topic *topic)
 {
-    struct kf__out_batch *batch = partition->last;
-    if (!batch || batch->closed)
-        return NULL;
-    if (kf__out_batch_size(batch) + bound <= (size_t)producer->io.settings.batch_size)
-        return batch;
-    batch->closed = true;
-    kf__loop_post(producer->io.loop, &producer->task);
-    return NULL;
-}
-
-static void append(struct kf_producer *producer, struct kf__out_partition *partition,
-                   struct kf__out_batch *batch)
-{
-    kf_time now = kf_now();
-    batch->partition = partition;
-    batch->number = ++producer->last_number;
-    batch->opened = now;
-    batch->deadline = now + producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
-    if (partition->last) {
-        partition->last->next = batch;
-    } else {
-        partition->first = batch;
-        partition->first_since = now;
-    }
-    partition->last = batch;
-    partition->batches++;
-    kf__link_append(&producer->unfinished, &batch->unfinished);
-    if (kf__link_is_alone(&partition->active))
-        kf__link_append(&producer->active, &partition->active);
-}
-
-void kf__out_partition_pop(struct kf__out_partition *partition)
-{
-    struct kf__out_batch *batch = partition->first;
-    partition->first = batch->next;
-    partition->first_since = kf_now();
-    partition->batches--;
-    batch->next = NULL;
-    if (!partition->first) {
-        partition->last = NULL;
-        kf__link_remove(&partition->active);
+    struct kf_producer *producer = taking->producer;
+    for (;;) {
+        bool woken = wait_for_metadata(producer, topic, taking->deadline);
+        kf_err err = unusable(producer, taking->error);
+        if (err || atomic_load(&topic->partitions))
+            return err;
+        err = error_of(producer, topic);
+        if (err && (!woken || !kf_err_retriable(err)))
+            return kf_error_set(taking->error, err, "nothing can be written to topic %s: %s",
+                                topic->name, kf_err_text(err));
+        if (!woken)
+            return tell_no_metadata(producer, topic->name, taking->error);
     }
 }
 
-static kf_err begin_batch(struct kf_producer *producer, struct kf__out_partition *partition,
-                          const kf_record *record, int64_t timestamp, struct kf__receipt receipt,
-                          struct kf__out_batch **begun)
+static kf_err find_topic(struct taking *taking, struct kf__out_topic **topic)
 {
-    struct kf__out_batch *batch = kf__out_batch_new(producer->alloc);
-    if (!batch)
-        return KF_ERR_NO_MEMORY;
-    kf_err err = kf__out_batch_add(batch, record, timestamp, receipt);
-    if (err) {
-        kf__out_batch_free(batch);
-        return err;
-    }
-    append(producer, partition, batch);
-    *begun = batch;
-    return KF_OK;
+    const char *name = taking->record->topic;
+    *topic = kf__producer_topic(taking->producer, name);
+    if (!*topic)
+        return kf_error_set(taking->error, KF_ERR_NO_MEMORY, "no memory for topic %s", name);
+    if (atomic_load_explicit(&(*topic)->partitions, memory_order_acquire))
+        return KF_OK;
+    return wait_for_partitions(taking, *topic);
 }
 
-static kf_err put(struct kf_producer *producer, struct kf__out_partition *partition,
-                  struct kf__out_batch *batch, const kf_record *record, struct kf__receipt receipt,
-                  bool urgent)
+/* ---- the batch: under the partition's lock ---- */
+
+static void close_open(struct taking *taking, struct kf__out_partition *partition)
 {
-    const struct kf__world *world = kf__loop_world(producer->io.loop);
-    int64_t timestamp = record->timestamp == 0                    ? world->wall_ms(world->context)
-                        : record->timestamp == KF_TIMESTAMP_EPOCH ? 0
-                                                                  : record->timestamp;
-    bool is_new = !batch;
-    kf_err err = is_new ? begin_batch(producer, partition, record, timestamp, receipt, &batch)
-                        : kf__out_batch_add(batch, record, timestamp, receipt);
+    struct kf__out_batch *batch = partition->open;
+    partition->block_hint = (uint32_t)batch->block;
+    partition->receipt_hint = (uint32_t)batch->receipts_block;
+    partition->open = NULL;
+    /* Compressed by this thread, once the lock is left. */
+    batch->sealing = taking->producer->io.settings.compression_type != KF__COMPRESSION_NONE;
+    kf__link_append(&partition->closed, &batch->link);
+    taking->full = batch->sealing ? batch : NULL;
+    taking->news = true;
+    taking->news_by = 0;
+}
+
+static kf_err begin_batch(struct taking *taking, struct kf__out_partition *partition)
+{
+    struct kf_producer *producer = taking->producer;
+    size_t least = KF__BATCH_HEADER_BYTES + taking->bound;
+    size_t bytes = partition->block_hint;
+    if (taking->credit || bytes < least) /* who was promised memory was promised the least */
+        bytes = least;
+    struct kf__out_batch *batch;
+    kf_err err = kf__out_batch_new(&producer->memory, bytes, &taking->credit, &batch);
+    if (err == KF_ERR_BUFFER_FULL && bytes > least) /* where memory is short, small batches too */
+        err = kf__out_batch_new(&producer->memory, least, &taking->credit, &batch);
+    taking->need = alone(&producer->memory, taking->bound);
     if (err)
         return err;
-    size_t held = kf__out_batch_memory(batch);
-    producer->memory += held - batch->charged;
-    batch->charged = held;
-    bool hurry = urgent && !batch->urgent;
-    batch->urgent |= urgent;
-    if ((is_new || hurry) && !partition->in_flight)
-        kf__loop_post(producer->io.loop, &producer->task);
+    batch->partition = partition;
+    batch->opened = kf_now();
+    batch->deadline = batch->opened + producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
+    partition->open = batch;
+    if (atomic_fetch_add_explicit(&partition->batches, 1, memory_order_relaxed) == 0)
+        atomic_store_explicit(&partition->first_since, batch->opened, memory_order_relaxed);
+    pthread_mutex_lock(&producer->lock);
+    batch->number = ++producer->last_number;
+    kf__link_append(&producer->unfinished, &batch->unfinished);
+    pthread_mutex_unlock(&producer->lock);
+    taking->news = true;
+    if (taking->news_by < 0)
+        taking->news_by = batch->opened + producer->io.settings.linger_ms * KF_MILLISECOND;
     return KF_OK;
+}
+
+/* An open batch that could not take its first record is no batch. */
+static void drop_empty(struct kf_producer *producer, struct kf__out_partition *partition)
+{
+    struct kf__out_batch *batch = partition->open;
+    partition->open = NULL;
+    atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
+    pthread_mutex_lock(&producer->lock);
+    kf__link_remove(&batch->unfinished);
+    kf__producer_wake_flushes(producer);
+    pthread_mutex_unlock(&producer->lock);
+    kf__out_batch_free(batch);
+}
+
+/* The clock is asked exactly once a batch; the records behind the first take the cheap one, which
+ * may be some milliseconds behind, but never go back behind the first. */
+static int64_t timestamp_of(const struct taking *taking, const struct kf__out_batch *batch)
+{
+    const struct kf__world *world = kf__loop_world(taking->producer->io.loop);
+    int64_t timestamp = taking->record->timestamp;
+    if (timestamp != 0)
+        return timestamp == KF_TIMESTAMP_EPOCH ? 0 : timestamp;
+#ifdef CLOCK_REALTIME_COARSE
+    struct timespec now;
+    if (batch->count && world == &kf__real_world && !clock_gettime(CLOCK_REALTIME_COARSE, &now)) {
+        int64_t coarse = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+        return coarse < batch->builder.max_timestamp ? batch->builder.max_timestamp : coarse;
+    }
+#endif
+    return world->wall_ms(world->context);
+}
+
+static bool fits(const struct taking *taking, const struct kf__out_batch *batch)
+{
+    return kf__out_batch_size(batch) + taking->bound <=
+           (size_t)taking->producer->io.settings.batch_size;
+}
+
+static kf_err put(struct taking *taking, struct kf__out_partition *partition)
+{
+    struct kf__out_batch *batch = partition->open;
+    if (batch && !fits(taking, batch))
+        close_open(taking, partition);
+    kf_err err = partition->open ? KF_OK : begin_batch(taking, partition);
+    if (err)
+        return err;
+    batch = partition->open;
+    err = kf__out_batch_reserve(batch, taking->bound, taking->receipt.delivered != NULL,
+                                taking->credit ? 0 : partition->receipt_hint,
+                                (size_t)taking->producer->io.settings.batch_size, &taking->credit,
+                                &taking->need);
+    if (!err)
+        err =
+            kf__out_batch_add(batch, taking->record, timestamp_of(taking, batch), taking->receipt);
+    if (err && !batch->count)
+        drop_empty(taking->producer, partition);
+    if (!err && taking->urgent && !batch->urgent) {
+        batch->urgent = true;
+        taking->news = true;
+        taking->news_by = 0;
+    }
+    return err;
 }
 
 /* ---- taking a record ---- */
 
-static kf_err wait_for_memory(struct kf_producer *producer, kf_time deadline, kf_error *error)
+static void tell_io(struct taking *taking, struct kf__out_partition *partition)
 {
-    producer->memory_waiters++;
-    kf__loop_post(producer->io.loop, &producer->task); /* nothing lingers now */
-    bool woken = wait_for_change(producer, deadline);
-    producer->memory_waiters--;
-    if (woken)
-        return unusable(producer, error);
-    return kf_error_set(error, KF_ERR_BUFFER_FULL,
+    struct kf_producer *producer = taking->producer;
+    if (taking->full)
+        kf__producer_seal(producer, taking->full);
+    if (taking->news)
+        kf__producer_news(producer, partition, taking->news_by);
+    taking->full = NULL;
+    taking->news = false;
+    taking->news_by = -1;
+}
+
+static kf_err tell_full(const struct taking *taking)
+{
+    return kf_error_set(taking->error, KF_ERR_BUFFER_FULL,
                         "the producer's buffer is full (buffer.memory=%lld): the brokers don't "
                         "take records as fast as they are produced",
-                        (long long)producer->io.settings.buffer_memory);
+                        (long long)taking->producer->io.settings.buffer_memory);
 }
 
-static kf_err take(struct kf_producer *producer, const kf_record *record, size_t bound,
-                   struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+/* Until so many bytes are promised to it. */
+static kf_err wait_for_memory(struct taking *taking)
 {
-    kf_err err = unusable(producer, error);
-    if (err)
-        return err;
-    struct kf__out_topic *topic = find_topic(producer, record->topic);
-    if (!topic)
-        return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for topic %s", record->topic);
-    err = wait_for_partitions(producer, topic, deadline, error);
-    int32_t index = -1;
+    struct kf_producer *producer = taking->producer;
+    struct kf__out_memory *memory = &producer->memory;
+    kf__out_memory_return(memory, taking->credit);
+    taking->credit = 0;
+    struct kf__waiter *waiter = kf__waiter_new(producer);
+    if (!waiter)
+        return kf_error_set(taking->error, KF_ERR_NO_MEMORY, "no memory to wait for memory");
+    waiter->need = taking->need;
+    pthread_mutex_lock(&producer->lock);
+    kf__link_append(&memory->waiters, &waiter->link);
+    atomic_fetch_add(&memory->waiting, 1);
+    kf__out_memory_serve(memory);
+    kf__loop_post(producer->io.loop, &producer->task); /* nothing lingers now */
+    bool served = kf__waiter_wait(waiter, taking->deadline);
+    if (served) {
+        taking->credit = taking->need;
+    } else {
+        kf__link_remove(&waiter->link);
+        atomic_fetch_sub(&memory->waiting, 1);
+        kf__out_memory_serve(memory);
+    }
+    pthread_mutex_unlock(&producer->lock);
+    kf__waiter_release(waiter);
+    return served ? unusable(producer, taking->error) : tell_full(taking);
+}
+
+static kf_err take(struct taking *taking)
+{
+    struct kf__out_topic *topic = NULL;
+    struct kf__out_partition *partition = NULL;
+    kf_err err = unusable(taking->producer, taking->error);
     if (!err)
-        err = kf__producer_choose(producer, topic, record, bound, &index, error);
-    struct kf__out_partition *partition = err ? NULL : topic->partitions[index];
+        err = find_topic(taking, &topic);
+    if (!err)
+        err = kf__producer_choose(taking->producer, topic, taking->record, taking->bound,
+                                  &partition, taking->error);
     while (!err) {
-        struct kf__out_batch *batch = open_batch(producer, partition, bound);
-        size_t more = batch ? kf__out_batch_growth(batch, bound) : kf__out_batch_memory_for(bound);
-        if (producer->memory + more <= (size_t)producer->io.settings.buffer_memory) {
-            err = put(producer, partition, batch, record, receipt, urgent);
-            return err ? kf_error_set(error, err, "%s", kf_err_text(err)) : KF_OK;
-        }
-        err = wait_for_memory(producer, deadline, error);
+        pthread_mutex_lock(&partition->lock);
+        kf_err full = put(taking, partition);
+        pthread_mutex_unlock(&partition->lock);
+        if (taking->news)
+            tell_io(taking, partition);
+        if (!full)
+            return KF_OK;
+        err = full == KF_ERR_BUFFER_FULL
+                  ? wait_for_memory(taking)
+                  : kf_error_set(taking->error, full, "%s", kf_err_text(full));
     }
     return err;
-}
-
-static kf_err check(const struct kf_producer *producer, const kf_record *record, size_t bound,
-                    kf_error *error)
-{
-    const struct kf__settings *settings = &producer->io.settings;
-    if (!record->topic || !*record->topic || record->partition < -1 ||
-        (record->timestamp < -1 && record->timestamp != KF_TIMESTAMP_EPOCH) ||
-        (record->header_count && !record->headers))
-        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
-                            "a record needs a topic, a partition from -1 and a timestamp from -1");
-    for (size_t i = 0; i < record->header_count; i++)
-        if (!record->headers[i].name.data)
-            return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a header has no name");
-    if (bound > (size_t)settings->max_request_size - KF__BATCH_HEADER_BYTES ||
-        settings->max_request_size < KF__BATCH_HEADER_BYTES)
-        return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
-                            "a record of %zu bytes is larger than max.request.size=%d", bound,
-                            settings->max_request_size);
-    if (kf__out_batch_memory_for(bound) > (uint64_t)settings->buffer_memory)
-        return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
-                            "a record of %zu bytes is larger than buffer.memory=%lld", bound,
-                            (long long)settings->buffer_memory);
-    return KF_OK;
 }
 
 static kf_err take_checked(struct kf_producer *producer, const kf_record *record,
                            struct kf__receipt receipt, bool urgent, kf_time deadline,
                            kf_error *error)
 {
-    size_t bound = kf__record_bound(record);
-    kf_err err = check(producer, record, bound, error);
-    if (err)
-        return err;
-    pthread_mutex_lock(&producer->lock);
-    err = take(producer, record, bound, receipt, urgent, deadline, error);
-    pthread_mutex_unlock(&producer->lock);
+    struct taking taking = {
+        .producer = producer,
+        .record = record,
+        .receipt = receipt,
+        .bound = kf__record_bound(record),
+        .deadline = deadline,
+        .urgent = urgent,
+        .news_by = -1,
+        .error = error,
+    };
+    kf_err err = check_shape(record, error);
+    if (!err)
+        err = check_size(producer, taking.bound, error);
+    if (!err)
+        err = take(&taking);
+    if (taking.credit)
+        kf__out_memory_return(&producer->memory, taking.credit);
     return err;
 }
 
-kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+static kf_err take_intercepted(struct kf_producer *producer, const kf_record *record,
+                               struct kf__receipt receipt, bool urgent, kf_time deadline,
+                               kf_error *error)
 {
-    if (producer->interceptors.count == 0)
-        return take_checked(producer, record, receipt, urgent, deadline, error);
     struct kf_sending sending;
     kf_err err =
         kf__sending_begin(&sending, &producer->interceptors, producer->alloc, record, &receipt);
@@ -376,4 +384,12 @@ kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
     }
     kf__sending_end(&sending);
     return err;
+}
+
+kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
+                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+{
+    if (producer->interceptors.count == 0)
+        return take_checked(producer, record, receipt, urgent, deadline, error);
+    return take_intercepted(producer, record, receipt, urgent, deadline, error);
 }

@@ -17,30 +17,6 @@ enum {
     FIRST_BATCHES = 8,
 };
 
-/* ---- the cluster's view ---- */
-
-static const struct kf__topic_info *info_of(const struct kf_producer *producer,
-                                            const struct kf__out_topic *topic)
-{
-    return topic->cluster_index < 0 ? NULL
-                                    : kf__cluster_topic(producer->io.cluster, topic->cluster_index);
-}
-
-int32_t kf__out_leader(const struct kf_producer *producer,
-                       const struct kf__out_partition *partition, kf_err *error)
-{
-    const struct kf__topic_info *info = info_of(producer, partition->topic);
-    *error = KF_ERR_LEADER_NOT_AVAILABLE;
-    if (!info || partition->index >= info->partition_count) {
-        *error = info && info->error ? info->error : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-        return -1;
-    }
-    const struct kf__partition_info *at = &info->partitions[partition->index];
-    if (info->error || at->error)
-        *error = info->error ? info->error : at->error;
-    return at->leader;
-}
-
 /* ---- building ---- */
 
 static int by_topic_and_partition(const void *a, const void *b)
@@ -58,9 +34,10 @@ static void fill_topic(const struct kf_producer *producer, const struct kf__out_
     if (version < FIRST_ID_VERSION)
         row->name = (kf_string){topic->name, strlen(topic->name)};
     else
-        row->topic_id = info_of(producer, topic)->id;
+        row->topic_id = kf__out_topic_info(producer, topic)->id;
 }
 
+/* Those that were told in the meantime stay out. */
 static kf_err fill(struct kf__out_request *request, int16_t version, kf_arena *arena,
                    struct kf_produce_request *message)
 {
@@ -75,18 +52,25 @@ static kf_err fill(struct kf__out_request *request, int16_t version, kf_arena *a
     struct kf__out_topic *topic = NULL;
     for (size_t i = 0; i < count; i++) {
         struct kf__out_batch *batch = request->batches[i];
+        if (batch->told)
+            continue;
         if (batch->partition->topic != topic) {
             topic = batch->partition->topic;
+            topics[topic_count] = (struct kf_produce_request_topic_produce_data){0};
             fill_topic(request->producer, topic, version, &topics[topic_count]);
             topics[topic_count++].partition_data.items = &rows[i];
         }
-        rows[i].index = batch->partition->index;
-        rows[i].records = (kf_bytes){batch->wire.bytes, batch->wire.used};
-        topics[topic_count - 1].partition_data.count++;
+        struct kf_produce_request_partition_produce_data *row =
+            &topics[topic_count - 1]
+                 .partition_data.items[topics[topic_count - 1].partition_data.count++];
+        *row = (struct kf_produce_request_partition_produce_data){
+            .index = batch->partition->index,
+            .records = {batch->bytes, batch->size},
+        };
     }
     message->topic_data.items = topics;
     message->topic_data.count = topic_count;
-    return KF_OK;
+    return topic_count ? KF_OK : KF_ERR_TIMED_OUT;
 }
 
 static int16_t acks_of(const struct kf__settings *settings)
@@ -109,7 +93,9 @@ static kf_err build(struct kf__call *call, int16_t version, kf_arena *arena, con
      * would leave bytes half written, and let its retry overtake it.
      */
     call->deadline = KF_FOREVER;
-    return fill(request, version, arena, produce);
+    kf_err err = fill(request, version, arena, produce);
+    request->written = !err;
+    return err;
 }
 
 /* ---- the answer ---- */
@@ -126,7 +112,7 @@ static const struct kf_produce_response_partition_produce_response *
 find_answer(const struct kf_produce_response *response, const struct kf_producer *producer,
             const struct kf__out_partition *partition, int16_t version)
 {
-    const struct kf__topic_info *info = info_of(producer, partition->topic);
+    const struct kf__topic_info *info = kf__out_topic_info(producer, partition->topic);
     for (int32_t i = 0; i < response->responses.count; i++) {
         const struct kf_produce_response_topic_produce_response *topic =
             &response->responses.items[i];
@@ -139,24 +125,61 @@ find_answer(const struct kf_produce_response *response, const struct kf_producer
     return NULL;
 }
 
+static kf_time append_time(const struct kf_produce_response_partition_produce_response *row)
+{
+    return row->log_append_time_ms >= 0 ? row->log_append_time_ms : -1;
+}
+
+/* Where the leader is now, if the answer says so (KIP-951). */
+static bool learn_leader(struct kf_producer *producer, const struct kf__out_partition *partition,
+                         const struct kf__answer *answer,
+                         const struct kf_produce_response_partition_produce_response *row)
+{
+    int32_t leader = row->current_leader.leader_id;
+    if (leader < 0 || leader == answer->node)
+        return false;
+    const struct kf_produce_response *response = answer->message;
+    for (int32_t i = 0; i < response->node_endpoints.count; i++) {
+        const struct kf_produce_response_node_endpoint *at = &response->node_endpoints.items[i];
+        if (at->node_id == leader && !kf__cluster_has_node(producer->io.cluster, leader))
+            kf__cluster_learn_node(producer->io.cluster, leader, at->host, at->port, at->rack);
+    }
+    kf__cluster_learn_leader(producer->io.cluster, partition->topic->cluster_index,
+                             partition->index, leader, row->current_leader.leader_epoch);
+    return true;
+}
+
 static void take_answer(struct kf__out_request *request, struct kf__out_batch *batch,
                         const struct kf__answer *answer)
 {
     struct kf_producer *producer = request->producer;
     const struct kf_produce_response_partition_produce_response *row =
         find_answer(answer->message, producer, batch->partition, answer->version);
-    if (!row) {
+    struct kf__out_answer told = {
         /* As where a topic was created anew meanwhile: its old id is known no more. */
-        kf__producer_settle(producer, batch, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION, -1, false);
-        return;
+        .err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
+        .base_offset = -1,
+        .append_time = -1,
+        .log_start = -1,
+        .written = true,
+        .row = row,
+    };
+    char words[KF_ERROR_TEXT_BYTES];
+    if (row) {
+        told.err = row->error_code;
+        told.base_offset = row->base_offset;
+        told.append_time = append_time(row);
+        told.log_start = row->log_start_offset;
+        told.moved = learn_leader(producer, batch->partition, answer, row);
     }
-    bool moved = row->current_leader.leader_id >= 0 &&
-                 row->current_leader.leader_id != answer->node; /* KIP-951 */
-    if (moved)
-        kf__cluster_learn_leader(producer->io.cluster, batch->partition->topic->cluster_index,
-                                 batch->partition->index, row->current_leader.leader_id,
-                                 row->current_leader.leader_epoch);
-    kf__producer_settle(producer, batch, row->error_code, row->base_offset, moved);
+    if (row && row->error_message.data) {
+        snprintf(words, sizeof words, "%.*s",
+                 (int)(row->error_message.size < sizeof words ? row->error_message.size
+                                                              : sizeof words - 1),
+                 row->error_message.data);
+        told.reason = words;
+    }
+    kf__producer_settle(producer, batch, &told);
 }
 
 static kf_err cause_of(kf_err err, const struct kf_producer *producer)
@@ -166,16 +189,30 @@ static kf_err cause_of(kf_err err, const struct kf_producer *producer)
     return too_old ? KF_ERR_UNSUPPORTED_COMPRESSION_TYPE : err;
 }
 
+/* No answer: with acks=0 all is well; else the bytes may have arrived. */
+static void take_end(struct kf__out_request *request, struct kf__out_batch *batch, kf_err err)
+{
+    struct kf__out_answer told = {
+        .err = cause_of(err, request->producer),
+        .base_offset = -1,
+        .append_time = -1,
+        .log_start = -1,
+        .written = request->written,
+    };
+    kf__producer_settle(request->producer, batch, &told);
+}
+
 static void done(struct kf__call *call, kf_err err, const struct kf__answer *answer)
 {
     struct kf__out_request *request = call->owner;
     struct kf_producer *producer = request->producer;
     kf__link_remove(&request->link);
+    request->node->in_flight--;
     for (int32_t i = 0; i < request->count; i++) {
         if (answer)
             take_answer(request, request->batches[i], answer);
         else
-            kf__producer_settle(producer, request->batches[i], cause_of(err, producer), -1, false);
+            take_end(request, request->batches[i], err);
     }
     kf__out_request_free(request);
     if (err != KF_ERR_CLOSED)
@@ -184,7 +221,7 @@ static void done(struct kf__call *call, kf_err err, const struct kf__answer *ans
 
 /* ---- its life ---- */
 
-struct kf__out_request *kf__out_request_new(struct kf_producer *producer, int32_t node)
+struct kf__out_request *kf__out_request_new(struct kf_producer *producer, struct kf__out_node *node)
 {
     struct kf__out_request *request = kf_alloc_zero(producer->alloc, sizeof *request);
     if (!request)
@@ -213,7 +250,7 @@ kf_err kf__out_request_add(struct kf__out_request *request, struct kf__out_batch
         request->capacity = capacity;
     }
     request->batches[request->count++] = batch;
-    request->bytes += kf__out_batch_size(batch);
+    request->bytes += batch->size;
     return KF_OK;
 }
 
@@ -223,7 +260,7 @@ static int16_t newest_version(const struct kf__out_request *request)
     static const kf_uuid none;
     for (int32_t i = 0; i < request->count; i++) {
         const struct kf__topic_info *info =
-            info_of(request->producer, request->batches[i]->partition->topic);
+            kf__out_topic_info(request->producer, request->batches[i]->partition->topic);
         if (!info || memcmp(&info->id, &none, sizeof none) == 0)
             return FIRST_ID_VERSION - 1;
     }
@@ -257,7 +294,8 @@ void kf__out_request_send(struct kf__out_request *request)
         .owner = request,
     };
     kf__link_append(&producer->requests, &request->link);
-    kf__cluster_send(producer->io.cluster, request->node, KF__LANE_CONTROL, &request->call);
+    request->node->in_flight++;
+    kf__cluster_send(producer->io.cluster, request->node->id, KF__LANE_CONTROL, &request->call);
 }
 
 /* ---- a leader that can't be reached ---- */
@@ -267,7 +305,7 @@ static bool leads_all(const struct kf__out_request *request)
     kf_err error;
     for (int32_t i = 0; i < request->count; i++)
         if (kf__out_leader(request->producer, request->batches[i]->partition, &error) !=
-            request->node)
+            request->node->id)
             return false;
     return true;
 }
@@ -278,8 +316,16 @@ static void take_back(struct kf__out_request *request)
     struct kf_producer *producer = request->producer;
     kf__call_cancel(&request->call);
     kf__link_remove(&request->link);
+    request->node->in_flight--;
+    struct kf__out_answer told = {
+        .err = KF_ERR_NOT_LEADER_OR_FOLLOWER,
+        .base_offset = -1,
+        .append_time = -1,
+        .log_start = -1,
+        .moved = true,
+    };
     for (int32_t i = 0; i < request->count; i++)
-        kf__producer_settle(producer, request->batches[i], KF_ERR_NOT_LEADER_OR_FOLLOWER, -1, true);
+        kf__producer_settle(producer, request->batches[i], &told);
     kf__out_request_free(request);
 }
 

@@ -1,376 +1,388 @@
 /*
- * producer_send: on the I/O thread: which batches leave now, and what becomes
- * of them.
+ * producer_send: on the I/O thread: which batches leave now.
  *
- *   queued ──ready, leader known──▶ in a request ──stored, or final──▶ told
- *     ▲                                   │
- *     └───── back-off ◀── retriable ──────┘        delivery.timeout.ms: told with the last cause
+ *   news ──▶ place: open ──lingers──▶ due ──▶ ready at its leader's node ──▶ a request
+ *                     ▲                                                        │
+ *                     └──────────── backs off ◀──── an error that passes ◀─────┘
  *
- * A batch stays first in its partition's queue until it is told, and nothing
- * behind it leaves before: so order is kept through every retry. A batch
- * whose time is up while a request with it is under way is told at once; the
- * request still holds its bytes, and the partition waits for its end.
+ * A partition stands in one list at most. One with nothing to send, or that
+ * may not send now (its batches in flight must be answered first, its first
+ * batch is being compressed), stands in none: what ends that places it again.
  */
 #include "runtime/producer/producer_inside.h"
 
 #include "net/calls.h"
-#include <string.h>
+
+enum {
+    SMALL_BATCH = 4096, /* bytes: compressed on the I/O thread, rather than handed to a helper */
+};
 
 /* Before memory for a request is asked for again. */
 #define NO_MEMORY_WAIT (100 * KF_MILLISECOND)
 
-/* ---- telling ---- */
+/* ---- news ---- */
 
-/* A chain of batches that are out of their queues. Callbacks run without the lock. */
-static void tell_chain(struct kf_producer *producer, struct kf__out_batch *chain)
+void kf__producer_news(struct kf_producer *producer, struct kf__out_partition *partition,
+                       kf_time by)
 {
-    while (chain) {
-        struct kf__out_batch *batch = chain;
-        chain = batch->next;
-        if (!batch->told)
-            kf__out_batch_tell(batch, batch->partition->index, batch->result, batch->base_offset);
-        pthread_mutex_lock(&producer->lock);
-        producer->memory -= batch->charged;
-        kf__link_remove(&batch->unfinished);
-        pthread_cond_broadcast(&producer->changed);
-        pthread_mutex_unlock(&producer->lock);
-        kf__out_batch_free(batch);
+    if (!atomic_exchange(&partition->in_news, true)) {
+        struct kf__out_partition *first = atomic_load(&producer->news);
+        do
+            partition->next_news = first;
+        while (!atomic_compare_exchange_weak(&producer->news, &first, partition));
+    }
+    if (by < atomic_load(&producer->looks_at))
+        kf__loop_post(producer->io.loop, &producer->task);
+}
+
+static void note_time(struct kf_producer *producer, kf_time at)
+{
+    if (at < producer->next)
+        producer->next = at;
+}
+
+static bool take_news(struct kf_producer *producer)
+{
+    struct kf__out_partition *last_first = atomic_exchange(&producer->news, NULL);
+    struct kf__out_partition *first = NULL;
+    while (last_first) { /* the stack, turned round */
+        struct kf__out_partition *next = last_first->next_news;
+        last_first->next_news = first;
+        first = last_first;
+        last_first = next;
+    }
+    bool any = first != NULL;
+    while (first) {
+        struct kf__out_partition *next = first->next_news;
+        atomic_store(&first->in_news, false);
+        kf__out_partition_place(producer, first);
+        first = next;
+    }
+    return any;
+}
+
+/* ---- a partition's batches ---- */
+
+static void take_closed(struct kf__out_partition *partition)
+{
+    while (!kf__link_is_alone(&partition->closed)) {
+        struct kf__link *link = partition->closed.next;
+        kf__link_remove(link);
+        kf__link_append(&partition->queue, link);
     }
 }
 
-/* Told, but its request goes on: it stays in its queue, and in memory. */
-static void tell_early(struct kf_producer *producer, struct kf__out_batch *batch)
+/* Under its lock: the open batch takes no more; the next one begins with as much memory. */
+static void close_open(struct kf__out_partition *partition)
 {
-    kf__out_batch_tell(batch, batch->partition->index, batch->result, -1);
-    pthread_mutex_lock(&producer->lock);
-    kf__link_remove(&batch->unfinished);
-    pthread_cond_broadcast(&producer->changed);
-    pthread_mutex_unlock(&producer->lock);
+    struct kf__out_batch *open = partition->open;
+    partition->block_hint = (uint32_t)kf__out_batch_size(open);
+    partition->receipt_hint =
+        open->receipts ? (uint32_t)((size_t)open->count * sizeof *open->receipts) : 0;
+    partition->open = NULL;
+    kf__link_append(&partition->queue, &open->link);
 }
 
-static kf_err last_cause(const struct kf__out_batch *batch)
+void kf__out_partition_gather(struct kf__out_partition *partition, bool all)
 {
-    return batch->cause ? batch->cause : KF_ERR_TIMED_OUT;
+    pthread_mutex_lock(&partition->lock);
+    take_closed(partition);
+    if (partition->open && all)
+        close_open(partition);
+    pthread_mutex_unlock(&partition->lock);
 }
 
-/* Under the lock: out of the queue, to the front of a chain. */
-static void move_to(struct kf__out_batch **chain, struct kf__out_batch *batch, kf_err result,
-                    int64_t base_offset)
+static kf_time due_at(const struct kf_producer *producer, const struct kf__out_batch *open)
 {
-    kf__out_partition_pop(batch->partition);
-    batch->result = result;
-    batch->base_offset = base_offset;
-    batch->next = *chain;
-    *chain = batch;
+    if (open->urgent || open->number <= producer->flushed_to ||
+        atomic_load(&producer->memory.waiting) > 0)
+        return 0;
+    return open->opened + producer->io.settings.linger_ms * KF_MILLISECOND;
 }
 
-static void finish(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
-                   int64_t base_offset)
+/* Gathers what is closed, and the open batch where its time has come; else *due says when. */
+static void gather_due(struct kf_producer *producer, struct kf__out_partition *partition,
+                       bool close, kf_time *due)
 {
-    struct kf__out_batch *chain = NULL;
-    pthread_mutex_lock(&producer->lock);
-    batch->partition->in_flight = false;
-    move_to(&chain, batch, err, base_offset);
-    pthread_mutex_unlock(&producer->lock);
-    tell_chain(producer, chain);
+    *due = KF_FOREVER;
+    pthread_mutex_lock(&partition->lock);
+    take_closed(partition);
+    struct kf__out_batch *open = partition->open;
+    if (open)
+        *due = due_at(producer, open);
+    if (open && close && *due <= producer->now)
+        close_open(partition);
+    pthread_mutex_unlock(&partition->lock);
 }
 
-static void retry(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err, bool moved)
+/* Told while somebody compressed them: nobody needs them any more. */
+static void drop_told(struct kf__out_partition *partition)
 {
-    const struct kf__settings *settings = &producer->io.settings;
-    const struct kf__world *world = kf__loop_world(producer->io.loop);
-    kf_time wait = moved ? 0
-                         : kf__back_off(settings->retry_backoff_ms * KF_MILLISECOND,
-                                        settings->retry_backoff_max_ms * KF_MILLISECOND,
-                                        batch->attempts, world->random(world->context));
-    batch->attempts++;
-    batch->cause = err;
-    batch->retry_at = kf__loop_now(producer->io.loop) + wait;
-    pthread_mutex_lock(&producer->lock);
-    batch->partition->in_flight = false;
-    pthread_mutex_unlock(&producer->lock);
-    kf__cluster_refresh(producer->io.cluster);
-}
-
-void kf__producer_settle(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
-                         int64_t base_offset, bool moved)
-{
-    bool again = err && kf_err_retriable(err) && !batch->told && !producer->fatal.code &&
-                 batch->deadline > kf__loop_now(producer->io.loop);
-    if (again)
-        retry(producer, batch, err, moved);
-    else
-        finish(producer, batch, err, base_offset);
-}
-
-/* ---- which batches leave ---- */
-
-/* What one look at the queues found. */
-struct round {
-    struct kf_producer *producer;
-    kf_time now;
-    kf_time next; /* when to look again */
-    struct kf__out_batch *late;
-    struct kf__link requests; /* to be sent */
-    bool refresh;
-};
-
-static void note_time(struct round *round, kf_time at)
-{
-    if (at < round->next)
-        round->next = at;
-}
-
-/* When the first batch of a partition may leave. */
-static kf_time ready_at(const struct kf_producer *producer, const struct kf__out_batch *batch)
-{
-    if (batch->closed || batch->urgent || batch->number <= producer->flush_to ||
-        producer->memory_waiters > 0 ||
-        kf__out_batch_size(batch) >= (size_t)producer->io.settings.batch_size)
-        return batch->retry_at;
-    return batch->opened + producer->io.settings.linger_ms * KF_MILLISECOND;
-}
-
-static int32_t in_flight_at(const struct kf_producer *producer, int32_t node)
-{
-    int32_t count = 0;
-    for (const struct kf__link *at = producer->requests.next; at != &producer->requests;
-         at = at->next)
-        count += KF__OWNER(at, const struct kf__out_request, link)->node == node;
-    return count;
-}
-
-/* The request to a node that this round fills; NULL: the node has enough, or no memory. */
-static struct kf__out_request *request_for(struct round *round, int32_t node, size_t bytes)
-{
-    int32_t drafts = 0;
-    size_t most = (size_t)round->producer->io.settings.max_request_size;
-    for (struct kf__link *at = round->requests.next; at != &round->requests; at = at->next) {
-        struct kf__out_request *request = KF__OWNER(at, struct kf__out_request, link);
-        if (request->node != node)
-            continue;
-        if (request->bytes + bytes <= most)
-            return request;
-        drafts++;
+    struct kf__link *at = partition->queue.next;
+    while (at != &partition->queue) {
+        struct kf__out_batch *batch = KF__OWNER(at, struct kf__out_batch, link);
+        at = at->next;
+        if (batch->told && atomic_load(&batch->sealed)) {
+            kf__link_remove(&batch->link);
+            atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
+            kf__out_batch_free(batch);
+        }
     }
-    if (in_flight_at(round->producer, node) + drafts >= KF__OUT_IN_FLIGHT)
+}
+
+/* ---- where a partition stands ---- */
+
+struct kf__out_node *kf__producer_node(struct kf_producer *producer, int32_t id)
+{
+    struct kf__out_node *node = producer->nodes;
+    while (node && node->id != id)
+        node = node->next;
+    if (node)
+        return node;
+    node = kf_alloc_zero(producer->alloc, sizeof *node);
+    if (!node)
         return NULL;
-    struct kf__out_request *request = kf__out_request_new(round->producer, node);
-    if (request)
-        kf__link_append(&round->requests, &request->link);
-    else
-        note_time(round, round->now + NO_MEMORY_WAIT);
-    return request;
+    node->id = id;
+    kf__link_init(&node->ready);
+    node->next = producer->nodes;
+    producer->nodes = node;
+    return node;
 }
 
-static void send_first(struct round *round, struct kf__out_partition *partition)
+static void leave_place(struct kf__out_partition *partition)
 {
-    struct kf__out_batch *batch = partition->first;
-    kf_err cause = KF_OK;
-    int32_t node = kf__out_leader(round->producer, partition, &cause);
-    if (node < 0) {
-        batch->cause = cause;
-        round->refresh = true;
+    kf__link_remove(&partition->place);
+    partition->lingers = partition->backs_off = false;
+}
+
+static void make_ready(struct kf_producer *producer, struct kf__out_partition *partition)
+{
+    kf_err error;
+    int32_t leader = kf__out_leader(producer, partition, &error);
+    producer->wants_metadata |= leader < 0;
+    struct kf__out_node *node = partition->node && partition->node->id == leader
+                                    ? partition->node
+                                    : kf__producer_node(producer, leader);
+    if (!node) {
+        kf__out_partition_back_off(producer, partition, producer->now + NO_MEMORY_WAIT);
         return;
     }
-    struct kf__out_request *request = request_for(round, node, kf__out_batch_size(batch));
-    if (!request)
-        return; /* an answer will make room */
+    partition->node = node;
+    kf__link_append(&node->ready, &partition->place);
+}
+
+void kf__out_partition_place(struct kf_producer *producer, struct kf__out_partition *partition)
+{
+    kf_time due;
+    gather_due(producer, partition, false, &due);
+    if (partition->backs_off && partition->due > producer->now)
+        return;
+    bool ready = !kf__link_is_alone(&partition->queue) || due <= producer->now;
+    bool placed = !kf__link_is_alone(&partition->place);
+    if (placed && ready && !partition->lingers && !partition->backs_off)
+        return;
+    leave_place(partition);
+    if (ready) {
+        make_ready(producer, partition);
+    } else if (due != KF_FOREVER) {
+        partition->lingers = true;
+        partition->due = due;
+        kf__link_append(&producer->lingering, &partition->place);
+        note_time(producer, due);
+    }
+}
+
+void kf__out_partition_back_off(struct kf_producer *producer, struct kf__out_partition *partition,
+                                kf_time at)
+{
+    leave_place(partition);
+    partition->backs_off = true;
+    partition->due = at;
+    kf__link_append(&producer->backing_off, &partition->place);
+    note_time(producer, at);
+}
+
+void kf__producer_place_all(struct kf_producer *producer)
+{
+    for (size_t i = 0; i < KF__OUT_TOPIC_CHAINS; i++)
+        for (struct kf__out_topic *topic = atomic_load(&producer->topics[i]); topic;
+             topic = atomic_load(&topic->next)) {
+            struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
+            for (int32_t j = 0; partitions && j < partitions->count; j++) {
+                struct kf__out_partition *partition = partitions->items[j];
+                if (!partition->backs_off)
+                    leave_place(partition);
+                kf__out_partition_place(producer, partition);
+            }
+        }
+}
+
+/* Those that have lingered long enough; all, where a flush or a full buffer hurries them. */
+static void end_lingering(struct kf_producer *producer)
+{
+    uint64_t flush_to = atomic_load(&producer->flush_to);
+    bool hurry = flush_to != producer->flushed_to || atomic_load(&producer->memory.waiting) > 0;
+    producer->flushed_to = flush_to;
+    struct kf__link *at = producer->lingering.next;
+    while (at != &producer->lingering) {
+        struct kf__out_partition *partition = KF__OWNER(at, struct kf__out_partition, place);
+        if (!hurry && partition->due > producer->now) {
+            note_time(producer, partition->due);
+            return;
+        }
+        at = at->next;
+        leave_place(partition);
+        kf__out_partition_place(producer, partition);
+        if (partition->lingers && at == &producer->lingering) /* it went to the end */
+            at = &producer->lingering;
+    }
+}
+
+static void end_back_offs(struct kf_producer *producer)
+{
+    struct kf__link *at = producer->backing_off.next;
+    while (at != &producer->backing_off) {
+        struct kf__out_partition *partition = KF__OWNER(at, struct kf__out_partition, place);
+        at = at->next;
+        if (partition->due > producer->now)
+            note_time(producer, partition->due);
+        else
+            kf__out_partition_place(producer, partition);
+    }
+}
+
+/* ---- sending ---- */
+
+/* Its first batch, ready for the wire; NULL: not now. */
+static struct kf__out_batch *sendable(struct kf_producer *producer,
+                                      struct kf__out_partition *partition)
+{
+    kf_time due;
+    gather_due(producer, partition, kf__link_is_alone(&partition->queue), &due);
+    drop_told(partition);
+    if (kf__link_is_alone(&partition->queue) || !kf__out_partition_may_send(producer, partition))
+        return NULL;
+    struct kf__out_batch *batch = KF__OWNER(partition->queue.next, struct kf__out_batch, link);
+    if (atomic_load_explicit(&batch->sealed, memory_order_acquire))
+        return batch;
+    if (batch->sealing)
+        return NULL;
+    bool large = producer->io.settings.compression_type != KF__COMPRESSION_NONE &&
+                 kf__out_batch_size(batch) > SMALL_BATCH;
+    if (large && kf__producer_seal_aside(producer, batch))
+        return NULL;
+    kf__producer_seal(producer, batch);
+    return batch;
+}
+
+static void fly(struct kf_producer *producer, struct kf__out_batch *batch)
+{
+    struct kf__out_partition *partition = batch->partition;
+    kf__out_batch_stamp(producer, batch);
+    kf__link_remove(&batch->link);
+    kf__link_append(&partition->flying, &batch->link);
+    partition->flying_count++;
+    batch->flying = true;
+}
+
+/* False where the request takes no more. */
+static bool add_first(struct kf__out_request *request, struct kf__out_partition *partition)
+{
+    struct kf_producer *producer = request->producer;
+    struct kf__out_batch *batch = sendable(producer, partition);
+    if (!batch) {
+        leave_place(partition);
+        return true;
+    }
+    size_t most = (size_t)producer->io.settings.max_request_size;
+    if (request->count && request->bytes + batch->size > most)
+        return false;
     if (kf__out_request_add(request, batch)) {
-        note_time(round, round->now + NO_MEMORY_WAIT);
-        return;
+        note_time(producer, producer->now + NO_MEMORY_WAIT);
+        return false;
     }
-    batch->closed = true;
-    partition->in_flight = true;
+    leave_place(partition);
+    fly(producer, batch);
+    return true;
 }
 
-/* Under the lock. */
-static void drop_late(struct round *round, struct kf__out_partition *partition)
+static void fill(struct kf__out_request *request, struct kf__out_node *node)
 {
-    while (partition->first && !partition->in_flight && partition->first->deadline <= round->now)
-        move_to(&round->late, partition->first, last_cause(partition->first), -1);
-}
-
-static void look_at(struct round *round, struct kf__out_partition *partition)
-{
-    drop_late(round, partition);
-    struct kf__out_batch *batch = partition->first;
-    if (!batch)
-        return;
-    if (!batch->told)
-        note_time(round, batch->deadline);
-    if (partition->in_flight)
-        return;
-    kf_time at = ready_at(round->producer, batch);
-    if (at > round->now)
-        note_time(round, at);
-    else
-        send_first(round, partition);
-}
-
-static void look_at_queues(struct round *round)
-{
-    struct kf_producer *producer = round->producer;
-    struct kf__link *at = producer->active.next;
-    while (at != &producer->active) {
-        struct kf__link *next = at->next;
-        look_at(round, KF__OWNER(at, struct kf__out_partition, active));
-        at = next;
+    struct kf_producer *producer = request->producer;
+    kf_err error;
+    while (!kf__link_is_alone(&node->ready)) {
+        struct kf__out_partition *partition =
+            KF__OWNER(node->ready.next, struct kf__out_partition, place);
+        if (kf__out_leader(producer, partition, &error) != node->id) {
+            leave_place(partition);
+            make_ready(producer, partition);
+        } else if (!add_first(request, partition)) {
+            return;
+        }
     }
+}
+
+/* What has more to send goes to the end of the list. */
+static void place_again(struct kf__out_request *request)
+{
+    for (int32_t i = 0; i < request->count; i++)
+        kf__out_partition_place(request->producer, request->batches[i]->partition);
+}
+
+static void send_to(struct kf_producer *producer, struct kf__out_node *node)
+{
+    while (node->in_flight < producer->in_flight_max && !kf__link_is_alone(&node->ready)) {
+        struct kf__out_request *request = kf__out_request_new(producer, node);
+        if (!request) {
+            note_time(producer, producer->now + NO_MEMORY_WAIT);
+            return;
+        }
+        fill(request, node);
+        if (!request->count) {
+            kf__out_request_free(request);
+            return;
+        }
+        place_again(request);
+        kf__out_request_send(request);
+    }
+}
+
+static void send_all(struct kf_producer *producer)
+{
+    for (struct kf__out_node *node = producer->nodes; node; node = node->next)
+        if (node->id >= 0)
+            send_to(producer, node);
 }
 
 /* ---- one look ---- */
 
-static void add_topics(struct kf_producer *producer)
+static void set_timer(struct kf_producer *producer)
 {
-    while (producer->added) {
-        struct kf__out_topic *topic = producer->added;
-        if (kf__cluster_add_topic(producer->io.cluster, topic->name, &topic->cluster_index))
-            return; /* out of memory: at the next look */
-        producer->added = topic->next_added;
+    struct kf__loop *loop = producer->io.loop;
+    if (producer->next == KF_FOREVER || kf__timer_set(loop, &producer->timer, producer->next)) {
+        kf__timer_cancel(loop, &producer->timer);
+        return;
     }
-}
-
-/* Sealing an error leaves the batch out: a request that became empty is dropped. */
-static void seal_all(struct kf_producer *producer, struct kf__out_request *request)
-{
-    int32_t kept = 0;
-    for (int32_t i = 0; i < request->count; i++) {
-        struct kf__out_batch *batch = request->batches[i];
-        kf_err err = KF_OK;
-        if (!batch->sealed) {
-            err = kf__out_batch_seal(batch, (enum kf_codec)producer->io.settings.compression_type,
-                                     &producer->codecs);
-            size_t held = kf__out_batch_memory(batch);
-            pthread_mutex_lock(&producer->lock);
-            producer->memory += held - batch->charged;
-            batch->charged = held;
-            pthread_mutex_unlock(&producer->lock);
-        }
-        if (err)
-            finish(producer, batch, err, -1);
-        else
-            request->batches[kept++] = batch;
-    }
-    request->count = kept;
-}
-
-static void send_requests(struct round *round)
-{
-    while (!kf__link_is_alone(&round->requests)) {
-        struct kf__out_request *request =
-            KF__OWNER(round->requests.next, struct kf__out_request, link);
-        kf__link_remove(&request->link);
-        seal_all(round->producer, request);
-        if (request->count)
-            kf__out_request_send(request);
-        else
-            kf__out_request_free(request);
-    }
-}
-
-/* Batches in requests whose time is up: their records are told now. */
-static void tell_late_in_flight(struct kf_producer *producer, kf_time now)
-{
-    for (struct kf__link *at = producer->requests.next; at != &producer->requests; at = at->next) {
-        struct kf__out_request *request = KF__OWNER(at, struct kf__out_request, link);
-        for (int32_t i = 0; i < request->count; i++) {
-            struct kf__out_batch *batch = request->batches[i];
-            if (batch->told || batch->deadline > now)
-                continue;
-            batch->told = true;
-            batch->result = last_cause(batch);
-            tell_early(producer, batch);
-        }
-    }
+    atomic_store(&producer->looks_at, producer->next);
 }
 
 void kf__producer_look(struct kf_producer *producer)
 {
-    struct round round = {
-        .producer = producer, .now = kf__loop_now(producer->io.loop), .next = KF_FOREVER};
-    kf__link_init(&round.requests);
-    tell_late_in_flight(producer, round.now);
-    pthread_mutex_lock(&producer->lock);
-    add_topics(producer);
-    look_at_queues(&round);
-    pthread_mutex_unlock(&producer->lock);
-    send_requests(&round);
-    tell_chain(producer, round.late);
-    if (round.refresh)
+    if (atomic_load(&producer->closing))
+        return;
+    atomic_store(&producer->looks_at, KF_FOREVER);
+    producer->now = kf__loop_now(producer->io.loop);
+    producer->next = KF_FOREVER;
+    kf__producer_add_topics(producer);
+    if (take_news(producer)) /* while records come, batches that are opened needn't wake us */
+        note_time(producer, producer->now + producer->io.settings.linger_ms * KF_MILLISECOND);
+    end_lingering(producer);
+    end_back_offs(producer);
+    kf__producer_expire(producer);
+    if (kf__producer_has_id(producer))
+        send_all(producer);
+    if (producer->wants_metadata)
         kf__cluster_refresh(producer->io.cluster);
-    if (round.next == KF_FOREVER || kf__timer_set(producer->io.loop, &producer->timer, round.next))
-        kf__timer_cancel(producer->io.loop, &producer->timer);
-}
-
-/* ---- what the cluster tells ---- */
-
-static bool is_near(const struct kf_producer *producer, int32_t leader)
-{
-    const char *rack = kf__cluster_rack(producer->io.cluster, leader);
-    const char *own = producer->io.settings.client_rack;
-    return rack && own && strcmp(rack, own) == 0;
-}
-
-/* Under the lock; true where somebody still waits for the topic. */
-static bool take_topic(struct kf_producer *producer, struct kf__out_topic *topic)
-{
-    if (topic->cluster_index < 0)
-        return false;
-    const struct kf__topic_info *info =
-        kf__cluster_topic(producer->io.cluster, topic->cluster_index);
-    if (!info->known)
-        return topic->waiting > 0;
-    topic->error = info->error;
-    if (info->partition_count > topic->partition_count)
-        (void)kf__out_topic_grow(producer->alloc, topic, info->partition_count);
-    for (int32_t i = 0; i < topic->partition_count; i++) {
-        int32_t leader = i < info->partition_count ? info->partitions[i].leader : -1;
-        topic->available[i] = leader >= 0;
-        topic->near[i] = leader >= 0 && is_near(producer, leader);
-    }
-    return topic->waiting > 0 && topic->partition_count == 0;
-}
-
-void kf__producer_take_metadata(void *owner, bool changed)
-{
-    (void)changed;
-    struct kf_producer *producer = owner;
-    bool refresh = false;
-    pthread_mutex_lock(&producer->lock);
-    for (size_t i = 0; i < KF__OUT_TOPIC_CHAINS; i++)
-        for (struct kf__out_topic *topic = producer->topics[i]; topic; topic = topic->next)
-            refresh |= take_topic(producer, topic);
-    pthread_cond_broadcast(&producer->changed);
-    pthread_mutex_unlock(&producer->lock);
-    if (refresh)
-        kf__cluster_refresh(producer->io.cluster);
-    kf__out_requests_reroute(producer);
-    kf__producer_look(producer);
-}
-
-void kf__producer_fail_all(struct kf_producer *producer, kf_err err)
-{
-    struct kf__out_batch *chain = NULL;
-    pthread_mutex_lock(&producer->lock);
-    struct kf__link *at = producer->active.next;
-    while (at != &producer->active) {
-        struct kf__link *next = at->next;
-        struct kf__out_partition *partition = KF__OWNER(at, struct kf__out_partition, active);
-        while (partition->first && !partition->in_flight)
-            move_to(&chain, partition->first, err, -1);
-        at = next;
-    }
-    pthread_mutex_unlock(&producer->lock);
-    tell_chain(producer, chain);
-}
-
-void kf__producer_take_fatal(void *owner)
-{
-    struct kf_producer *producer = owner;
-    pthread_mutex_lock(&producer->lock);
-    producer->fatal = producer->io.fatal_error;
-    pthread_cond_broadcast(&producer->changed);
-    pthread_mutex_unlock(&producer->lock);
-    kf__producer_fail_all(producer, producer->fatal.code);
+    producer->wants_metadata = false;
+    set_timer(producer);
 }

@@ -112,6 +112,10 @@ Test(broker_script, reads_every_event)
         {"every 1s close connections", KF__CLOSE_CONNECTIONS, "", 0, 0, 0},
         {"after 1s pause", KF__PAUSE, "", 0, 0, 0},
         {"after 2s resume", KF__RESUME, "", 0, 0, 0},
+        {"after 2s elect leader t/1", KF__ELECT_LEADER, "t", 0, 1, 0},
+        {"after 2s elect leader t/1 unclean", KF__ELECT_LEADER, "t", 0, 1, 1},
+        {"at Produce #5 hold replica t/1 on 2", KF__HOLD_REPLICA, "t", 2, 1, 0},
+        {"after 2s release replica t/1 on 2", KF__RELEASE_REPLICA, "t", 2, 1, 0},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const struct kf__event *read = &rule(lines[i].text)->event;

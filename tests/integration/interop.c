@@ -25,13 +25,11 @@ static kf_config *open_config(const char *bootstrap)
     return config;
 }
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
     (void)context;
-    (void)partition;
-    (void)offset;
-    if (err)
-        line_die(kf_err_text(err));
+    if (delivery->err)
+        line_die(kf_err_text(delivery->err));
 }
 
 static void produce(kf_producer *producer, const char *topic, const struct line *line)

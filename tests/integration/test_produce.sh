@@ -98,6 +98,21 @@ exits 2 "$kf" produce "$topic" --acks 2 </dev/null
 exits 2 "$kf" produce "$topic" -z brotli </dev/null
 exits 2 "$kf" produce "$topic" -H novalue </dev/null
 
+# ---- kf bench produce: what it says it wrote is there ----
+
+create "$unique-bench" 3
+exits 0 "$kf" bench produce "$unique-bench" -n 2000 -s 50 --keys 10 --json
+says_json() { grep -q "$1" "$work/out" || { cat "$work/out" && fail "kf bench: no $1"; }; }
+says_json '^{"records":2000,"failed":0,"size":50,.*"cpu_ns":[0-9.]*,"latency_ms":{"p50":[0-9.]*,.*}}$'
+same "what kf bench wrote" "2000 10" \
+    "$("$kf" consume "$unique-bench" -e -f '%k %v\n' | awk 'length($2) == 50 { n++; keys[$1] }
+        END { for (k in keys) d++; print n, d }')"
+exits 0 "$kf" bench produce "$unique-bench" -n 50 -r 100 -z lz4 --acks 1
+exits 1 "$kf" bench produce "$unique-bench" -n 50 -p 7
+says "no partition 7"
+exits 2 "$kf" bench produce
+exits 2 "$kf" bench consume topic
+
 # ---- a signal ----
 
 { echo first && sleep 20; } | "$kf" produce "$topic" --report >"$work/out" &

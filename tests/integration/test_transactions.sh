@@ -15,3 +15,10 @@ wait "$pid"
 diff "$work/real.txt" "$work/ours.txt" || fail "our broker's course is another one"
 same "lines of the course" 12 "$(wc -l <"$work/ours.txt")"
 cat "$work/ours.txt"
+
+# librdkafka adds partitions itself (the protocol's first version).
+if command -v kcat >/dev/null; then
+    seq 1000 | kcat -P -b "$ours" -t "$unique" -X transactional.id="$unique" 2>"$work/kcat.log"
+    same "records of kcat's transaction" 1000 \
+        "$(kcat -C -e -q -b "$ours" -t "$unique" -X isolation.level=read_committed | wc -l)"
+fi

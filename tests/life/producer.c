@@ -30,12 +30,10 @@ static atomic_int told, failed;
         }                                                                                          \
     } while (0)
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
     (void)context;
-    (void)partition;
-    (void)offset;
-    atomic_fetch_add(&failed, err != KF_OK);
+    atomic_fetch_add(&failed, delivery->fate != KF_STORED);
     atomic_fetch_add(&told, 1);
 }
 
@@ -51,7 +49,7 @@ static void *produce(void *context)
             .value = {(const uint8_t *)numbers, sizeof numbers},
         };
         if (i % (RECORDS / WAITED) == 0) {
-            CHECK(kf_produce_wait(producer, &record, deadline, NULL, NULL, NULL) == KF_OK);
+            CHECK(kf_produce_wait(producer, &record, deadline, NULL, NULL) == KF_OK);
             atomic_fetch_add(&told, 1);
         } else {
             CHECK(kf_produce(producer, &record, take_verdict, NULL, deadline, NULL) == KF_OK);

@@ -32,3 +32,9 @@ void kf__aborted_delete_before(struct kf__aborted *aborted, int64_t offset)
             aborted->items[kept++] = aborted->items[i];
     aborted->count = kept;
 }
+
+void kf__aborted_truncate(struct kf__aborted *aborted, int64_t end)
+{
+    while (aborted->count > 0 && aborted->items[aborted->count - 1].last_offset >= end)
+        aborted->count--;
+}

@@ -37,6 +37,8 @@ static inline bool kf__aborted_touches(const struct kf__aborted_txn *txn, int64_
     return txn->last_offset >= from && txn->first_offset < below;
 }
 
+/* Forgets what ends at or after the log's new end: those transactions are open again. */
+void kf__aborted_truncate(struct kf__aborted *aborted, int64_t end);
 /* Forgets what ends before the log's start. */
 void kf__aborted_delete_before(struct kf__aborted *aborted, int64_t offset);
 

@@ -7,6 +7,7 @@
  * 4  TRANSACTION_ABORTABLE.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
 
@@ -18,6 +19,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                   .producer_id = request->producer_id,
                                   .epoch = request->producer_epoch};
     kf_err err = kf__check_coordinator(exchange, request->transactional_id);
+    if (!err)
+        err = kf__may(exchange, KF__ACL_READ, KF__ACL_GROUP, request->group_id);
     if (!err)
         err = kf__txns_add(&exchange->broker->txns, kf__txn_now(exchange->broker, exchange->now),
                            &claim, kf__text(KF__OFFSETS_TOPIC),

@@ -8,6 +8,7 @@
  * Where one topic or partition is unknown, none is added.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
 
@@ -27,11 +28,20 @@ static bool is_known(const struct kf__exchange *exchange, kf_string topic, int32
     return kf__topic_partition(kf__broker_topics_find(&broker->topics, topic), partition) != NULL;
 }
 
+/* Why the partition can't be written to. */
+static kf_err refusal(const struct kf__exchange *exchange, kf_string topic, int32_t partition)
+{
+    kf_err err = kf__may_topic(exchange, topic);
+    if (err)
+        return err;
+    return is_known(exchange, topic, partition) ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
 static bool all_known(const struct kf__exchange *exchange, const struct topics *topics)
 {
     for (int32_t t = 0; t < topics->count; t++)
         for (int32_t p = 0; p < topics->items[t].partitions.count; p++)
-            if (!is_known(exchange, topics->items[t].name, topics->items[t].partitions.items[p]))
+            if (refusal(exchange, topics->items[t].name, topics->items[t].partitions.items[p]))
                 return false;
     return true;
 }
@@ -65,11 +75,10 @@ static bool add_all(struct kf__exchange *exchange, const struct kf__txn_claim *c
             return false;
         for (int32_t p = 0; p < asked->partitions.count; p++) {
             int32_t partition = asked->partitions.items[p];
-            kf_err err = KF_ERR_OPERATION_NOT_ATTEMPTED;
-            if (known)
-                err = add(exchange, claim, asked->name, partition, verify_only);
-            else if (!is_known(exchange, asked->name, partition))
-                err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+            kf_err err = known ? add(exchange, claim, asked->name, partition, verify_only)
+                               : refusal(exchange, asked->name, partition);
+            if (!known && !err)
+                err = KF_ERR_OPERATION_NOT_ATTEMPTED;
             results[t].results_by_partition.items[p].partition_index = partition;
             results[t].results_by_partition.items[p].partition_error_code = kf__wire_error(err);
         }

@@ -3,10 +3,12 @@
  * 2 fenced brokers (there are none).
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 enum {
-    ENDPOINT_BROKERS = 1
+    ENDPOINT_BROKERS = 1,
+    ENDPOINT_CONTROLLERS = 2,
 };
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -17,11 +19,22 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err err = kf__forced_all(exchange);
     response->cluster_id = kf__text(exchange->broker->cluster_id);
     response->controller_id = kf__topics_controller(topics);
-    if (!err && exchange->version >= 1 && request->endpoint_type != ENDPOINT_BROKERS)
+    const char *why = err ? kf_err_text(err) : NULL;
+    char text[60];
+    if (!err && exchange->version >= 1 && request->endpoint_type == ENDPOINT_CONTROLLERS) {
         err = KF_ERR_MISMATCHED_ENDPOINT_TYPE;
+        why = "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of "
+              "type CONTROLLER";
+    } else if (!err && exchange->version >= 1 && request->endpoint_type != ENDPOINT_BROKERS) {
+        err = KF_ERR_UNSUPPORTED_ENDPOINT_TYPE;
+        snprintf(text, sizeof text, "Unsupported endpoint type %d", request->endpoint_type);
+        why = text;
+    }
     if (err) {
         response->error_code = kf__wire_error(err);
-        response->error_message = kf__text(kf_err_text(err));
+        response->error_message = kf__answer_text(exchange, kf__text(why));
+        response->cluster_id = kf__text("");
+        response->controller_id = -1;
         return KF__ANSWERED;
     }
     if (!KF__FILL(exchange, "brokers", response->brokers, topics->node_count))
@@ -37,6 +50,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         broker->port = kf__node_port(exchange, node);
     }
     response->brokers.count = running;
+    if (request->include_cluster_authorized_operations)
+        response->cluster_authorized_operations =
+            kf__allowed_operations(exchange, KF__ACL_CLUSTER, kf__cluster_name());
     return KF__ANSWERED;
 }
 

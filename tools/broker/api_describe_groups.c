@@ -1,11 +1,12 @@
 /*
  * DescribeGroups (15), versions 0–6.
  *
- * 3  authorized operations (unknown here). 4 static members. 5 flexible.
+ * 3  authorized operations. 4 static members. 5 flexible.
  * 6  an unknown group is GROUP_ID_NOT_FOUND; before it was "Dead" without an
  *    error (KIP-1043).
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 typedef struct kf_describe_groups_response_described_group group_answer;
@@ -34,6 +35,10 @@ static bool tell_group(struct kf__exchange *exchange, const struct kf__classic_g
         answer->protocol_type = kf__answer_text(exchange, group->protocol_type);
     if (chosen && group->protocol_name.data)
         answer->protocol_data = kf__answer_text(exchange, group->protocol_name);
+    const struct kf_describe_groups_request *request = exchange->request;
+    if (request->include_authorized_operations)
+        answer->authorized_operations =
+            kf__allowed_operations(exchange, KF__ACL_GROUP, answer->group_id);
     if (!KF__FILL(exchange, "groups/members", answer->members, group->member_count))
         return false;
     for (int32_t i = 0; i < group->member_count; i++) {

@@ -2,10 +2,12 @@
  * Fetch (1), versions 4–18.
  *
  * 4   isolation level: who reads committed gets nothing above the last stable
- *     offset, and is told which transactions were aborted. 5 log start offset. 7 sessions
- * (KIP-227). 9   the leader epoch that the client knows (KIP-320). 11 rack. 12  flexible; diverging
- * epochs (KIP-595) and current leader in tags. 13  topic ids. 15 replica state in tags. 16
- * endpoints of new leaders (KIP-951). 17, 18 for replicas only.
+ *     offset, and is told which transactions were aborted.
+ * 5   log start offset. 7 sessions (KIP-227).
+ * 9   the leader epoch that the client knows (KIP-320). 11 rack.
+ * 12  flexible; diverging epochs (KIP-595) and current leader in tags.
+ * 13  topic ids. 15 replica state in tags. 16 endpoints of new leaders
+ *     (KIP-951). 17, 18 for replicas only.
  *
  * A request is parked until min_bytes can be told, something is wrong, or
  * max_wait_ms is over. The session is updated when the request comes; the
@@ -400,6 +402,7 @@ static bool try_answer(struct kf__exchange *exchange, bool last)
     if (served && shape_answer(exchange, fetch, served) && fill_endpoints(exchange) &&
         fetch->session)
         remember(fetch, served);
+    kf__charge(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes);
     return true;
 }
 

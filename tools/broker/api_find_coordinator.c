@@ -5,6 +5,7 @@
  * 4  many keys at once (KIP-699). 6 share groups (not here yet).
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -26,6 +27,10 @@ static struct found find(const struct kf__exchange *exchange, int8_t key_type, k
     found.error = kf__forced_all(exchange);
     if (!found.error && key_type != KEY_GROUP && key_type != KEY_TRANSACTION)
         found.error = KF_ERR_INVALID_REQUEST;
+    if (!found.error)
+        found.error =
+            kf__may(exchange, KF__ACL_DESCRIBE,
+                    key_type == KEY_GROUP ? KF__ACL_GROUP : KF__ACL_TRANSACTIONAL_ID, key);
     if (found.error)
         return found;
     int32_t node = kf__topics_coordinator(&broker->topics, key);

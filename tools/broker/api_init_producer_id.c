@@ -7,6 +7,7 @@
  * 6  two-phase commit (KIP-939): 4.4 answers it only with unstable versions on.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
 
@@ -20,6 +21,9 @@ static kf_err begin(struct kf__exchange *exchange, struct kf__txn_claim *claim)
     if ((request->producer_id == -1) != (request->producer_epoch == -1))
         return KF_ERR_INVALID_REQUEST;
     if (!request->transactional_id.data) { /* nobody can be fenced: the old id is simply left */
+        err = kf__may(exchange, KF__ACL_IDEMPOTENT_WRITE, KF__ACL_CLUSTER, kf__cluster_name());
+        if (err && !kf__may_some(exchange, KF__ACL_WRITE, KF__ACL_TOPIC))
+            return err;
         claim->producer_id = broker->next_producer_id++;
         claim->epoch = 0;
         return KF_OK;

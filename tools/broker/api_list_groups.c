@@ -4,6 +4,7 @@
  * 3  flexible. 4 filter by state (KIP-518). 5 filter by type (KIP-848).
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 #include <strings.h>
@@ -29,13 +30,15 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         return KF__ANSWERED;
     if (!KF__FILL(exchange, "groups", response->groups, (int32_t)coordinator->group_count))
         return KF__REFUSED;
+    bool all = !kf__may_all(exchange);
     int32_t told = 0;
     for (size_t i = 0; i < coordinator->group_count; i++) {
         const struct kf__classic_group *group = coordinator->groups[i];
         const char *state = kf__group_state_name(group->state);
         if (kf__topics_coordinator(&broker->topics, group->id) != exchange->node ||
             !is_named(request->states_filter.items, request->states_filter.count, state) ||
-            !is_named(request->types_filter.items, request->types_filter.count, "classic"))
+            !is_named(request->types_filter.items, request->types_filter.count, "classic") ||
+            (!all && kf__may_key(exchange, group->id)))
             continue;
         struct kf_list_groups_response_listed_group *answer = &response->groups.items[told++];
         answer->group_id = kf__answer_text(exchange, group->id);

@@ -3,10 +3,11 @@
  *
  * 0    an empty list of topics means all; from 1 on null does.
  * 4    auto-creation is the client's choice.
- * 7    leader epochs. 8 authorized operations (all unknown here: no ACLs yet).
+ * 7    leader epochs. 8 authorized operations.
  * 10   topic ids; 12 topics asked for by id. 13 an error for the whole answer.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_response *response)
@@ -27,13 +28,22 @@ static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_respo
     return true;
 }
 
-/* Which of the replicas run, or don't. */
-static int32_t select_replicas(const struct kf__topics *topics,
-                               const struct kf__partition *partition, bool running, int32_t *into)
+/* KIP-966: where nobody leads nobody is in sync; who may lead again is another list. */
+static int32_t list_in_sync(const struct kf__partition *partition, int32_t *into)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < partition->replica_count && partition->leader >= 0; i++)
+        if (kf__is_in_sync(partition, partition->replicas[i]))
+            into[count++] = partition->replicas[i];
+    return count;
+}
+
+static int32_t list_offline(const struct kf__topics *topics, const struct kf__partition *partition,
+                            int32_t *into)
 {
     int32_t count = 0;
     for (int32_t i = 0; i < partition->replica_count; i++)
-        if (topics->runs[partition->replicas[i]] == running)
+        if (!topics->runs[partition->replicas[i]])
             into[count++] = partition->replicas[i];
     return count;
 }
@@ -56,10 +66,10 @@ static bool fill_partition(struct kf__exchange *exchange, const struct kf__topic
     answer->replica_nodes.items = ids;
     answer->replica_nodes.count = partition->replica_count;
     answer->isr_nodes.items = ids + partition->replica_count;
-    answer->isr_nodes.count = select_replicas(topics, partition, true, answer->isr_nodes.items);
+    answer->isr_nodes.count = list_in_sync(partition, answer->isr_nodes.items);
     answer->offline_replicas.items = ids + 2 * (size_t)partition->replica_count;
     answer->offline_replicas.count =
-        select_replicas(topics, partition, false, answer->offline_replicas.items);
+        list_offline(topics, partition, answer->offline_replicas.items);
     return true;
 }
 
@@ -70,8 +80,12 @@ static bool fill_topic(struct kf__exchange *exchange, const struct kf__topic *to
     answer->error_code = kf__wire_error(forced);
     answer->name = kf__answer_text(exchange, topic->name);
     answer->topic_id = topic->id;
+    const struct kf_metadata_request *request = exchange->request;
     if (forced)
         return true;
+    if (request->include_topic_authorized_operations)
+        answer->topic_authorized_operations =
+            kf__allowed_operations(exchange, KF__ACL_TOPIC, topic->name);
     if (!KF__FILL(exchange, "topics/partitions", answer->partitions, topic->partition_count))
         return false;
     for (int32_t i = 0; i < topic->partition_count; i++)
@@ -85,9 +99,14 @@ static bool fill_all_topics(struct kf__exchange *exchange, struct kf_metadata_re
     const struct kf__topics *topics = &exchange->broker->topics;
     if (!KF__FILL(exchange, "topics", response->topics, (int32_t)topics->count))
         return false;
-    for (size_t i = 0; i < topics->count; i++)
-        if (!fill_topic(exchange, topics->items[i], &response->topics.items[i]))
+    response->topics.count = 0;
+    for (size_t i = 0; i < topics->count; i++) {
+        if (kf__may_topic(exchange, topics->items[i]->name))
+            continue; /* what one may not see isn't there */
+        if (!fill_topic(exchange, topics->items[i],
+                        &response->topics.items[response->topics.count++]))
             return false;
+    }
     return true;
 }
 
@@ -109,12 +128,16 @@ static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struc
 {
     struct kf_broker *broker = exchange->broker;
     *topic = kf__broker_topics_find(&broker->topics, name);
-    if (*topic)
-        return KF_OK;
+    kf_err refused = kf__may_topic(exchange, name);
+    if (*topic || refused)
+        return refused;
     if (!kf__topic_name_is_valid(name))
         return KF_ERR_INVALID_TOPIC_EXCEPTION;
     if (!may_create(exchange))
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (kf__may(exchange, KF__ACL_CREATE, KF__ACL_CLUSTER, kf__cluster_name()) &&
+        kf__may(exchange, KF__ACL_CREATE, KF__ACL_TOPIC, name))
+        return KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     kf_err err = kf__broker_create(broker, name, -1, -1, topic);
     return err;
 }
@@ -130,7 +153,7 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
         err = KF_ERR_INVALID_REQUEST;
     } else {
         topic = kf__broker_topics_find_id(&exchange->broker->topics, asked->topic_id);
-        err = topic ? KF_OK : KF_ERR_UNKNOWN_TOPIC_ID;
+        err = topic ? kf__may_topic(exchange, topic->name) : KF_ERR_UNKNOWN_TOPIC_ID;
     }
     if (topic && !err)
         return fill_topic(exchange, topic, answer);
@@ -151,6 +174,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         return KF__REFUSED;
     response->cluster_id = kf__text(exchange->broker->cluster_id);
     response->controller_id = kf__topics_controller(topics);
+    if (request->include_cluster_authorized_operations)
+        response->cluster_authorized_operations =
+            kf__allowed_operations(exchange, KF__ACL_CLUSTER, kf__cluster_name());
 
     kf_err forced = kf__forced_all(exchange);
     if (forced && exchange->version >= 13) {

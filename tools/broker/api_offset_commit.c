@@ -4,6 +4,7 @@
  * 6  leader epoch. 7 static members. 8 flexible. 10 topic ids.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic, kf_err refused,
@@ -16,6 +17,8 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         return exchange->version >= 10 ? KF_ERR_UNKNOWN_TOPIC_ID
                                        : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     kf_err forced = kf__forced(exchange, topic->name, partition->partition_index);
+    if (!forced)
+        forced = kf__may_topic(exchange, topic->name);
     if (forced)
         return forced;
     if (partition->partition_index < 0 || partition->partition_index >= topic->partition_count)

@@ -8,6 +8,7 @@
  * Versions 1–7 and 8–10 have structs of their own for the same facts.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 /* One partition's answer, whichever struct it goes into. */
@@ -25,6 +26,8 @@ static struct fact look_up(const struct kf__exchange *exchange, kf_string group,
         kf__committed_find(&exchange->broker->committed, group, topic, partition);
     struct fact fact = {.offset = -1, .leader_epoch = -1, .metadata = kf__text("")};
     fact.error = kf__forced(exchange, topic, partition);
+    if (!fact.error)
+        fact.error = kf__may_topic(exchange, topic);
     const struct kf_offset_fetch_request *request = exchange->request;
     if (!fact.error && request->require_stable &&
         kf__pending_holds(&exchange->broker->pending, group, topic, partition))

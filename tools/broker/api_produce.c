@@ -10,6 +10,7 @@
  * 13  topic ids.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/rebatch.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
@@ -53,17 +54,14 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
     return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
 }
 
-/* acks=all needs min.insync.replicas of them; what runs is in sync here. */
+/* acks=all needs min.insync.replicas of them. */
 static kf_err check_insync(const struct kf__exchange *exchange, const struct kf__topic *topic,
                            const struct kf__partition *partition)
 {
     const struct kf_produce_request *request = exchange->request;
-    int32_t running = 0;
-    if (request->acks != -1)
+    if (request->acks != -1 || kf__in_sync_count(partition) >= topic->settings.min_insync_replicas)
         return KF_OK;
-    for (int32_t i = 0; i < partition->replica_count; i++)
-        running += exchange->broker->topics.runs[partition->replicas[i]];
-    return running < topic->settings.min_insync_replicas ? KF_ERR_NOT_ENOUGH_REPLICAS : KF_OK;
+    return KF_ERR_NOT_ENOUGH_REPLICAS;
 }
 
 /* A compacted log can't do with a record that has no key. */
@@ -269,6 +267,10 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     struct kf_produce_response *response = exchange->response;
     bool by_id = exchange->version >= 13;
     kf_err refused = check_transaction(request);
+    size_t bytes = 0;
+    if (!refused && request->transactional_id.data)
+        refused =
+            kf__may(exchange, KF__ACL_WRITE, KF__ACL_TRANSACTIONAL_ID, request->transactional_id);
     if (request->acks < -1 || request->acks > 1)
         refused = KF_ERR_INVALID_REQUIRED_ACKS;
     if (!KF__FILL(exchange, "responses", response->responses, request->topic_data.count))
@@ -279,15 +281,19 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct kf__topic *topic =
             by_id ? kf__broker_topics_find_id(&exchange->broker->topics, data->topic_id)
                   : kf__broker_topics_find(&exchange->broker->topics, data->name);
+        kf_err denied = topic || by_id ? KF_OK : kf__may_topic(exchange, data->name);
         answer->name = data->name;
         answer->topic_id = data->topic_id;
         if (!KF__FILL(exchange, "responses/partition_responses", answer->partition_responses,
                       data->partition_data.count))
             return KF__REFUSED;
-        for (int32_t p = 0; p < data->partition_data.count; p++)
-            store(exchange, topic, by_id, refused, &data->partition_data.items[p],
-                  &answer->partition_responses.items[p]);
+        for (int32_t p = 0; p < data->partition_data.count; p++) {
+            bytes += data->partition_data.items[p].records.size;
+            store(exchange, topic, by_id, refused ? refused : denied,
+                  &data->partition_data.items[p], &answer->partition_responses.items[p]);
+        }
     }
+    kf__charge(exchange, KF__QUOTA_PRODUCER_RATE, bytes);
     if (request->acks == 0) /* the only way to tell of a failure is to hang up, as Kafka does */
         return any_failed(response) ? KF__REFUSED : KF__UNANSWERED;
     return fill_endpoints(exchange, response) ? KF__ANSWERED : KF__REFUSED;

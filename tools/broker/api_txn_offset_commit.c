@@ -7,6 +7,7 @@
  *    (KIP-890). 6 topic ids.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_markers.h"
 
@@ -49,7 +50,10 @@ static kf_err admit(struct kf__exchange *exchange)
 static kf_err check(struct kf__exchange *exchange)
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
-    kf_err err = kf__check_coordinator(exchange, request->group_id);
+    kf_err err =
+        kf__may(exchange, KF__ACL_WRITE, KF__ACL_TRANSACTIONAL_ID, request->transactional_id);
+    if (!err)
+        err = kf__check_coordinator(exchange, request->group_id);
     if (!err && request->group_id.size == 0)
         err = KF_ERR_INVALID_GROUP_ID;
     if (!err)
@@ -94,7 +98,8 @@ static kf_err check_partition(const struct kf__exchange *exchange, const struct 
         return KF_ERR_UNKNOWN_TOPIC_ID;
     if (!topic || partition < 0 || partition >= topic->partition_count)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    return kf__forced(exchange, topic->name, partition);
+    kf_err err = kf__forced(exchange, topic->name, partition);
+    return err ? err : kf__may_topic(exchange, topic->name);
 }
 
 static bool any_partition_exists(const struct kf__exchange *exchange)

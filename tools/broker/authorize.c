@@ -3,14 +3,16 @@
 #include "tools/broker/state.h"
 
 /*
- * What an API does with the topics and groups that it names, and as a whole
- * with the cluster; 0: nothing that is asked for. As Kafka's KafkaApis and
- * ControllerApis ask; what needs more than a row is asked for in the API's file.
+ * What an API does with the topics that it names, with the group or
+ * transactional id that it is about, and as a whole with the cluster; 0: nothing that is asked for.
+ * As Kafka's KafkaApis and ControllerApis ask; what needs more than a row is asked for in the API's
+ * file.
  */
 struct need {
     int16_t api;
     int8_t topic;
     int8_t group;
+    int8_t txn;
     int8_t cluster;
 };
 
@@ -32,8 +34,11 @@ static const struct need needs[] = {
     {.api = KF_API_DELETE_TOPICS, .topic = KF__ACL_DELETE},
     {.api = KF_API_DELETE_RECORDS, .topic = KF__ACL_DELETE},
     {.api = KF_API_OFFSET_FOR_LEADER_EPOCH, .topic = KF__ACL_DESCRIBE},
-    {.api = KF_API_ADD_PARTITIONS_TO_TXN, .topic = KF__ACL_WRITE},
-    {.api = KF_API_ADD_OFFSETS_TO_TXN, .group = KF__ACL_READ},
+    {.api = KF_API_INIT_PRODUCER_ID, .txn = KF__ACL_WRITE},
+    {.api = KF_API_ADD_PARTITIONS_TO_TXN, .topic = KF__ACL_WRITE, .txn = KF__ACL_WRITE},
+    {.api = KF_API_ADD_OFFSETS_TO_TXN, .txn = KF__ACL_WRITE},
+    {.api = KF_API_END_TXN, .txn = KF__ACL_WRITE},
+    {.api = KF_API_DESCRIBE_TRANSACTIONS, .txn = KF__ACL_DESCRIBE},
     {.api = KF_API_WRITE_TXN_MARKERS, .cluster = KF__ACL_CLUSTER_ACTION},
     {.api = KF_API_TXN_OFFSET_COMMIT, .topic = KF__ACL_READ, .group = KF__ACL_READ},
     {.api = KF_API_DESCRIBE_ACLS, .cluster = KF__ACL_DESCRIBE},
@@ -107,11 +112,14 @@ kf_err kf__may_topic(const struct kf__exchange *exchange, kf_string topic)
     return kf__may(exchange, need_of(exchange)->topic, KF__ACL_TOPIC, topic);
 }
 
-kf_err kf__may_group(const struct kf__exchange *exchange, kf_string group)
+kf_err kf__may_key(const struct kf__exchange *exchange, kf_string key)
 {
     if (!exchange->broker->acls.enforced)
         return KF_OK;
-    return kf__may(exchange, need_of(exchange)->group, KF__ACL_GROUP, group);
+    const struct need *need = need_of(exchange);
+    if (need->txn)
+        return kf__may(exchange, need->txn, KF__ACL_TRANSACTIONAL_ID, key);
+    return kf__may(exchange, need->group, KF__ACL_GROUP, key);
 }
 
 kf_err kf__may_all(const struct kf__exchange *exchange)

@@ -15,8 +15,8 @@ kf_err kf__may(const struct kf__exchange *exchange, int8_t operation, int8_t res
                kf_string name);
 /* On the topic, what the API does with its topics: READ for Fetch, WRITE for Produce, … */
 kf_err kf__may_topic(const struct kf__exchange *exchange, kf_string topic);
-/* On the group, what the API does with its groups. */
-kf_err kf__may_group(const struct kf__exchange *exchange, kf_string group);
+/* On the group or transactional id that the API is about, what it does with it. */
+kf_err kf__may_key(const struct kf__exchange *exchange, kf_string key);
 /* On the cluster, what the API as a whole does: CLUSTER_AUTHORIZATION_FAILED. */
 kf_err kf__may_all(const struct kf__exchange *exchange);
 /* On a config resource. */

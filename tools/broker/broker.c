@@ -160,6 +160,9 @@ static void open_parts(kf_broker *broker)
     kf__rules_init(&broker->rules, broker->alloc, seed);
     kf__configs_init(&broker->configs, broker->alloc);
     kf__acls_init(&broker->acls, broker->alloc);
+    broker->acls.enforced = broker->options.acls;
+    broker->acls.allow_if_none = broker->options.allow_if_no_acl;
+    broker->acls.super_users = broker->options.super_users;
     kf__quotas_init(&broker->quotas, broker->alloc);
     kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
@@ -650,6 +653,25 @@ kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t parti
 kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node)
 {
     struct kf__event event = {.kind = KF__MOVE_COORDINATOR, .name = kf__text(group), .node = node};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_elect_leader(kf_broker *broker, const char *topic, int32_t partition, bool unclean)
+{
+    struct kf__event event = {.kind = KF__ELECT_LEADER,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .number = unclean};
+    return do_event(broker, &event);
+}
+
+kf_err kf_broker_hold_replica(kf_broker *broker, const char *topic, int32_t partition, int32_t node,
+                              bool held)
+{
+    struct kf__event event = {.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA,
+                              .name = kf__text(topic),
+                              .partition = partition,
+                              .node = node};
     return do_event(broker, &event);
 }
 

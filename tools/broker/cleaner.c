@@ -11,6 +11,7 @@
 #include "tools/broker/cleaner.h"
 
 #include "tools/broker/rebatch.h"
+#include "tools/broker/txn_log.h"
 
 /* ---- the last offset of each key ---- */
 
@@ -225,7 +226,7 @@ kf_err kf__clean(struct kf_broker *broker, const struct kf__topic_settings *sett
     if (!settings->compacts)
         return KF_OK;
     broker->topics.bytes -= log->bytes;
-    kf_err err = kf__compact(broker, settings, log, log->end_offset, now);
+    kf_err err = kf__compact(broker, settings, log, kf__stable_offset(partition), now);
     broker->topics.bytes += log->bytes;
     return err;
 }

@@ -23,6 +23,7 @@ static kf_err set_running(struct kf_broker *broker, int32_t node, bool runs)
         kf__server_stop_node(broker, node);
     if (err)
         return err;
+    kf__server_own_output(broker); /* an unclean election truncates */
     kf__topics_set_running(&broker->topics, node, runs);
     broker->txns.coordinator_epoch++;
     return KF_OK;
@@ -32,6 +33,24 @@ static kf_err move_leader(struct kf_broker *broker, const struct kf__event *even
 {
     struct kf__partition *partition = partition_of(broker, event);
     return partition ? kf__topics_move_leader(&broker->topics, partition, event->node)
+                     : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static kf_err elect(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__partition *partition = partition_of(broker, event);
+    if (!partition)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker); /* an unclean election truncates */
+    return event->number ? kf__elect_unclean(&broker->topics, partition)
+                         : kf__elect_preferred(&broker->topics, partition);
+}
+
+static kf_err hold_replica(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__partition *partition = partition_of(broker, event);
+    return partition ? kf__replicas_hold(&broker->topics, partition, event->node,
+                                         event->kind == KF__HOLD_REPLICA)
                      : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
@@ -70,6 +89,11 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
         return set_running(broker, event->node, event->kind == KF__START_NODE);
     case KF__MOVE_LEADER:
         return move_leader(broker, event);
+    case KF__ELECT_LEADER:
+        return elect(broker, event);
+    case KF__HOLD_REPLICA:
+    case KF__RELEASE_REPLICA:
+        return hold_replica(broker, event);
     case KF__MOVE_COORDINATOR:
         broker->txns.coordinator_epoch++;
         return kf__topics_move_coordinator(&broker->topics, event->name, event->node);

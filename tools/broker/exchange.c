@@ -1,6 +1,7 @@
 #include "tools/broker/exchange.h"
 
 #include "proto/schema.h"
+#include "tools/broker/authorize.h"
 #include "tools/broker/state.h"
 
 /* The field of the response that `path` names; false where there is none. */
@@ -68,6 +69,9 @@ kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *
     kf_err forced = kf__forced(exchange, topic ? topic->name : (kf_string){0}, index);
     if (forced)
         return forced;
+    kf_err refused = topic ? kf__may_topic(exchange, topic->name) : KF_OK;
+    if (refused)
+        return refused;
     if (!*partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (epoch >= 0 && epoch < (*partition)->leader_epoch)
@@ -82,8 +86,28 @@ kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string grou
     kf_err forced = kf__forced_all(exchange);
     if (forced)
         return forced;
+    kf_err err = kf__may_key(exchange, group);
+    if (err)
+        return err;
     const struct kf__topics *topics = &exchange->broker->topics;
     return kf__topics_coordinator(topics, group) == exchange->node ? KF_OK : KF_ERR_NOT_COORDINATOR;
+}
+
+void kf__charge(struct kf__exchange *exchange, int key, size_t bytes)
+{
+    struct kf__quotas *quotas = &exchange->broker->quotas;
+    kf_string user = exchange->principal;
+    const char *colon = memchr(user.data, ':', user.size);
+    if (quotas->count == 0)
+        return;
+    if (colon) {
+        user.size -= (size_t)(colon + 1 - user.data);
+        user.data = colon + 1;
+    }
+    int64_t ms = kf__quotas_charge(quotas, (enum kf__quota_key)key, user, exchange->client_id,
+                                   bytes, exchange->now / KF_MILLISECOND);
+    if (ms > exchange->verdict.throttle_ms)
+        exchange->verdict.throttle_ms = ms;
 }
 
 kf_string kf__node_host(const struct kf__exchange *exchange)

@@ -110,14 +110,17 @@ static inline kf_err kf__forced_all(const struct kf__exchange *exchange)
 /*
  * The partition, if this node leads it. UNKNOWN_TOPIC_OR_PARTITION,
  * UNKNOWN_TOPIC_ID, NOT_LEADER_OR_FOLLOWER, FENCED_LEADER_EPOCH,
- * UNKNOWN_LEADER_EPOCH; or what a fault wants. *partition is set where there
- * is one, whatever the error. `epoch` -1: not said.
+ * UNKNOWN_LEADER_EPOCH, TOPIC_AUTHORIZATION_FAILED; or what a fault wants. *partition is set where
+ * there is one, whatever the error. `epoch` -1: not said.
  */
 kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *topic,
                          int32_t index, int32_t epoch, struct kf__partition **partition);
 
-/* NOT_COORDINATOR, INVALID_GROUP_ID, or what a fault wants. */
+/* NOT_COORDINATOR, INVALID_GROUP_ID, …_AUTHORIZATION_FAILED, or what a fault wants. */
 kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string group);
+
+/* Counts bytes against the client's quota (quotas.h) and throttles it where it has one too many. */
+void kf__charge(struct kf__exchange *exchange, int key, size_t bytes);
 
 static inline int16_t kf__wire_error(kf_err err)
 {

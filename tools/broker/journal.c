@@ -112,6 +112,9 @@ static const char *event_name(enum kf__event_kind kind)
         [KF__CLOSE_CONNECTIONS] = "close connections",
         [KF__PAUSE] = "pause",
         [KF__RESUME] = "resume",
+        [KF__ELECT_LEADER] = "elect leader",
+        [KF__HOLD_REPLICA] = "hold replica",
+        [KF__RELEASE_REPLICA] = "release replica",
     };
     return names[kind];
 }

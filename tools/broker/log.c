@@ -325,3 +325,25 @@ void kf__plog_delete_before(struct kf__partition_log *log, int64_t offset)
     }
     check_invariants(log);
 }
+
+void kf__plog_truncate(struct kf__partition_log *log, int64_t offset)
+{
+    if (offset >= log->end_offset)
+        return;
+    size_t kept = kf__plog_find(log, offset);
+    for (size_t i = kept; i < log->batch_count; i++)
+        log->bytes -= log->batches[i].size;
+    if (kept < log->batch_count) {
+        struct kf__plog_chunk *chunk = &log->chunks[log->batches[kept].chunk];
+        chunk->used = (size_t)(log->batches[kept].bytes - chunk->bytes);
+        while (log->chunk_count > (size_t)log->batches[kept].chunk + 1)
+            kf_free(log->alloc, log->chunks[--log->chunk_count].bytes);
+    }
+    log->batch_count = kept;
+    log->end_offset = offset;
+    if (log->start_offset > offset)
+        log->start_offset = offset;
+    while (log->epoch_count > 0 && log->epochs[log->epoch_count - 1].start_offset >= offset)
+        log->epoch_count--;
+    check_invariants(log);
+}

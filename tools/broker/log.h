@@ -87,6 +87,9 @@ size_t kf__plog_find_max_timestamp(const struct kf__partition_log *log);
 void kf__plog_epoch_end(const struct kf__partition_log *log, int32_t asked, int32_t current,
                         int32_t *epoch, int64_t *end_offset);
 
+/* Moves the end back to `offset`, where a batch begins; epochs that began later never were. */
+void kf__plog_truncate(struct kf__partition_log *log, int64_t offset);
+
 /*
  * For compaction: kf__plog_keep copies a batch at its own offsets to the end
  * of a log in the making, which then takes the place of `log`'s batches. Log

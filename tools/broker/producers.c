@@ -164,6 +164,30 @@ int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16
     return first;
 }
 
+/* Our markers end with the coordinator's epoch and the count of no headers: see txn_log.c. */
+static int32_t coordinator_epoch_of(const struct kf__batch *marker)
+{
+    const uint8_t *at = marker->bytes + marker->size - 5;
+    return (int32_t)((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
+}
+
+void kf__producers_replay(struct kf__producers *producers, const struct kf__partition_log *log)
+{
+    struct kf__batch batch;
+    producers->count = 0;
+    producers->open = 0;
+    for (size_t i = 0; i < log->batch_count; i++) {
+        const struct kf__plog_batch *from = &log->batches[i];
+        if (kf__batch_peek(from->bytes, from->size, &batch) || batch.producer_id < 0)
+            continue;
+        if (batch.control)
+            kf__producers_end_txn(producers, batch.producer_id, batch.producer_epoch,
+                                  coordinator_epoch_of(&batch), batch.max_timestamp);
+        else
+            kf__producers_note(producers, &batch, batch.base_offset);
+    }
+}
+
 void kf__producers_free(struct kf__producers *producers, const kf_allocator *alloc)
 {
     kf_free(alloc, producers->items);

@@ -10,7 +10,7 @@
 #ifndef KF_BROKER_PRODUCERS_H
 #define KF_BROKER_PRODUCERS_H
 
-#include "proto/batch.h"
+#include "tools/broker/log.h"
 
 enum {
     KF__PRODUCER_WINDOW = 5 /* batches remembered for duplicates; Kafka's number */
@@ -61,6 +61,8 @@ int64_t kf__producers_first_open(const struct kf__producers *producers);
  */
 int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16_t epoch,
                               int32_t coordinator_epoch, int64_t timestamp);
+/* After the log was truncated: what the batches that are left tell. Needs no more room. */
+void kf__producers_replay(struct kf__producers *producers, const struct kf__partition_log *log);
 /* -1: nothing yet, or nothing in this epoch. */
 int32_t kf__producer_last_sequence(const struct kf__producer *producer);
 void kf__producers_free(struct kf__producers *producers, const kf_allocator *alloc);

@@ -28,6 +28,9 @@ enum kf__event_kind {
     KF__CLOSE_CONNECTIONS,
     KF__PAUSE,
     KF__RESUME,
+    KF__ELECT_LEADER,
+    KF__HOLD_REPLICA,
+    KF__RELEASE_REPLICA,
 };
 
 struct kf__event {
@@ -35,7 +38,7 @@ struct kf__event {
     kf_string name; /* topic or group; the rule owns it */
     int32_t partition;
     int32_t node;
-    int64_t number; /* partitions, or an offset */
+    int64_t number; /* partitions, or an offset; of an election: 1 is unclean */
 };
 
 struct kf__rule {

@@ -13,7 +13,8 @@
  *             | "move" "coordinator" GROUP "to" N | "create" "topic" NAME N
  *             | "create" "partitions" TOPIC N | "delete" "topic" NAME
  *             | "delete" "records" TOPIC"/"P "before" N | "close" "connections"
- *             | "pause" | "resume"
+ *             | "pause" | "resume" | "elect" "leader" TOPIC"/"P ["unclean"]
+ *             | ( "hold" | "release" ) "replica" TOPIC"/"P "on" N
  *
  * A comment's "#" stands at the start of the line or before a blank. Words are
  * looked up in tables, so that an error can list them and name the nearest.
@@ -481,10 +482,27 @@ static void take_delete(struct script *script)
     script->event.number = take_number(script, "an offset", 0, INT64_MAX);
 }
 
+static void take_election(struct script *script)
+{
+    script->event.kind = KF__ELECT_LEADER;
+    expect(script, "leader");
+    take_partition(script);
+    script->event.number = take(script, "unclean");
+}
+
+static void take_replica(struct script *script, bool held)
+{
+    script->event.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA;
+    expect(script, "replica");
+    take_partition(script);
+    expect(script, "on");
+    script->event.node = take_node(script);
+}
+
 static void take_deed(struct script *script)
 {
-    static const char *const words[] = {"stop",  "start", "move",   "create", "delete",
-                                        "close", "pause", "resume", NULL};
+    static const char *const words[] = {"stop",  "start",  "move",  "create", "delete",  "close",
+                                        "pause", "resume", "elect", "hold",   "release", NULL};
     int which = choose(script, words);
     if (which == 0 || which == 1) {
         script->event.kind = which == 0 ? KF__STOP_NODE : KF__START_NODE;
@@ -499,8 +517,12 @@ static void take_deed(struct script *script)
     } else if (which == 5) {
         script->event.kind = KF__CLOSE_CONNECTIONS;
         expect(script, "connections");
-    } else if (which > 5) {
+    } else if (which == 6 || which == 7) {
         script->event.kind = which == 6 ? KF__PAUSE : KF__RESUME;
+    } else if (which == 8) {
+        take_election(script);
+    } else if (which > 8) {
+        take_replica(script, which == 9);
     }
 }
 

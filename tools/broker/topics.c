@@ -17,6 +17,7 @@ static void partition_free(const struct kf__topics *topics, struct kf__partition
     kf__plog_free(&partition->log);
     kf__producers_free(&partition->producers, topics->alloc);
     kf__aborted_free(&partition->aborted, topics->alloc);
+    kf__replicas_free(&partition->sync, topics->alloc);
     kf_free(topics->alloc, partition->replicas);
 }
 
@@ -170,6 +171,7 @@ static kf_err partition_init(const struct kf__topics *topics, struct kf__partiti
     for (int32_t i = 0; i < replicas; i++)
         partition->replicas[i] = 1 + (first_node + i) % topics->node_count;
     partition->leader = first_running(topics, partition);
+    kf__replicas_settle(topics, partition);
     return KF_OK;
 }
 
@@ -233,6 +235,7 @@ kf_err kf__topics_assign(const struct kf__topics *topics, struct kf__partition *
     partition->replicas = copy;
     partition->replica_count = count;
     partition->leader = first_running(topics, partition);
+    kf__replicas_settle(topics, partition);
     return KF_OK;
 }
 
@@ -332,6 +335,15 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
     return KF_OK;
 }
 
+void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id)
+{
+    take_out(topics->by_id, topics->count, place_of_id(topics, topic->id));
+    topics->count--;
+    topic->id = id;
+    insert(topics->by_id, topics->count, place_of_id(topics, id), topic);
+    topics->count++;
+}
+
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
 {
     size_t at = place_of(topics, topic->name), at_id = place_of_id(topics, topic->id);
@@ -354,6 +366,15 @@ kf_err kf__topics_append(struct kf__topics *topics, struct kf__partition *partit
     return err;
 }
 
+void kf__topics_truncate(struct kf__topics *topics, struct kf__partition *partition, int64_t end)
+{
+    topics->bytes -= partition->log.bytes;
+    kf__plog_truncate(&partition->log, end);
+    topics->bytes += partition->log.bytes;
+    kf__aborted_truncate(&partition->aborted, end);
+    kf__producers_replay(&partition->producers, &partition->log);
+}
+
 void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *partition,
                                int64_t before)
 {
@@ -370,12 +391,10 @@ void kf__topics_set_running(struct kf__topics *topics, int32_t node, bool runs)
         struct kf__topic *topic = topics->items[i];
         for (int32_t p = 0; p < topic->partition_count; p++) {
             struct kf__partition *partition = &topic->partitions[p];
-            bool affected = runs ? partition->leader == -1 : partition->leader == node;
-            int32_t leader = affected ? first_running(topics, partition) : partition->leader;
-            if (leader != partition->leader) {
-                partition->leader = leader;
-                partition->leader_epoch++;
-            }
+            if (runs)
+                kf__replicas_started(topics, partition, node, topic->settings.unclean_election);
+            else
+                kf__replicas_stopped(topics, partition, node, topic->settings.unclean_election);
         }
     }
 }
@@ -385,10 +404,7 @@ kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *p
 {
     if (!is_running(topics, node))
         return KF_ERR_BROKER_NOT_AVAILABLE;
-    bool replica = false;
-    for (int32_t i = 0; i < partition->replica_count; i++)
-        replica |= partition->replicas[i] == node;
-    if (!replica) {
+    if (!kf__is_replica(partition, node)) {
         int32_t *replicas = kf_realloc(topics->alloc, partition->replicas,
                                        ((size_t)partition->replica_count + 1) * sizeof *replicas);
         if (!replicas)
@@ -396,8 +412,10 @@ kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *p
         partition->replicas = replicas;
         replicas[partition->replica_count++] = node;
     }
+    kf__bring_in_sync(partition, node);
     partition->leader = node;
     partition->leader_epoch++;
+    kf__replicas_started(topics, partition, node, false); /* the others follow it */
     return KF_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * topics: the cluster's topics, their partitions, who leads them and in which
  * epoch; which nodes run. All nodes of the process share one log per
- * partition: replication is a matter of names here. Pure. Called by the API
+ * partition: who has how much of it is replicas.h's matter. Pure. Called by the API
  * files and broker.c.
  */
 #ifndef KF_BROKER_TOPICS_H
@@ -10,6 +10,7 @@
 #include "tools/broker/aborted.h"
 #include "tools/broker/log.h"
 #include "tools/broker/producers.h"
+#include "tools/broker/replicas.h"
 #include <kafiber/types.h>
 
 enum {
@@ -26,6 +27,7 @@ struct kf__partition {
     int32_t leader_epoch;
     int32_t replica_count;
     int32_t *replicas; /* preferred leader first */
+    struct kf__replicas sync;
 };
 
 /* What a topic's configs say where the broker has to obey (configs.h holds the words). */
@@ -97,6 +99,8 @@ kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t
 /* `topic` may be NULL. */
 kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t partitions,
                          int32_t replicas, struct kf__topic **topic);
+/* Of one that comes back from a snapshot; no other has it. */
+void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id);
 kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int32_t partitions);
 /* Replicas that somebody wants for a partition; else INVALID_REPLICA_ASSIGNMENT and Kafka's
  * sentence. */
@@ -111,6 +115,8 @@ void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic);
 /* Appends in the leader's epoch. POLICY_VIOLATION where all logs would pass `max_bytes`. */
 kf_err kf__topics_append(struct kf__topics *topics, struct kf__partition *partition,
                          const struct kf__batch *batch, size_t max_bytes, int64_t *base_offset);
+/* The records from `end` on were never written; nobody may borrow from them. */
+void kf__topics_truncate(struct kf__topics *topics, struct kf__partition *partition, int64_t end);
 /* Nobody may borrow from what is deleted. */
 void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *partition,
                                int64_t before);

@@ -22,6 +22,7 @@ enum {
 static const char help[] =
     "usage: kf broker [--listen HOST:PORT] [--nodes N] [--topic NAME:PARTITIONS[:REPLICAS]]…\n"
     "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
+    "                 [--snapshot FILE] [--save-snapshot FILE]\n"
     "                 [--max-bytes N] [--no-auto-create] [--sasl-user NAME:PASSWORD]…\n"
     "                 [--sasl-mechanisms LIST] [--sasl-token-key FILE]\n"
     "                 [--sasl-unsecured-tokens] [--sasl-reauth-ms N]\n"
@@ -39,6 +40,8 @@ static const char help[] =
     "  --script     faults and events, a line each: on Fetch #3 answer REQUEST_TIMED_OUT\n"
     "  --seed       of ids and chances: equal seeds give equal ones\n"
     "  --strict     refuse legal bytes that no encoder of sense would send\n"
+    "  --snapshot   begin with what this file holds\n"
+    "  --save-snapshot  write it all to this file at the end\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
     "  --no-auto-create  topics are not made by asking for them\n"
     "  --listener   [NAME=]PROTOCOL://HOST:PORT in place of --listen; may be repeated. PROTOCOL "
@@ -66,6 +69,8 @@ static const char help[] =
 struct arguments {
     kf_broker_options options;
     const char *script;
+    const char *snapshot;
+    const char *save;
     const char *topics[MAX_TOPICS];
     int topic_count;
     const char *users[MAX_USERS];
@@ -185,6 +190,10 @@ static int take_value(struct arguments *arguments, const char *name, const char 
         arguments->options.journal = value;
     } else if (strcmp(name, "--script") == 0) {
         arguments->script = value;
+    } else if (strcmp(name, "--snapshot") == 0) {
+        arguments->snapshot = value;
+    } else if (strcmp(name, "--save-snapshot") == 0) {
+        arguments->save = value;
     } else if (strcmp(name, "--seed") == 0) {
         if (!read_count(value, INT64_MAX, &number))
             return usage("--seed is a number above 0, not", value);
@@ -304,12 +313,16 @@ static kf_err make_certificates(struct arguments *arguments, kf_error *error)
 
 static int serve(kf_broker *broker, const struct arguments *arguments)
 {
+    kf_error error = KF_ERROR_INIT;
+    if (arguments->snapshot && kf_broker_restore_file(broker, arguments->snapshot, &error)) {
+        fprintf(stderr, "kf broker: %s\n", error.text);
+        return EXIT_USAGE;
+    }
     for (int i = 0; i < arguments->topic_count; i++) {
         int code = create_topic(broker, arguments->topics[i]);
         if (code)
             return code;
     }
-    kf_error error = KF_ERROR_INIT;
     if (arguments->script && kf_broker_script_file(broker, arguments->script, &error)) {
         fprintf(stderr, "kf broker: %s\n", error.text);
         return EXIT_USAGE;
@@ -324,6 +337,10 @@ static int serve(kf_broker *broker, const struct arguments *arguments)
     while (!stop_asked)
         if (kf_broker_step(broker, -1))
             return 1;
+    if (arguments->save && kf_broker_snapshot_file(broker, arguments->save, &error)) {
+        fprintf(stderr, "kf broker: %s\n", error.text);
+        return 1;
+    }
     return 0;
 }
 

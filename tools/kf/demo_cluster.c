@@ -186,14 +186,13 @@ struct tally {
     _Atomic kf_err err;
 };
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
-    (void)offset;
     struct tally *tally = context;
-    if (err)
-        atomic_store(&tally->err, err);
-    else if (partition >= 0 && partition < KF__DEMO_PARTITIONS)
-        atomic_fetch_add(&tally->stored[partition], 1);
+    if (delivery->err)
+        atomic_store(&tally->err, delivery->err);
+    else if (delivery->partition >= 0 && delivery->partition < KF__DEMO_PARTITIONS)
+        atomic_fetch_add(&tally->stored[delivery->partition], 1);
 }
 
 static kf_err produce_order(struct kf__demo *demo, kf_producer *producer, int number,
@@ -217,7 +216,6 @@ int kf__demo_produce(struct kf__demo *demo, int64_t stored[KF__DEMO_PARTITIONS])
 {
     kf_error error = KF_ERROR_INIT;
     struct tally tally = {0};
-    kf_config_set(demo->command.config, "linger.ms", "5", &error);
     kf_producer *producer = kf_producer_new(demo->command.config, &error);
     if (!producer)
         return kf__report(&demo->command, &error);

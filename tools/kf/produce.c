@@ -105,14 +105,14 @@ static void name_failure(struct produce *produce, int64_t line, kf_err err, cons
             kf_err_name(err));
 }
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
     struct slot *slot = context;
     struct produce *produce = slot->produce;
     pthread_mutex_lock(&produce->lock);
-    slot->err = err;
-    slot->partition = partition;
-    slot->offset = offset;
+    slot->err = delivery->err;
+    slot->partition = delivery->partition;
+    slot->offset = delivery->offset;
     slot->told = true;
     pthread_mutex_unlock(&produce->lock);
 }
@@ -268,9 +268,8 @@ static int take_line(struct produce *produce, const char *text, size_t size)
         err = send_record(produce, &record, slot, &error);
     if (!err)
         return produce->broken ? KF__EXIT_PARTLY : KF__GO_ON;
-    take_verdict(slot, err, -1, -1);
-    slot->err = KF_OK; /* named here, with the whole sentence */
-    slot->offset = -1;
+    /* Its error is named here, with the whole sentence. */
+    take_verdict(slot, &(kf_delivery){.partition = -1, .offset = -1});
     name_failure(produce, produce->line, err, error.text);
     if (is_of_one_record(err, produce))
         return KF__GO_ON;

@@ -171,7 +171,6 @@ public class Transact {
         TopicPartition first = both(in).get(0);
         admin.describeProducers(List.of(first)).partitionResult(first).get().activeProducers()
             .forEach(one -> System.out.println("producer at sequence " + one.lastSequence()
-                + " epoch " + one.producerEpoch() + " open "
-                + one.currentTransactionStartOffset().isPresent()));
+                + " open " + one.currentTransactionStartOffset().isPresent()));
     }
 }

@@ -1,0 +1,280 @@
+/*
+ * producer_split: a refused batch taken apart, record by record, on the I/O
+ * thread: in two halves where it was too large, as Java does (the halves
+ * keep the sequences of their records); without the records that the broker
+ * names, where it refused some (KIP-467).
+ */
+#include "runtime/producer/producer_inside.h"
+
+#include <kafiber/messages.h>
+#include <string.h>
+
+enum {
+    FEW_HEADERS = 64,
+};
+
+/* ---- reading what was sealed ---- */
+
+struct reading {
+    struct kf_producer *producer;
+    struct kf__codecs codecs;
+    struct kf__buffer plain;
+    struct kf__records records;
+    kf_header *headers; /* of the present record */
+    size_t header_capacity;
+};
+
+static kf_err begin_reading(struct reading *reading, struct kf_producer *producer,
+                            const struct kf__out_batch *batch)
+{
+    *reading = (struct reading){.producer = producer};
+    kf__codecs_init(&reading->codecs, producer->alloc);
+    kf__buffer_init(&reading->plain, producer->alloc);
+    struct kf__batch header;
+    kf_err err = kf__batch_peek(batch->bytes, batch->size, &header);
+    if (!err)
+        err =
+            kf__batch_open(&header, &reading->codecs, &reading->plain, SIZE_MAX, &reading->records);
+    return err;
+}
+
+static void end_reading(struct reading *reading)
+{
+    kf__codecs_free(&reading->codecs);
+    kf__buffer_free(&reading->plain);
+    kf_free(reading->producer->alloc, reading->headers);
+}
+
+static kf_err read_headers(struct reading *reading, const struct kf__record *from, kf_record *into)
+{
+    size_t count = (size_t)from->header_count;
+    if (count > reading->header_capacity) {
+        size_t capacity = count < FEW_HEADERS ? FEW_HEADERS : count;
+        kf_header *headers =
+            kf_realloc(reading->producer->alloc, reading->headers, capacity * sizeof *headers);
+        if (!headers)
+            return KF_ERR_NO_MEMORY;
+        reading->headers = headers;
+        reading->header_capacity = capacity;
+    }
+    size_t at = 0;
+    bool more = true;
+    for (size_t i = 0; i < count; i++) {
+        kf_err err =
+            kf__headers_next(from->headers, from->header_count, &at, &reading->headers[i], &more);
+        if (err)
+            return err;
+    }
+    into->headers = reading->headers;
+    into->header_count = count;
+    return KF_OK;
+}
+
+/* The next record; its views borrow from the reading. */
+static kf_err read_record(struct reading *reading, kf_record *record, int64_t *timestamp)
+{
+    struct kf__record from;
+    bool more = true;
+    kf_err err = kf__records_next(&reading->records, &from, &more);
+    if (err || !more)
+        return err ? err : KF_ERR_BAD_BATCH;
+    *record = (kf_record){.key = from.key, .value = from.value};
+    *timestamp = from.timestamp;
+    return read_headers(reading, &from, record);
+}
+
+/* ---- writing it anew ---- */
+
+/*
+ * Memory for what is rewritten is taken past the cap: it replaces what is
+ * given back in a moment, and waiting for it here could last for ever.
+ */
+static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch *old, size_t bytes,
+                        struct kf__out_batch **batch)
+{
+    struct kf__out_memory *memory = &producer->memory;
+    size_t credit = kf__out_memory_block(memory, sizeof **batch) +
+                    kf__out_memory_block(memory, bytes) + old->receipts_block;
+    pthread_mutex_lock(&producer->lock);
+    memory->used += credit;
+    pthread_mutex_unlock(&producer->lock);
+    kf_err err = kf__out_batch_new(memory, bytes, &credit, batch);
+    void *receipts = NULL;
+    if (!err && old->receipts)
+        err = kf__out_memory_take(memory, old->receipts_block, &credit, &receipts);
+    kf__out_memory_return(memory, credit);
+    if (err)
+        return err;
+    if (receipts) {
+        (*batch)->receipts = receipts;
+        (*batch)->receipts_block = old->receipts_block;
+        (*batch)->capacity = old->capacity;
+    }
+    (*batch)->partition = old->partition;
+    (*batch)->number = old->number;
+    (*batch)->opened = old->opened;
+    (*batch)->deadline = old->deadline;
+    (*batch)->urgent = true;
+    (*batch)->attempts = old->attempts;
+    (*batch)->doubt = old->doubt;
+    return KF_OK;
+}
+
+static kf_err copy_record(struct reading *reading, struct kf__out_batch *into,
+                          struct kf__receipt receipt)
+{
+    kf_record record;
+    int64_t timestamp;
+    size_t need, credit = 0;
+    kf_err err = read_record(reading, &record, &timestamp);
+    if (!err)
+        err = kf__out_batch_reserve(into, kf__record_bound(&record), receipt.delivered != NULL, 0,
+                                    SIZE_MAX, &credit, &need);
+    return err ? err : kf__out_batch_add(into, &record, timestamp, receipt);
+}
+
+static struct kf__receipt receipt_of(const struct kf__out_batch *batch, int32_t index)
+{
+    return batch->receipts ? batch->receipts[index] : (struct kf__receipt){0};
+}
+
+/* Into its place in the queue and among the unfinished. */
+static void put_behind(struct kf_producer *producer, struct kf__link *place,
+                       struct kf__out_batch *old, struct kf__out_batch *batch)
+{
+    kf__link_append(place, &batch->link);
+    pthread_mutex_lock(&producer->lock);
+    kf__link_append(&old->unfinished, &batch->unfinished); /* just before the old one */
+    pthread_mutex_unlock(&producer->lock);
+    atomic_fetch_add_explicit(&batch->partition->batches, 1, memory_order_relaxed);
+    kf__producer_seal(producer, batch);
+}
+
+static void drop_old(struct kf_producer *producer, struct kf__out_batch *batch)
+{
+    pthread_mutex_lock(&producer->lock);
+    kf__link_remove(&batch->unfinished);
+    pthread_mutex_unlock(&producer->lock);
+    atomic_fetch_sub_explicit(&batch->partition->batches, 1, memory_order_relaxed);
+    kf__out_batch_free(batch);
+}
+
+/* What any record of it can take at most, all of them together. */
+static size_t bytes_of(const struct reading *reading, const struct kf__out_batch *batch)
+{
+    size_t plain = reading->plain.used ? reading->plain.used : batch->size;
+    return KF__BATCH_HEADER_BYTES + plain + (size_t)batch->count * 2 + 64;
+}
+
+/* ---- in two ---- */
+
+static kf_err fill_halves(struct reading *reading, struct kf__out_batch *batch,
+                          struct kf__out_batch *halves[2])
+{
+    for (int32_t i = 0; i < batch->count; i++) {
+        struct kf__out_batch *half = halves[i >= batch->count / 2];
+        kf_err err = copy_record(reading, half, receipt_of(batch, i));
+        if (err)
+            return err;
+    }
+    return KF_OK;
+}
+
+kf_err kf__out_batch_split(struct kf_producer *producer, struct kf__out_batch *batch)
+{
+    struct kf__out_batch *halves[2] = {NULL, NULL};
+    struct reading reading;
+    kf_err err = begin_reading(&reading, producer, batch);
+    for (int i = 0; i < 2 && !err; i++)
+        err = new_batch(producer, batch, bytes_of(&reading, batch), &halves[i]);
+    if (!err)
+        err = fill_halves(&reading, batch, halves);
+    end_reading(&reading);
+    if (err) {
+        kf__out_batch_free(halves[0]);
+        kf__out_batch_free(halves[1]);
+        return KF_ERR_NO_MEMORY;
+    }
+    struct kf__link *place = kf__out_place_in_order(batch);
+    int32_t sequence = batch->sequence;
+    for (int i = 0; i < 2; i++) {
+        put_behind(producer, place, batch, halves[i]);
+        kf__out_batch_restamp(halves[i], batch->id, sequence);
+        sequence = kf__sequence_after(sequence, halves[i]->count);
+    }
+    drop_old(producer, batch);
+    return KF_OK;
+}
+
+/* ---- without some ---- */
+
+static const struct kf_produce_response_batch_index_and_error_message *
+named(const struct kf__out_answer *answer, int32_t index)
+{
+    for (int32_t i = 0; i < answer->row->record_errors.count; i++)
+        if (answer->row->record_errors.items[i].batch_index == index)
+            return &answer->row->record_errors.items[i];
+    return NULL;
+}
+
+static kf_err copy_others(struct reading *reading, struct kf__out_batch *batch,
+                          struct kf__out_batch *others, const struct kf__out_answer *answer)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; i < batch->count && !err; i++) {
+        kf_record passed_over;
+        int64_t timestamp;
+        err = named(answer, i) ? read_record(reading, &passed_over, &timestamp)
+                               : copy_record(reading, others, receipt_of(batch, i));
+    }
+    return err;
+}
+
+static void tell_named(struct kf__out_batch *batch, const struct kf__out_answer *answer)
+{
+    for (int32_t i = 0; i < batch->count; i++) {
+        const struct kf_produce_response_batch_index_and_error_message *why = named(answer, i);
+        struct kf__receipt receipt = receipt_of(batch, i);
+        if (!why || !receipt.delivered)
+            continue;
+        char words[KF_ERROR_TEXT_BYTES];
+        kf_string said = why->batch_index_error_message;
+        snprintf(words, sizeof words, "%.*s", (int)(said.size < sizeof words ? said.size : 0),
+                 said.data ? said.data : "");
+        kf_delivery delivery = {
+            .err = answer->err,
+            .fate = batch->doubt ? KF_FATE_UNKNOWN : KF_NOT_STORED,
+            .partition = batch->partition->index,
+            .count = 1,
+            .offset = -1,
+            .timestamp = receipt.timestamp,
+            .topic = batch->partition->topic->name,
+            .reason = said.data ? words : answer->reason,
+        };
+        receipt.delivered(receipt.context, &delivery);
+    }
+}
+
+kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *batch,
+                          const struct kf__out_answer *answer)
+{
+    struct kf__out_batch *others = NULL;
+    struct reading reading;
+    kf_err err = begin_reading(&reading, producer, batch);
+    if (!err)
+        err = new_batch(producer, batch, bytes_of(&reading, batch), &others);
+    if (!err)
+        err = copy_others(&reading, batch, others, answer);
+    end_reading(&reading);
+    bool nothing_left = !err && others->count == 0;
+    if (err || nothing_left) {
+        kf__out_batch_free(others);
+        return err ? KF_ERR_NO_MEMORY : KF_ERR_STATE;
+    }
+    tell_named(batch, answer);
+    struct kf__out_partition *partition = batch->partition;
+    put_behind(producer, kf__out_place_in_order(batch), batch, others);
+    partition->renew |= batch->id.producer_id >= 0; /* what follows moves up */
+    drop_old(producer, batch);
+    return KF_OK;
+}

@@ -1,0 +1,416 @@
+/*
+ * producer_wait: see producer_wait.h; and the public calls that wait: for one
+ * record, for many, for all.
+ */
+#include "runtime/producer/producer_inside.h"
+
+#include "runtime/fiber/sched.h"
+
+/* ---- waiters ---- */
+
+static bool is_io_thread(const struct kf_producer *producer)
+{
+    return pthread_equal(pthread_self(), producer->io.thread);
+}
+
+/* The I/O thread's, under the lock. The timer, once set, holds the waiter. */
+static void on_time(struct kf__timer *timer, void *owner)
+{
+    (void)timer;
+    struct kf__waiter *waiter = owner;
+    pthread_mutex_lock(&waiter->producer->lock);
+    bool resume = !waiter->resumed;
+    waiter->resumed = true;
+    pthread_mutex_unlock(&waiter->producer->lock);
+    if (resume)
+        kf__sched_resume(waiter->fiber, KF_ERR_TIMED_OUT);
+    kf__waiter_release(waiter);
+}
+
+static void arm(struct kf__task *task)
+{
+    struct kf__waiter *waiter = KF__OWNER(task, struct kf__waiter, arm);
+    pthread_mutex_lock(&waiter->producer->lock);
+    bool over = waiter->resumed;
+    kf_err err =
+        over ? KF_OK : kf__timer_set(waiter->producer->io.loop, &waiter->timer, waiter->deadline);
+    pthread_mutex_unlock(&waiter->producer->lock);
+    if (over)
+        kf__waiter_release(waiter);
+    else if (err)
+        on_time(&waiter->timer, waiter);
+}
+
+static struct kf__waiter *create(struct kf_producer *producer)
+{
+    struct kf__waiter *waiter = kf_alloc_zero(producer->alloc, sizeof *waiter);
+    if (!waiter)
+        return NULL;
+    kf__condition_init(&waiter->changed);
+    waiter->producer = producer;
+    pthread_mutex_lock(&producer->lock);
+    waiter->next_made = producer->waiters;
+    producer->waiters = waiter;
+    pthread_mutex_unlock(&producer->lock);
+    return waiter;
+}
+
+struct kf__waiter *kf__waiter_new(struct kf_producer *producer)
+{
+    pthread_mutex_lock(&producer->lock);
+    struct kf__waiter *waiter = producer->free_waiters;
+    if (waiter)
+        producer->free_waiters = waiter->next_free;
+    pthread_mutex_unlock(&producer->lock);
+    if (!waiter)
+        waiter = create(producer);
+    if (!waiter)
+        return NULL;
+    kf__link_init(&waiter->link);
+    waiter->fiber = kf__activation_current();
+    waiter->arm.run = arm;
+    kf__timer_init(&waiter->timer, on_time, waiter);
+    atomic_init(&waiter->holders, 1);
+    waiter->woken = waiter->waits = waiter->resumed = false;
+    return waiter;
+}
+
+void kf__waiter_hold(struct kf__waiter *waiter) { atomic_fetch_add(&waiter->holders, 1); }
+
+void kf__waiter_release(struct kf__waiter *waiter)
+{
+    if (atomic_fetch_sub(&waiter->holders, 1) > 1)
+        return;
+    struct kf_producer *producer = waiter->producer;
+    pthread_mutex_lock(&producer->lock);
+    waiter->next_free = producer->free_waiters;
+    producer->free_waiters = waiter;
+    pthread_mutex_unlock(&producer->lock);
+}
+
+void kf__waiters_free(struct kf_producer *producer)
+{
+    while (producer->waiters) {
+        struct kf__waiter *waiter = producer->waiters;
+        producer->waiters = waiter->next_made;
+        pthread_cond_destroy(&waiter->changed);
+        kf_free(producer->alloc, waiter);
+    }
+}
+
+/* A verdict comes by delivery.timeout.ms by itself; only an earlier deadline needs a timer. */
+static void suspend(struct kf__waiter *waiter, kf_time deadline)
+{
+    struct kf_producer *producer = waiter->producer;
+    waiter->waits = true;
+    if (deadline != KF_FOREVER) {
+        waiter->deadline = deadline;
+        kf__waiter_hold(waiter);
+        kf__loop_post(producer->io.loop, &waiter->arm);
+    }
+    pthread_mutex_unlock(&producer->lock);
+    kf__sched_suspend(waiter->fiber);
+    pthread_mutex_lock(&producer->lock);
+}
+
+bool kf__waiter_wait(struct kf__waiter *waiter, kf_time deadline)
+{
+    if (waiter->woken || deadline <= 0 || is_io_thread(waiter->producer))
+        return waiter->woken;
+    if (waiter->fiber)
+        suspend(waiter, deadline);
+    while (!waiter->fiber && !waiter->woken)
+        if (!kf__condition_wait(&waiter->changed, &waiter->producer->lock, deadline))
+            break;
+    return waiter->woken;
+}
+
+/* Another thread leaves the timer: it finds the fiber resumed, and only lets go. */
+static void disarm(struct kf__waiter *waiter)
+{
+    if (!is_io_thread(waiter->producer) || !kf__timer_is_set(&waiter->timer))
+        return;
+    kf__timer_cancel(waiter->producer->io.loop, &waiter->timer);
+    atomic_fetch_sub(&waiter->holders, 1); /* who waits still holds it */
+}
+
+void kf__waiter_wake(struct kf__waiter *waiter)
+{
+    waiter->woken = true;
+    if (!waiter->fiber) {
+        pthread_cond_signal(&waiter->changed);
+    } else if (waiter->waits && !waiter->resumed) {
+        waiter->resumed = true;
+        disarm(waiter);
+        kf__sched_resume(waiter->fiber, KF_OK);
+    }
+}
+
+/* ---- one record ---- */
+
+static kf_err check_caller(kf_producer *producer, kf_error *error)
+{
+    if (!producer)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no producer was given");
+    if (producer->forks != kf__forks())
+        return kf_error_set(error, KF_ERR_FORKED, "%s", kf_err_text(KF_ERR_FORKED));
+    if (is_io_thread(producer))
+        return kf_error_set(error, KF_ERR_STATE, "a delivery callback must not wait");
+    return KF_OK;
+}
+
+static kf_time deadline_of(const struct kf_producer *producer, kf_time deadline)
+{
+    if (deadline != KF_MAX_BLOCK)
+        return deadline;
+    return kf_now() + producer->io.settings.max_block_ms * KF_MILLISECOND;
+}
+
+/* A wait that the record's own end cuts short anyway needs no timer. */
+static kf_time timer_for(const struct kf_producer *producer, kf_time deadline)
+{
+    kf_time longest = kf_now() + producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
+    return deadline >= longest ? KF_FOREVER : deadline;
+}
+
+static void take_verdict(void *context, const kf_delivery *delivery)
+{
+    struct kf__waiter *waiter = context;
+    pthread_mutex_lock(&waiter->producer->lock);
+    waiter->delivery = *delivery;
+    waiter->delivery.reason = NULL;
+    kf__waiter_wake(waiter);
+    pthread_mutex_unlock(&waiter->producer->lock);
+    kf__waiter_release(waiter);
+}
+
+static kf_delivery not_told(const kf_record *record)
+{
+    return (kf_delivery){
+        .err = KF_ERR_TIMED_OUT,
+        .fate = KF_FATE_UNKNOWN,
+        .partition = record->partition,
+        .count = 1,
+        .offset = -1,
+        .timestamp = -1,
+        .topic = record->topic,
+    };
+}
+
+static kf_err tell_caller(const kf_record *record, const kf_delivery *delivery, kf_error *error)
+{
+    if (delivery->err == KF_ERR_TIMED_OUT && delivery->fate == KF_FATE_UNKNOWN)
+        return kf_error_set(error, KF_ERR_TIMED_OUT,
+                            "a record for topic %s was not acknowledged in time; it may still be "
+                            "stored",
+                            record->topic);
+    if (delivery->err)
+        return kf_error_set(error, delivery->err, "a record was not %s in %s-%d: %s",
+                            delivery->fate == KF_NOT_STORED ? "stored" : "acknowledged",
+                            record->topic, delivery->partition, kf_err_text(delivery->err));
+    return KF_OK;
+}
+
+kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
+                       kf_delivery *delivery, kf_error *error)
+{
+    kf_err err = check_caller(producer, error);
+    if (err)
+        return err;
+    deadline = deadline_of(producer, deadline);
+    struct kf__waiter *waiter = kf__waiter_new(producer);
+    if (!waiter)
+        return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory to wait for a record");
+    kf_delivery told = not_told(record);
+    struct kf__receipt receipt = {.delivered = take_verdict, .context = waiter};
+    kf__waiter_hold(waiter);
+    err = kf__producer_take(producer, record, receipt, true, deadline, error);
+    if (err) {
+        kf__waiter_release(waiter);
+        told.err = err;
+        told.fate = KF_NOT_STORED;
+    } else {
+        pthread_mutex_lock(&producer->lock);
+        if (kf__waiter_wait(waiter, timer_for(producer, deadline)))
+            told = waiter->delivery;
+        pthread_mutex_unlock(&producer->lock);
+        err = tell_caller(record, &told, error);
+    }
+    kf__waiter_release(waiter);
+    if (delivery)
+        *delivery = told;
+    return err;
+}
+
+/* ---- many records ---- */
+
+/* Lives until the last record is told, though the caller may have gone. */
+struct collection {
+    struct kf__waiter *waiter;
+    const kf_allocator *alloc;
+    atomic_size_t missing; /* records not told, and one while they are being taken */
+    atomic_size_t holders; /* records not told, and the caller */
+    struct slot {
+        struct collection *collection;
+        kf_delivery delivery;
+    } slots[];
+};
+
+static void drop(struct collection *collection)
+{
+    if (atomic_fetch_sub(&collection->holders, 1) > 1)
+        return;
+    kf__waiter_release(collection->waiter);
+    kf_free(collection->alloc, collection);
+}
+
+static void count_down(struct collection *collection)
+{
+    struct kf__waiter *waiter = collection->waiter;
+    if (atomic_fetch_sub(&collection->missing, 1) > 1)
+        return;
+    pthread_mutex_lock(&waiter->producer->lock);
+    kf__waiter_wake(waiter);
+    pthread_mutex_unlock(&waiter->producer->lock);
+}
+
+static void collect(void *context, const kf_delivery *delivery)
+{
+    struct slot *slot = context;
+    struct collection *collection = slot->collection;
+    struct kf__waiter *waiter = collection->waiter;
+    pthread_mutex_lock(&waiter->producer->lock);
+    slot->delivery = *delivery;
+    slot->delivery.reason = NULL;
+    pthread_mutex_unlock(&waiter->producer->lock);
+    count_down(collection);
+    drop(collection);
+}
+
+static struct collection *new_collection(struct kf_producer *producer, size_t count)
+{
+    if (count > (SIZE_MAX - sizeof(struct collection)) / sizeof(struct slot))
+        return NULL;
+    struct collection *collection =
+        kf_alloc(producer->alloc, sizeof *collection + count * sizeof(struct slot));
+    if (!collection)
+        return NULL;
+    collection->waiter = kf__waiter_new(producer);
+    if (!collection->waiter) {
+        kf_free(producer->alloc, collection);
+        return NULL;
+    }
+    collection->alloc = producer->alloc;
+    atomic_init(&collection->missing, count + 1);
+    atomic_init(&collection->holders, count + 1);
+    return collection;
+}
+
+static void take_all(struct kf_producer *producer, struct collection *collection,
+                     const kf_record *records, size_t count, kf_time deadline, kf_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct slot *slot = &collection->slots[i];
+        slot->collection = collection;
+        slot->delivery = not_told(&records[i]);
+        kf_error why = KF_ERROR_INIT;
+        struct kf__receipt receipt = {.delivered = collect, .context = slot};
+        kf_err err = kf__producer_take(producer, &records[i], receipt, false, deadline, &why);
+        if (!err)
+            continue;
+        slot->delivery.err = err;
+        slot->delivery.fate = KF_NOT_STORED;
+        if (error && !error->code)
+            *error = why;
+        atomic_fetch_sub(&collection->missing, 1);
+        atomic_fetch_sub(&collection->holders, 1);
+    }
+}
+
+static kf_err hand_out(const struct collection *collection, const kf_record *records, size_t count,
+                       kf_delivery *results, kf_error *error)
+{
+    kf_err first = KF_OK;
+    for (size_t i = 0; i < count; i++) {
+        const kf_delivery *delivery = &collection->slots[i].delivery;
+        results[i] = *delivery;
+        if (!delivery->err || first)
+            continue;
+        first = delivery->err;
+        if (!error || !error->code)
+            tell_caller(&records[i], delivery, error);
+    }
+    return first;
+}
+
+kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t count,
+                        kf_time deadline, kf_delivery *results, kf_error *error)
+{
+    kf_err err = check_caller(producer, error);
+    if (err)
+        return err;
+    struct collection *collection = new_collection(producer, count);
+    if (!collection)
+        return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for %zu results", count);
+    deadline = deadline_of(producer, deadline);
+    take_all(producer, collection, records, count, deadline, error);
+    struct kf__waiter *waiter = collection->waiter;
+    pthread_mutex_lock(&producer->lock);
+    atomic_store(&producer->flush_to, producer->last_number);
+    kf__loop_post(producer->io.loop, &producer->task);
+    pthread_mutex_unlock(&producer->lock);
+    count_down(collection);
+    pthread_mutex_lock(&producer->lock);
+    (void)kf__waiter_wait(waiter, timer_for(producer, deadline));
+    err = hand_out(collection, records, count, results, error);
+    pthread_mutex_unlock(&producer->lock);
+    drop(collection);
+    return err;
+}
+
+/* ---- all records ---- */
+
+static bool has_told(const struct kf_producer *producer, uint64_t number)
+{
+    if (kf__link_is_alone(&producer->unfinished))
+        return true;
+    return KF__OWNER(producer->unfinished.next, struct kf__out_batch, unfinished)->number > number;
+}
+
+kf_err kf_flush(kf_producer *producer, kf_time deadline)
+{
+    kf_err err = check_caller(producer, NULL);
+    if (err)
+        return err;
+    deadline = deadline_of(producer, deadline);
+    struct kf__waiter *waiter = kf__waiter_new(producer);
+    if (!waiter)
+        return KF_ERR_NO_MEMORY;
+    pthread_mutex_lock(&producer->lock);
+    waiter->number = producer->last_number;
+    if (!has_told(producer, waiter->number)) {
+        atomic_store(&producer->flush_to, waiter->number);
+        kf__link_append(&producer->for_flush, &waiter->link);
+        kf__loop_post(producer->io.loop, &producer->task);
+        (void)kf__waiter_wait(waiter, deadline);
+        kf__link_remove(&waiter->link);
+        err = has_told(producer, waiter->number) ? KF_OK : KF_ERR_TIMED_OUT;
+    }
+    pthread_mutex_unlock(&producer->lock);
+    kf__waiter_release(waiter);
+    return err;
+}
+
+void kf__producer_wake_flushes(struct kf_producer *producer)
+{
+    struct kf__link *at = producer->for_flush.next;
+    while (at != &producer->for_flush) {
+        struct kf__link *next = at->next;
+        struct kf__waiter *waiter = KF__OWNER(at, struct kf__waiter, link);
+        if (has_told(producer, waiter->number)) {
+            kf__link_remove(at);
+            kf__waiter_wake(waiter);
+        }
+        at = next;
+    }
+}

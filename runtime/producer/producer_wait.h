@@ -1,0 +1,50 @@
+/*
+ * producer_wait: one who waits: for a verdict, for memory, for metadata, for a
+ * flush.
+ *
+ *   wait ──▶ plain thread: a condition │ fiber: suspended ──wake, or time──▶ goes on
+ *
+ * Who waits and who wakes each hold it, and a fiber's timer too: the last one
+ * puts it back. They are kept for reuse, so that waiting allocates nothing.
+ */
+#ifndef KF_RUNTIME_PRODUCER_WAIT_H
+#define KF_RUNTIME_PRODUCER_WAIT_H
+
+#include "net/loop.h"
+#include "runtime/list.h"
+#include <kafiber/producer.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct kf__activation;
+
+struct kf__waiter {
+    struct kf__link link; /* in a list under the producer's lock */
+    struct kf_producer *producer;
+    struct kf__waiter *next_made; /* of all */
+    struct kf__waiter *next_free;
+    struct kf__activation *fiber; /* NULL: a plain thread waits */
+    pthread_cond_t changed;
+    struct kf__task arm;
+    struct kf__timer timer;
+    kf_time deadline;
+    atomic_int holders;
+    bool woken;      /* this and the next two under the producer's lock */
+    bool waits;      /* a fiber: it is suspended, or about to be */
+    bool resumed;    /* a fiber: and has been woken from it */
+    size_t need;     /* bytes of memory */
+    uint64_t number; /* of the last batch to be told */
+    kf_delivery delivery;
+};
+
+/* Held once. NULL: out of memory. Without the lock. */
+struct kf__waiter *kf__waiter_new(struct kf_producer *producer);
+void kf__waiter_hold(struct kf__waiter *waiter);
+void kf__waiter_release(struct kf__waiter *waiter); /* without the lock */
+/* Under the lock, which is left meanwhile. False: the deadline has passed. */
+bool kf__waiter_wait(struct kf__waiter *waiter, kf_time deadline);
+/* Under the lock; once. */
+void kf__waiter_wake(struct kf__waiter *waiter);
+void kf__waiters_free(struct kf_producer *producer); /* nobody waits any more */
+
+#endif

@@ -1,0 +1,255 @@
+#include "broker/help_client.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+
+static kf_broker *broker;
+static struct client client;
+
+static void open_with(const kf_broker_options *options)
+{
+    kf_error error = KF_ERROR_INIT;
+    broker = kf_broker_start(options, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 2, 0), KF_OK));
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+}
+
+static void close_broker(void)
+{
+    client_close(&client);
+    kf_broker_stop(broker);
+}
+
+/* Everybody is User:ANONYMOUS here. */
+static void open_strict(void)
+{
+    open_with(
+        &(kf_broker_options){.size = sizeof(kf_broker_options), .thread = true, .acls = true});
+}
+
+static void open_as_super(void)
+{
+    open_with(&(kf_broker_options){.size = sizeof(kf_broker_options),
+                                   .thread = true,
+                                   .acls = true,
+                                   .super_users = "User:admin;User:ANONYMOUS"});
+}
+
+TestSuite(authorize, .init = open_strict, .fini = close_broker, .timeout = 60);
+TestSuite(acl_apis, .init = open_as_super, .fini = close_broker, .timeout = 60);
+
+static kf_string text(const char *of) { return (kf_string){of, of ? strlen(of) : 0}; }
+
+/* ---- who may do nothing ---- */
+
+Test(authorize, metadata_hides_what_may_not_be_described)
+{
+    struct kf_metadata_request request;
+    struct kf_metadata_response response;
+    struct kf_metadata_request_topic asked[2] = {{.name = text("orders")},
+                                                 {.name = text("unknown")}};
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.items = asked;
+    request.topics.count = 2;
+    request.allow_auto_topic_creation = true;
+    client_call(&client, KF_API_METADATA, 12, &request, &response);
+    cr_assert(eq(i16, response.topics.items[0].error_code, 29));
+    cr_assert(eq(i16, response.topics.items[1].error_code, 29));
+    request.topics.count = -1;
+    request.include_cluster_authorized_operations = true;
+    client_call(&client, KF_API_METADATA, 8, &request, &response);
+    cr_assert(eq(i32, response.topics.count, 0));
+    cr_assert(eq(i32, response.cluster_authorized_operations, 0));
+}
+
+Test(authorize, groups_topics_and_the_cluster_are_refused_with_their_errors)
+{
+    struct kf_heartbeat_request beat;
+    struct kf_heartbeat_response beaten;
+    kf_reset(&kf_schema_of_heartbeat_request, &beat);
+    beat.group_id = text("g");
+    client_call(&client, KF_API_HEARTBEAT, 4, &beat, &beaten);
+    cr_assert(eq(i16, beaten.error_code, 30));
+
+    struct kf_find_coordinator_request find;
+    struct kf_find_coordinator_response found;
+    kf_reset(&kf_schema_of_find_coordinator_request, &find);
+    find.key = text("g");
+    client_call(&client, KF_API_FIND_COORDINATOR, 2, &find, &found);
+    cr_assert(eq(i16, found.error_code, 30));
+    find.key_type = 1;
+    client_call(&client, KF_API_FIND_COORDINATOR, 2, &find, &found);
+    cr_assert(eq(i16, found.error_code, 53));
+
+    struct kf_init_producer_id_request begin;
+    struct kf_init_producer_id_response begun;
+    kf_reset(&kf_schema_of_init_producer_id_request, &begin);
+    begin.transactional_id = text(NULL);
+    client_call(&client, KF_API_INIT_PRODUCER_ID, 3, &begin, &begun);
+    cr_assert(eq(i16, begun.error_code, 31));
+
+    struct kf_describe_client_quotas_request quotas;
+    struct kf_describe_client_quotas_response told;
+    kf_reset(&kf_schema_of_describe_client_quotas_request, &quotas);
+    client_call(&client, KF_API_DESCRIBE_CLIENT_QUOTAS, 1, &quotas, &told);
+    cr_assert(eq(i16, told.error_code, 31));
+
+    struct kf_delete_topics_request delete;
+    struct kf_delete_topics_response deleted;
+    kf_string names[] = {text("orders"), text("unknown")};
+    kf_reset(&kf_schema_of_delete_topics_request, &delete);
+    delete.topic_names.items = names;
+    delete.topic_names.count = 2;
+    client_call(&client, KF_API_DELETE_TOPICS, 5, &delete, &deleted);
+    cr_assert(eq(i16, deleted.responses.items[0].error_code, 29));
+    cr_assert(eq(i16, deleted.responses.items[1].error_code, 29));
+}
+
+Test(authorize, reading_and_writing_are_refused)
+{
+    struct kf_list_offsets_request list;
+    struct kf_list_offsets_response listed;
+    struct kf_list_offsets_request_list_offsets_partition partition = {
+        .timestamp = -1, .max_num_offsets = 1, .current_leader_epoch = -1};
+    struct kf_list_offsets_request_list_offsets_topic topic = {.name = text("orders")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_list_offsets_request, &list);
+    list.topics.items = &topic;
+    list.topics.count = 1;
+    client_call(&client, KF_API_LIST_OFFSETS, 6, &list, &listed);
+    cr_assert(eq(i16, listed.topics.items[0].partitions.items[0].error_code, 29));
+
+    struct kf_produce_request produce;
+    struct kf_produce_response produced;
+    struct kf_produce_request_partition_produce_data data = {0};
+    struct kf_produce_request_topic_produce_data to = {.name = text("orders")};
+    to.partition_data.items = &data;
+    to.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &produce);
+    produce.acks = 1;
+    produce.topic_data.items = &to;
+    produce.topic_data.count = 1;
+    client_call(&client, KF_API_PRODUCE, 9, &produce, &produced);
+    cr_assert(eq(i16, produced.responses.items[0].partition_responses.items[0].error_code, 29));
+}
+
+/* ---- ACLs by request ---- */
+
+static struct kf_create_acls_response create(const struct kf_create_acls_request_acl_creation *acl)
+{
+    struct kf_create_acls_request request;
+    struct kf_create_acls_response response;
+    kf_reset(&kf_schema_of_create_acls_request, &request);
+    request.creations.items = (void *)(uintptr_t)acl;
+    request.creations.count = 1;
+    client_call(&client, KF_API_CREATE_ACLS, 3, &request, &response);
+    return response;
+}
+
+static const struct kf_create_acls_request_acl_creation fine = {.resource_type = 2,
+                                                                .resource_name = {"orders", 6},
+                                                                .resource_pattern_type = 3,
+                                                                .principal = {"User:bob", 8},
+                                                                .host = {"*", 1},
+                                                                .operation = 3,
+                                                                .permission_type = 3};
+
+Test(acl_apis, makes_tells_and_deletes_entries)
+{
+    struct kf_create_acls_request_acl_creation acl = fine;
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 0));
+    acl.operation = 4;
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 0));
+    acl.resource_name = text("or");
+    acl.resource_pattern_type = 4;
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 0));
+
+    struct kf_describe_acls_request describe = {.resource_type_filter = 2,
+                                                .resource_name_filter = text("orders"),
+                                                .pattern_type_filter = 2,
+                                                .operation = 1,
+                                                .permission_type = 1};
+    struct kf_describe_acls_response told;
+    client_call(&client, KF_API_DESCRIBE_ACLS, 3, &describe, &told);
+    cr_assert(eq(i32, told.resources.count, 2));
+    cr_assert(eq(i32, told.resources.items[0].acls.count, 1)); /* "or" */
+    cr_assert(eq(i8, told.resources.items[0].pattern_type, 4));
+    cr_assert(eq(i32, told.resources.items[1].acls.count, 2));
+    cr_assert(eq(i8, told.resources.items[1].acls.items[0].operation, 3));
+
+    struct kf_delete_acls_request_delete_acls_filter filters[2] = {
+        {.resource_type_filter = 2,
+         .resource_name_filter = text("orders"),
+         .pattern_type_filter = 3,
+         .operation = 1,
+         .permission_type = 1},
+        {.resource_type_filter = 3,
+         .pattern_type_filter = 1,
+         .operation = 1,
+         .permission_type = 1}};
+    struct kf_delete_acls_request delete = {0};
+    struct kf_delete_acls_response deleted;
+    delete.filters.items = filters;
+    delete.filters.count = 2;
+    client_call(&client, KF_API_DELETE_ACLS, 3, &delete, &deleted);
+    cr_assert(eq(i32, deleted.filter_results.items[0].matching_acls.count, 2));
+    cr_assert(eq(i32, deleted.filter_results.items[1].matching_acls.count, 0));
+    client_call(&client, KF_API_DESCRIBE_ACLS, 3, &describe, &told);
+    cr_assert(eq(i32, told.resources.count, 1));
+}
+
+Test(acl_apis, refuses_nonsense_as_kafka_does)
+{
+    struct kf_create_acls_request_acl_creation acl = fine;
+    acl.operation = 1;
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, -1));
+    acl = fine;
+    acl.resource_type = 9;
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 42));
+    acl = fine;
+    acl.resource_type = 4;
+    struct kf_create_acls_response answer = create(&acl);
+    cr_assert(eq(i16, answer.results.items[0].error_code, 42));
+    cr_assert(eq(sz, answer.results.items[0].error_message.size, 61));
+    acl = fine;
+    acl.principal = text("bob");
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 42));
+    acl = fine;
+    acl.operation = 0;
+    struct kf_create_acls_request request = {0};
+    request.creations.items = &acl;
+    request.creations.count = 1;
+    client_send(&client, KF_API_CREATE_ACLS, 3, &request);
+    cr_assert(not(client_receive(&client)));
+}
+
+Test(acl_apis, tells_authorized_operations_as_bits)
+{
+    struct kf_metadata_request request;
+    struct kf_metadata_response response;
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.count = -1;
+    request.include_cluster_authorized_operations = true;
+    request.include_topic_authorized_operations = true;
+    client_call(&client, KF_API_METADATA, 10, &request, &response);
+    cr_assert(eq(i32, response.cluster_authorized_operations, 8096));
+    cr_assert(eq(i32, response.topics.items[0].topic_authorized_operations, 3576));
+}
+
+/* ---- without the authorizer ---- */
+
+Test(no_acls, are_kept_without_the_authorizer, .timeout = 60)
+{
+    open_with(&(kf_broker_options){.size = sizeof(kf_broker_options), .thread = true});
+    struct kf_create_acls_request_acl_creation acl = fine;
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 54));
+    struct kf_describe_acls_request describe = {
+        .resource_type_filter = 1, .pattern_type_filter = 1, .operation = 1, .permission_type = 1};
+    struct kf_describe_acls_response told;
+    client_call(&client, KF_API_DESCRIBE_ACLS, 3, &describe, &told);
+    cr_assert(eq(i16, told.error_code, 54));
+    close_broker();
+}
