@@ -212,6 +212,16 @@ static bool is_wrong_kind(const struct kf__node *node)
     }
 }
 
+/* Nobody waits for the end of his patience when he can be told now. */
+static void end_waiting(struct kf__cluster *cluster, struct kf__node *seed, kf_err err)
+{
+    struct kf__call *call;
+    for (int lane = 0; lane < KF__LANES; lane++)
+        while (seed->lanes[lane].link &&
+               (call = kf__calls_take(&seed->lanes[lane].link->conn.waiting)))
+            kf__cluster_end_later(cluster, call, err);
+}
+
 /* No retry helps when every bootstrap host speaks something else. */
 static void tell_when_all_are_wrong(struct kf__cluster *cluster, const struct kf__conn *conn)
 {
@@ -221,6 +231,8 @@ static void tell_when_all_are_wrong(struct kf__cluster *cluster, const struct kf
         if (!is_wrong_kind(cluster->seeds.items[i]))
             return;
     kf__cluster_fatal(cluster, conn->err, "%s", conn->text);
+    for (int32_t i = 0; i < cluster->seeds.count; i++)
+        end_waiting(cluster, cluster->seeds.items[i], conn->err);
 }
 
 /* Handshakes read changed files: both their ends come with what became of that. */

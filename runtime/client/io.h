@@ -42,7 +42,8 @@ struct kf__io {
     struct kf__link asks_for_node; /* kf__io_wait.link: wait for metadata */
 };
 
-/* `io` is zeroed memory, but for `alloc`. Nothing is connected; after an error it is closed already. */
+/* `io` is zeroed memory, but for `alloc`. Nothing is connected; after an error it is closed
+ * already. */
 kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error);
 kf_err kf__io_start(struct kf__io *io, kf_error *error);
 /* The thread has ended; cluster and loop are still there, for the caller's thread now. */

@@ -199,6 +199,19 @@ Test(sasl_session, proves_to_a_scram_client_that_it_knows_the_password)
                  "mechanism SCRAM-SHA-512"));
 }
 
+Test(sasl_session, may_renew_itself_by_scram)
+{
+    open_server(&(kf_broker_sasl){.max_reauth_ms = 3000});
+    for (int i = 0; i < 3; i++, now += 2 * KF_SECOND) {
+        cr_assert(eq(int, converse(KF__SHA256, "alice", "secret"), KF_OK));
+        cr_assert(eq(i64, session.lifetime_ms, 3000));
+    }
+    cr_assert(eq(int, converse(KF__SHA512, "alice", "secret"), KF_ERR_SASL_AUTHENTICATION_FAILED));
+    cr_assert(eq(str, answer.reason,
+                 "Cannot change SASL mechanism from SCRAM-SHA-256 to SCRAM-SHA-512 during "
+                 "re-authentication"));
+}
+
 /* As AlterUserScramCredentials brings it: no password, and only one digest. */
 Test(sasl_session, believes_a_user_of_whom_it_only_keeps_scrams_keys)
 {

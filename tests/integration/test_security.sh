@@ -36,6 +36,45 @@ passes ssl12 "$ssl" "${trust[@]}" -X ssl.enabled.protocols=TLSv1.2 &
 passes mtls "$mtls" "${trust[@]}" "${own[@]}" &
 for job in $(jobs -p); do wait "$job" || fail "a listener"; done
 
+saslp=$(at 4) sasls=$(at 5) reauth=$(at 6)
+module=org.apache.kafka.common.security
+# user MECHANISM [PASSWORD]: the options that say who we are, in ${who[@]}
+user() {
+    who=(-X sasl.mechanism="$1")
+    case $1 in
+    OAUTHBEARER) who+=(-X "sasl.jaas.config=$module.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"alice\";") ;;
+    *) who+=(-X sasl.username=alice -X sasl.password="${2:-alice-secret}") ;;
+    esac
+}
+bare=(-X security.protocol=SASL_PLAINTEXT)
+both=(-X security.protocol=SASL_SSL -X ssl.truststore.location="$tls/ca.pem")
+for mechanism in PLAIN SCRAM-SHA-256 SCRAM-SHA-512 OAUTHBEARER; do
+    user $mechanism
+    passes "sasl-$mechanism" "$saslp" "${bare[@]}" "${who[@]}" &
+    passes "sasl-ssl-$mechanism" "$sasls" "${both[@]}" "${who[@]}" &
+done
+for job in $(jobs -p); do wait "$job" || fail "a listener of SASL"; done
+
+# ---- sessions of three seconds, renewed under load -----------------------------------------------
+
+user SCRAM-SHA-512
+renewed() {
+    local seconds=${KAFIBER_SECURITY_SECONDS:-5} topic=$unique-renewed i=0 end
+    "$kf" topic create "$topic" -p 6 -r 1 -b "$bootstrap"
+    end=$((SECONDS + seconds))
+    while [ $SECONDS -lt $end ]; do
+        for _ in 1 2 3 4 5; do echo $((i++)); done
+        sleep 0.01
+    done | tee "$work/renewed.in" | "$kf" produce "$topic" -b "$reauth" "${bare[@]}" "${who[@]}" \
+        2>"$work/renewed.err" || { cat "$work/renewed.err" && fail "produce while sessions end"; }
+    "$kf" consume "$topic" -g "$topic" -n "$(wc -l <"$work/renewed.in")" --timeout 20000 \
+        -b "$reauth" "${bare[@]}" "${who[@]}" 2>>"$work/renewed.err" | sort -n >"$work/renewed.out"
+    cmp -s "$work/renewed.in" "$work/renewed.out" || fail "records while sessions end"
+    [ ! -s "$work/renewed.err" ] || { cat "$work/renewed.err" && fail "words while sessions end"; }
+}
+renewed &
+renewal=$!
+
 # ---- what is refused, and in which words -------------------------------------------------------
 
 # refused CODE WORDS SERVERS OPTION...
@@ -54,6 +93,18 @@ refused 4 "refused this client's certificate" "$mtls" "${trust[@]}" \
     -X ssl.keystore.location="$tls/unknown.pem"
 # A way to write 127.0.0.1 that is no address to a certificate.
 refused 4 "does not name 127.1, but DNS:localhost, IP:127.0.0.1" "127.1:${ssl##*:}" "${trust[@]}"
+
+user PLAIN wrong-secret
+refused 4 "does not accept the credentials" "$saslp" "${bare[@]}" "${who[@]}"
+user SCRAM-SHA-256 wrong-secret
+refused 4 "does not accept the credentials" "$sasls" "${both[@]}" "${who[@]}"
+! grep -q wrong-secret "$work/refused" || fail "a password in an error"
+user SCRAM-SHA-256
+refused 4 "is this a PLAINTEXT or SSL listener" "$bootstrap" "${bare[@]}" "${who[@]}"
+refused 4 "answered with TLS" "$sasls" "${bare[@]}" "${who[@]}"
+refused 3 "a listener that expects SASL does that" "$saslp"
+refused 2 "sasl.mechanism is not set" "$saslp" "${bare[@]}"
+wait $renewal || fail "sessions that end"
 
 # ---- others against our broker (KAFIBER_SECURITY_LONG=1) ----------------------------------------
 

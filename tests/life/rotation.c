@@ -145,10 +145,10 @@ static kf_broker *start_broker(void)
     return broker;
 }
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
-    (void)context, (void)partition, (void)offset;
-    CHECK(err == KF_OK);
+    (void)context;
+    CHECK(delivery->fate == KF_STORED);
     atomic_fetch_add(&stored, 1);
 }
 

@@ -45,6 +45,8 @@ extern const struct kf__api kf__api_alter_partition_reassignments;
 extern const struct kf__api kf__api_list_partition_reassignments;
 extern const struct kf__api kf__api_describe_client_quotas;
 extern const struct kf__api kf__api_alter_client_quotas;
+extern const struct kf__api kf__api_describe_user_scram_credentials;
+extern const struct kf__api kf__api_alter_user_scram_credentials;
 extern const struct kf__api kf__api_describe_cluster;
 extern const struct kf__api kf__api_describe_producers;
 extern const struct kf__api kf__api_describe_transactions;

@@ -46,6 +46,8 @@ static const struct kf__api *const apis[] = {
     &kf__api_list_partition_reassignments,
     &kf__api_describe_client_quotas,
     &kf__api_alter_client_quotas,
+    &kf__api_describe_user_scram_credentials,
+    &kf__api_alter_user_scram_credentials,
     &kf__api_describe_cluster,
     &kf__api_describe_producers,
     &kf__api_describe_transactions,

@@ -141,6 +141,7 @@ kf_err kf__session_handshake(struct kf__session *session, const struct kf__sasl_
     for (int kind = 0; kind < KF__SASL_KINDS; kind++) {
         if (!server->offered[kind] || !kf__text_equal(mechanism, kf__text(names[kind])))
             continue;
+        end_exchange(session);
         session->again = again;
         session->kind_before = session->kind;
         session->renewed_at = again ? now : session->renewed_at;

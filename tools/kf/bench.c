@@ -131,14 +131,12 @@ static double percentile(const struct bench *bench, double part)
     return slowest;
 }
 
-static void take_verdict(void *context, kf_err err, int32_t partition, int64_t offset)
+static void take_verdict(void *context, const kf_delivery *delivery)
 {
-    (void)partition;
-    (void)offset;
     struct bench *bench = running;
-    if (err && bench->failed++ == 0)
-        bench->failure = err;
-    if (!err && context)
+    if (delivery->err && bench->failed++ == 0)
+        bench->failure = delivery->err;
+    if (!delivery->err && context)
         note_latency(bench, kf_now() - *(const kf_time *)context);
     atomic_store_explicit(&bench->told,
                           atomic_load_explicit(&bench->told, memory_order_relaxed) + 1,

@@ -25,13 +25,11 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
-static void count(void *context, kf_err err, int32_t partition, int64_t offset)
+static void count(void *context, const kf_delivery *delivery)
 {
     (void)context;
-    (void)partition;
-    (void)offset;
-    if (err)
-        die(kf_err_text(err));
+    if (delivery->err)
+        die(kf_err_text(delivery->err));
     int64_t now = atomic_load_explicit(&acknowledged, memory_order_relaxed);
     atomic_store_explicit(&acknowledged, now + 1, memory_order_relaxed);
 }
