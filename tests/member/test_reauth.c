@@ -48,12 +48,10 @@ struct reports {
     atomic_int stored, failed;
 };
 
-static void delivered(void *context, kf_err err, int32_t partition, int64_t offset)
+static void delivered(void *context, const kf_delivery *delivery)
 {
     struct reports *reports = context;
-    (void)partition;
-    (void)offset;
-    atomic_fetch_add(err ? &reports->failed : &reports->stored, 1);
+    atomic_fetch_add(delivery->fate == KF_STORED ? &reports->stored : &reports->failed, 1);
 }
 
 static kf_producer *open_producer(const char *mechanism)
