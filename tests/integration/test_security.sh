@@ -158,3 +158,4 @@ seq 1000 | kcat -P -b "127.0.0.1:$((port + 13))" -t kcat -X security.protocol=SA
     -X sasl.mechanism=PLAIN -X sasl.username=alice -X sasl.password=alice-secret ||
     fail "librdkafka produces by PLAIN"
 echo "Java and librdkafka pass against kf broker with SASL"
+
