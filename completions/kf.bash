@@ -28,7 +28,7 @@ _kf_options() {
     case $1 in
     broker)
         echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed" \
-            "--strict --max-bytes --no-auto-create --listener --tls-self-signed --tls-keystore" \
+            "--strict --kafka-version --config --acls --super-users --max-bytes --no-auto-create --listener --tls-self-signed --tls-keystore" \
             "--tls-truststore --tls-password-file --tls-client-auth --principal-mapping" \
             "--sasl-user --sasl-mechanisms --sasl-token-key --sasl-unsecured-tokens" \
             "--sasl-reauth-ms --help"
@@ -43,7 +43,7 @@ _kf_options() {
     topic)
         echo "--partitions --replicas --config --if-not-exists --if-exists --internal $common"
         ;;
-    call) echo "--version --node --controller --coordinator $common" ;;
+    call) echo "--version --node --controller --coordinator --txn-coordinator $common" ;;
     api-versions) echo "--node $common" ;;
     doctor) echo "--group $common" ;;
     codec) echo "--help" ;;
@@ -75,9 +75,10 @@ _kf_takes() {
         produce:--header | consume:-[pnf] | consume:--partition | consume:--count | \
         consume:--format | consume:--instance-id | consume:--exec | consume:--exec-window | \
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
-        call:--version | call:--node | api-versions:--node | broker:--listen | \
+        call:--version | call:--node | call:--txn-coordinator | api-versions:--node | broker:--listen | \
         bench:-[nspr] | bench:--count | bench:--size | bench:--partition | bench:--keys | \
-        bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--max-bytes | \
+        bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--kafka-version | broker:--config | \
+        broker:--super-users | broker:--max-bytes | \
         broker:--listener | broker:--tls-client-auth | broker:--principal-mapping | \
         broker:--sasl-user | broker:--sasl-mechanisms | broker:--sasl-reauth-ms) echo nothing ;;
     esac

@@ -32,7 +32,8 @@ static kf_err read_entity(const asked_entry *asked, struct kf__quota_entity *ent
         kf_string type = asked->entity.items[i].entity_type;
         kf_string name = asked->entity.items[i].entity_name;
         int part = 0;
-        while (part < KF__QUOTA_PARTS && !kf__text_equal(type, kf__text(kf__quota_part_name(part))))
+        while (part < KF__QUOTA_PARTS &&
+               !kf__text_equal(type, kf__text(kf__quota_part_name((enum kf__quota_part)part))))
             part++;
         if (part == KF__QUOTA_PARTS)
             return refuse(why, "Unhandled client quota entity type: %.*s", type);
@@ -82,7 +83,8 @@ static kf_err find_key(const struct kf__quota_entity *entity, kf_string name,
                        enum kf__quota_key *key, char *why)
 {
     int at = 0;
-    while (at < KF__QUOTA_KEYS && !kf__text_equal(name, kf__text(kf__quota_key_name(at))))
+    while (at < KF__QUOTA_KEYS &&
+           !kf__text_equal(name, kf__text(kf__quota_key_name((enum kf__quota_key)at))))
         at++;
     bool of_ip = at == KF__QUOTA_CONNECTION_RATE;
     if (at == KF__QUOTA_KEYS || of_ip != entity->has[KF__QUOTA_IP])

@@ -17,21 +17,6 @@ enum {
     FIRST_VERSION_WITH_ZERO = 4
 };
 
-/* 4.4's, but share.version and streams.version, whose groups are not here yet. */
-struct feature {
-    const char *name;
-    int16_t min;
-    int16_t max;
-    int16_t level; /* agreed on; 0: off, and not told */
-};
-static const struct feature features[] = {
-    {"eligible.leader.replicas.version", 0, 1, 1},
-    {"group.version", 0, 1, 1},
-    {"kraft.version", 0, 1, 0},
-    {"metadata.version", 7, 33, 33},
-    {"transaction.version", 0, 2, 2},
-};
-
 static void fill_row(const struct kf__exchange *exchange,
                      struct kf_api_versions_response_api_version *row, const struct kf__api *api)
 {
@@ -60,12 +45,13 @@ static bool fill_all(struct kf__exchange *exchange, struct kf_api_versions_respo
 
 static bool fill_features(struct kf__exchange *exchange, struct kf_api_versions_response *response)
 {
-    int32_t count = (int32_t)(sizeof features / sizeof *features), told = 0, agreed = 0;
+    const struct kf__features *features = &exchange->broker->features;
+    int32_t count = (int32_t)features->count, told = 0, agreed = 0;
     if (!KF__FILL(exchange, "supported_features", response->supported_features, count) ||
         !KF__FILL(exchange, "finalized_features", response->finalized_features, count))
         return false;
     for (int32_t i = 0; i < count; i++) {
-        const struct feature *feature = &features[i];
+        const struct kf__feature *feature = &features->items[i];
         kf_string name = kf__text(feature->name);
         if (feature->min > 0 || exchange->version >= FIRST_VERSION_WITH_ZERO)
             response->supported_features.items[told++] =
@@ -80,7 +66,7 @@ static bool fill_features(struct kf__exchange *exchange, struct kf_api_versions_
     }
     response->supported_features.count = told;
     response->finalized_features.count = agreed;
-    response->finalized_features_epoch = 1;
+    response->finalized_features_epoch = count > 0 ? features->epoch : -1;
     return true;
 }
 

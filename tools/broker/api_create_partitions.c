@@ -98,9 +98,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             err = extend(exchange, &request->topics.items[i], why);
         response->results.items[i].name = request->topics.items[i].name;
         response->results.items[i].error_code = kf__wire_error(err);
-        if (err)
-            response->results.items[i].error_message =
-                why[0] ? kf__answer_text(exchange, kf__text(why)) : kf__text(kf_err_text(err));
+        if (why[0])
+            response->results.items[i].error_message = kf__answer_text(exchange, kf__text(why));
     }
     return KF__ANSWERED;
 }

@@ -60,7 +60,8 @@ static kf_err read_filter(const struct kf_describe_client_quotas_request *reques
         const component *asked = &request->components.items[i];
         int part = 0;
         while (part < KF__QUOTA_PARTS &&
-               !kf__text_equal(asked->entity_type, kf__text(kf__quota_part_name(part))))
+               !kf__text_equal(asked->entity_type,
+                               kf__text(kf__quota_part_name((enum kf__quota_part)part))))
             part++;
         if (asked->entity_type.size == 0)
             return refuse(why, "Invalid empty entity type.%.*s", (kf_string){0});
@@ -124,7 +125,7 @@ static bool tell(struct kf__exchange *exchange, const struct kf__quota *quota,
         if (!quota->set[i])
             continue;
         int32_t at = answer->values.count++;
-        answer->values.items[at].key = kf__text(kf__quota_key_name(i));
+        answer->values.items[at].key = kf__text(kf__quota_key_name((enum kf__quota_key)i));
         answer->values.items[at].value = quota->values[i];
     }
     return true;

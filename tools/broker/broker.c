@@ -21,6 +21,7 @@
 
 enum {
     DEFAULT_MAX_BYTES = 1 << 30,
+    DEFAULT_MAX_CONNECTIONS = 10000,
     MAX_SCRIPT_BYTES = 16 << 20,
 };
 
@@ -86,6 +87,8 @@ static void take_options(kf_broker *broker, const kf_broker_options *options)
         o->nodes = 1;
     if (o->default_partitions <= 0)
         o->default_partitions = 1;
+    if (o->max_connections <= 0)
+        o->max_connections = DEFAULT_MAX_CONNECTIONS;
     if (o->max_bytes == 0)
         o->max_bytes = DEFAULT_MAX_BYTES;
     if (o->group_min_session_timeout_ms <= 0)
@@ -257,6 +260,7 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "kafka_version is 2.1, 2.8, 3.9, 4.0, 4.1, 4.2, 4.3 or 4.4, not %s",
                             options->kafka_version);
+    kf__features_init(&broker->features, broker->release);
     if (options->virtual_time && options->thread)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                             "virtual time is the caller's: a thread would not know when to run");

@@ -133,6 +133,23 @@ kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
     return KF_OK;
 }
 
+void kf__committed_remove(struct kf__committed *committed, kf_string group, kf_string topic,
+                          int32_t partition)
+{
+    for (size_t g = 0; g < committed->group_count; g++) {
+        struct kf__committed_group *of = &committed->groups[g];
+        if (!kf__text_equal(of->group, group))
+            continue;
+        size_t at = place_of(of, topic, partition);
+        if (at == of->count || compare(&of->items[at], topic, partition) != 0)
+            return;
+        free_offset(committed->alloc, &of->items[at]);
+        of->count--;
+        memmove(of->items + at, of->items + at + 1, (of->count - at) * sizeof *of->items);
+        return;
+    }
+}
+
 void kf__committed_drop_group(struct kf__committed *committed, kf_string group)
 {
     for (size_t i = 0; i < committed->group_count; i++) {

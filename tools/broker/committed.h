@@ -46,6 +46,9 @@ const struct kf__committed_offset *kf__committed_find(const struct kf__committed
 /* Copies what it is given. */
 kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
                          const struct kf__committed_offset *offset);
+/* Nothing, where nothing is committed. */
+void kf__committed_remove(struct kf__committed *committed, kf_string group, kf_string topic,
+                          int32_t partition);
 void kf__committed_drop_group(struct kf__committed *committed, kf_string group);
 void kf__committed_drop_topic(struct kf__committed *committed, kf_string topic);
 

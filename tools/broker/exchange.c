@@ -93,17 +93,39 @@ kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string grou
     return kf__topics_coordinator(topics, group) == exchange->node ? KF_OK : KF_ERR_NOT_COORDINATOR;
 }
 
+/* "User:alice" in two; without a colon it is a name. */
+static void split_principal(kf_string principal, kf_string *type, kf_string *name)
+{
+    const char *colon = principal.size > 0 ? memchr(principal.data, ':', principal.size) : NULL;
+    size_t size = colon ? (size_t)(colon - principal.data) : 0;
+    *type = (kf_string){.data = principal.data, .size = size};
+    *name = principal;
+    if (colon)
+        *name = (kf_string){.data = colon + 1, .size = principal.size - size - 1};
+}
+
+kf_err kf__no_tokens(const struct kf__exchange *exchange)
+{
+    return kf__text_equal(exchange->principal, kf__text("User:ANONYMOUS"))
+               ? KF_ERR_DELEGATION_TOKEN_REQUEST_NOT_ALLOWED
+               : KF_ERR_DELEGATION_TOKEN_AUTH_DISABLED;
+}
+
+void kf__tell_principal(struct kf__exchange *exchange, kf_string *type, kf_string *name)
+{
+    kf_string kind, who;
+    split_principal(exchange->principal, &kind, &who);
+    *type = kf__answer_text(exchange, kind);
+    *name = kf__answer_text(exchange, who);
+}
+
 void kf__charge(struct kf__exchange *exchange, int key, size_t bytes)
 {
     struct kf__quotas *quotas = &exchange->broker->quotas;
-    kf_string user = exchange->principal;
-    const char *colon = memchr(user.data, ':', user.size);
+    kf_string type, user;
     if (quotas->count == 0)
         return;
-    if (colon) {
-        user.size -= (size_t)(colon + 1 - user.data);
-        user.data = colon + 1;
-    }
+    split_principal(exchange->principal, &type, &user);
     int64_t ms = kf__quotas_charge(quotas, (enum kf__quota_key)key, user, exchange->client_id,
                                    bytes, exchange->now / KF_MILLISECOND);
     if (ms > exchange->verdict.throttle_ms)

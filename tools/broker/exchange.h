@@ -119,6 +119,11 @@ kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *
 /* NOT_COORDINATOR, INVALID_GROUP_ID, …_AUTHORIZATION_FAILED, or what a fault wants. */
 kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string group);
 
+/* Why there are no delegation tokens for this client. */
+kf_err kf__no_tokens(const struct kf__exchange *exchange);
+/* "User" and "alice" */
+void kf__tell_principal(struct kf__exchange *exchange, kf_string *type, kf_string *name);
+
 /* Counts bytes against the client's quota (quotas.h) and throttles it where it has one too many. */
 void kf__charge(struct kf__exchange *exchange, int key, size_t bytes);
 

@@ -10,6 +10,7 @@
 #include "tools/broker/census.h"
 #include "tools/broker/committed.h"
 #include "tools/broker/configs.h"
+#include "tools/broker/features.h"
 #include "tools/broker/fetch_sessions.h"
 #include "tools/broker/group_coordinator.h"
 #include "tools/broker/memory.h"
@@ -24,10 +25,14 @@ enum {
     KF__MAX_API_KEY = 127,
     KF__FETCH_MAX_BYTES = 55 << 20,    /* fetch.max.bytes of the broker: Kafka's default */
     KF__MAX_REQUEST_BYTES = 100 << 20, /* socket.request.max.bytes: Kafka's default */
+    KF__MAX_IN_BYTES = 512 << 20,      /* received, of all connections: who needs more is closed */
     KF__MAX_DECODED_BYTES = 256 << 20, /* of one request's structs */
     KF__MAX_METADATA_BYTES = 4096,     /* offset.metadata.max.bytes */
     KF__CLUSTER_ID_BYTES = 23,
 };
+
+/* What Kafka would keep on a disk. */
+#define KF__LOG_DIR "/kafiber/memory"
 
 struct kf_broker {
     const kf_allocator *alloc;
@@ -44,6 +49,7 @@ struct kf_broker {
     struct kf__rules rules;
     struct kf__sasl_server sasl;
     struct kf__configs configs;
+    struct kf__features features;
     struct kf__acls acls;
     struct kf__quotas quotas;
     struct kf__codecs codecs;

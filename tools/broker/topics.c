@@ -239,8 +239,7 @@ kf_err kf__topics_assign(const struct kf__topics *topics, struct kf__partition *
     return KF_OK;
 }
 
-/* Random enough to differ between topics and runs; never the zero uuid. */
-static kf_uuid next_id(struct kf__topics *topics)
+kf_uuid kf__topics_new_id(struct kf__topics *topics)
 {
     kf_uuid id;
     uint64_t x = topics->seed + ++topics->ids * UINT64_C(0x9E3779B97F4A7C15);
@@ -272,7 +271,7 @@ static kf_err fill_topic(struct kf__topics *topics, struct kf__topic *topic, kf_
         topic->partition_count = i + 1;
     }
     topics->next_leader = (topics->next_leader + partitions) % topics->node_count;
-    topic->id = next_id(topics);
+    topic->id = kf__topics_new_id(topics);
     return KF_OK;
 }
 

@@ -85,6 +85,8 @@ void kf__broker_topics_free(struct kf__topics *topics);
 
 struct kf__topic *kf__broker_topics_find(const struct kf__topics *topics, kf_string name);
 struct kf__topic *kf__broker_topics_find_id(const struct kf__topics *topics, kf_uuid id);
+/* Random enough to differ between topics and runs; never zero. */
+kf_uuid kf__topics_new_id(struct kf__topics *topics);
 struct kf__partition *kf__topic_partition(struct kf__topic *topic, int32_t partition);
 
 /* Kafka's rules for names: 1–249 of [a-zA-Z0-9._-], not "." or "..". */

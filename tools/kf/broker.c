@@ -13,6 +13,7 @@
 
 enum {
     MAX_TOPICS = 1000,
+    MAX_CONFIGS = 1000,
     MAX_USERS = 1000,
     MAX_LISTENERS = 8,
     PATH_BYTES = 512,
@@ -23,6 +24,7 @@ static const char help[] =
     "usage: kf broker [--listen HOST:PORT] [--nodes N] [--topic NAME:PARTITIONS[:REPLICAS]]…\n"
     "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
     "                 [--snapshot FILE] [--save-snapshot FILE]\n"
+    "                 [--kafka-version V] [--config KEY=VALUE]… [--acls] [--super-users LIST]\n"
     "                 [--max-bytes N] [--no-auto-create] [--sasl-user NAME:PASSWORD]…\n"
     "                 [--sasl-mechanisms LIST] [--sasl-token-key FILE]\n"
     "                 [--sasl-unsecured-tokens] [--sasl-reauth-ms N]\n"
@@ -42,6 +44,10 @@ static const char help[] =
     "  --strict     refuse legal bytes that no encoder of sense would send\n"
     "  --snapshot   begin with what this file holds\n"
     "  --save-snapshot  write it all to this file at the end\n"
+    "  --kafka-version  whose APIs it advertises: 2.1, 2.8, 3.9, 4.0 … 4.4 (4.4)\n"
+    "  --config     of all its brokers, as log.retention.ms=1000; may be repeated\n"
+    "  --acls       nobody may do anything without an ACL\n"
+    "  --super-users  who may do everything: User:admin;User:ANONYMOUS\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
     "  --no-auto-create  topics are not made by asking for them\n"
     "  --listener   [NAME=]PROTOCOL://HOST:PORT in place of --listen; may be repeated. PROTOCOL "
@@ -72,6 +78,8 @@ struct arguments {
     const char *snapshot;
     const char *save;
     const char *topics[MAX_TOPICS];
+    const char *configs[MAX_CONFIGS];
+    int config_count;
     int topic_count;
     const char *users[MAX_USERS];
     const char *listeners[MAX_LISTENERS];
@@ -194,6 +202,14 @@ static int take_value(struct arguments *arguments, const char *name, const char 
         arguments->snapshot = value;
     } else if (strcmp(name, "--save-snapshot") == 0) {
         arguments->save = value;
+    } else if (strcmp(name, "--kafka-version") == 0) {
+        arguments->options.kafka_version = value;
+    } else if (strcmp(name, "--super-users") == 0) {
+        arguments->options.super_users = value;
+    } else if (strcmp(name, "--config") == 0) {
+        if (arguments->config_count == MAX_CONFIGS)
+            return usage("too many --config", NULL);
+        arguments->configs[arguments->config_count++] = value;
     } else if (strcmp(name, "--seed") == 0) {
         if (!read_count(value, INT64_MAX, &number))
             return usage("--seed is a number above 0, not", value);
@@ -237,6 +253,10 @@ static int parse(int argc, char **argv, struct arguments *arguments)
         if (strcmp(name, "--sasl-unsecured-tokens") == 0) {
             arguments->options.sasl.unsecured_tokens = true;
             arguments->options.sasl.required = true;
+            continue;
+        }
+        if (strcmp(name, "--acls") == 0) {
+            arguments->options.acls = true;
             continue;
         }
         if (strcmp(name, "--strict") == 0) {
@@ -311,12 +331,35 @@ static kf_err make_certificates(struct arguments *arguments, kf_error *error)
     return kf_broker_make_certificates(directory, error);
 }
 
+/* KEY=VALUE, of all brokers */
+static int set_config(kf_broker *broker, const char *text)
+{
+    char key[128];
+    const char *equals = strchr(text, '=');
+    size_t size = equals ? (size_t)(equals - text) : 0;
+    if (size == 0 || size >= sizeof key)
+        return usage("--config is KEY=VALUE, not", text);
+    memcpy(key, text, size);
+    key[size] = 0;
+    kf_err err = kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, equals + 1);
+    if (err) {
+        fprintf(stderr, "kf broker: cannot set %s: %s\n", text, kf_err_text(err));
+        return EXIT_USAGE;
+    }
+    return 0;
+}
+
 static int serve(kf_broker *broker, const struct arguments *arguments)
 {
     kf_error error = KF_ERROR_INIT;
     if (arguments->snapshot && kf_broker_restore_file(broker, arguments->snapshot, &error)) {
         fprintf(stderr, "kf broker: %s\n", error.text);
         return EXIT_USAGE;
+    }
+    for (int i = 0; i < arguments->config_count; i++) {
+        int code = set_config(broker, arguments->configs[i]);
+        if (code)
+            return code;
     }
     for (int i = 0; i < arguments->topic_count; i++) {
         int code = create_topic(broker, arguments->topics[i]);
