@@ -107,6 +107,11 @@ complete -c kf -n '__kf_verb broker' -l tls-truststore -r -F -d 'whose client ce
 complete -c kf -n '__kf_verb broker' -l tls-password-file -r -F -d 'the password of the key store'
 complete -c kf -n '__kf_verb broker' -l tls-client-auth -x -a 'none requested required' -d 'whether clients show a certificate'
 complete -c kf -n '__kf_verb broker' -l principal-mapping -x -d 'from a subject to a principal'
+complete -c kf -n '__kf_verb broker' -l sasl-user -x -d 'who may authenticate'
+complete -c kf -n '__kf_verb broker' -l sasl-mechanisms -x -d 'what is offered'
+complete -c kf -n '__kf_verb broker' -l sasl-token-key -r -F -d 'the public key of tokens'
+complete -c kf -n '__kf_verb broker' -l sasl-unsecured-tokens -d 'tokens without a signature too'
+complete -c kf -n '__kf_verb broker' -l sasl-reauth-ms -x -d 'how long a session lasts'
 
 complete -c kf -n '__kf_verb produce' -a '(__kf_ask topic)'
 complete -c kf -n '__kf_verb produce' -s p -l partition -x -d 'into this partition'
