@@ -43,7 +43,7 @@ _kf_options() {
     topic)
         echo "--partitions --replicas --config --if-not-exists --if-exists --internal $common"
         ;;
-    call) echo "--version --node --controller --coordinator $common" ;;
+    call) echo "--version --node --controller --coordinator --txn-coordinator $common" ;;
     api-versions) echo "--node $common" ;;
     doctor) echo "--group $common" ;;
     codec) echo "--help" ;;
@@ -75,7 +75,7 @@ _kf_takes() {
         produce:--header | consume:-[pnf] | consume:--partition | consume:--count | \
         consume:--format | consume:--instance-id | consume:--exec | consume:--exec-window | \
         topic:-[prc] | topic:--partitions | topic:--replicas | topic:--config | call:-v | \
-        call:--version | call:--node | api-versions:--node | broker:--listen | \
+        call:--version | call:--node | call:--txn-coordinator | api-versions:--node | broker:--listen | \
         bench:-[nspr] | bench:--count | bench:--size | bench:--partition | bench:--keys | \
         bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--kafka-version | broker:--config | \
         broker:--super-users | broker:--max-bytes | \

@@ -41,7 +41,7 @@ static kf_err decode_part(kf_arena *arena, kf_string part, kf_bytes *bytes, kf_e
 static kf_err read_part(kf_arena *arena, kf_string part, struct kf__json_field *fields,
                         size_t count, kf_error *error)
 {
-    kf_bytes json;
+    kf_bytes json = {0};
     kf_err err = decode_part(arena, part, &json, error);
     if (!err)
         err = kf__json_fields(arena, (kf_string){(const char *)json.data, json.size}, fields, count,

@@ -8,8 +8,6 @@
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
 
-bool kf__has_crypto(void) { return true; }
-
 static const EVP_MD *method_of(enum kf__digest digest)
 {
     return digest == KF__SHA256 ? EVP_sha256() : EVP_sha512();
@@ -48,8 +46,6 @@ kf_err kf__random_secret(uint8_t *out, size_t size)
 }
 
 #else
-
-bool kf__has_crypto(void) { return false; }
 
 kf_err kf__digest(enum kf__digest digest, kf_bytes data, uint8_t *out)
 {

@@ -72,24 +72,41 @@ static kf_err make_unsecured(const struct kf__tokens *tokens, kf_sasl_token *tok
     return KF_OK;
 }
 
-static kf_err fetch(struct kf__tokens *tokens, kf_sasl_token *token, kf_error *error)
+/* From where nothing has to be signed or encrypted. */
+static kf_err fetch_plainly(const struct kf__tokens *tokens, kf_sasl_token *token, kf_error *error)
 {
     const struct kf__token_settings *settings = &tokens->settings;
-    *token = (kf_sasl_token){0};
     switch (settings->provider) {
     case KF__TOKEN_CALLBACK:
         return settings->get(settings->context, token, error);
     case KF__TOKEN_FILE:
         return from_file(tokens, token, error);
+    case KF__TOKEN_UNSECURED:
+        return make_unsecured(tokens, token);
+    default:
+        return KF_ERR_NOT_BUILT;
+    }
+}
+
+static bool needs_crypto(enum kf__token_provider provider)
+{
+    return provider == KF__TOKEN_OIDC || provider == KF__TOKEN_AWS_MSK_IAM;
+}
+
+static kf_err fetch(struct kf__tokens *tokens, kf_sasl_token *token, kf_error *error)
+{
+    const struct kf__token_settings *settings = &tokens->settings;
+    *token = (kf_sasl_token){0};
+    if (!kf__has_crypto())
+        return fetch_plainly(tokens, token, error);
+    switch (settings->provider) {
     case KF__TOKEN_OIDC:
         return kf__oidc_token(tokens->alloc, tokens->world, &settings->oidc, tokens->tls, token,
                               error);
     case KF__TOKEN_AWS_MSK_IAM:
         return kf__aws_token(tokens->alloc, &settings->aws, wall_ms(tokens), token, error);
-    case KF__TOKEN_UNSECURED:
-        return make_unsecured(tokens, token);
     default:
-        return KF_ERR_TOKEN_UNAVAILABLE;
+        return fetch_plainly(tokens, token, error);
     }
 }
 
@@ -193,9 +210,7 @@ kf_err kf__tokens_get(struct kf__tokens *tokens, kf_sasl_token *token, kf_error 
 
 static kf_err check_settings(const struct kf__token_settings *settings, kf_error *error)
 {
-    bool hashes =
-        settings->provider == KF__TOKEN_OIDC || settings->provider == KF__TOKEN_AWS_MSK_IAM;
-    if (hashes && !kf__has_crypto())
+    if (needs_crypto(settings->provider) && !kf__has_crypto())
         return kf_error_set(error, KF_ERR_NOT_BUILT,
                             "this build has no OpenSSL, which a token endpoint and AWS need: give "
                             "tokens by sasl.oauthbearer.token.file or kf_config_sasl_token");

@@ -208,6 +208,58 @@ kf_err kf__batch_builder_add(struct kf__batch_builder *builder, int64_t timestam
 kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offset,
                                 int64_t timestamp, kf_bytes key, kf_bytes value,
                                 const kf_header *headers, size_t header_count);
+/* A varint that is unzigzagged no more. */
+static inline uint8_t *kf__put_raw_varint(uint8_t *at, uint64_t raw)
+{
+    at[0] = (uint8_t)raw;
+    if (raw < 0x80)
+        return at + 1;
+    for (; raw >= 0x80; raw >>= 7)
+        *at++ = (uint8_t)(raw | 0x80);
+    *at = (uint8_t)raw;
+    return at + 1;
+}
+
+/*
+ * The way of most records, inlined: one without headers at the next offset,
+ * into a builder that holds one already and has room for 40 bytes beside key
+ * and value. A record's length stands before it, two bytes for bodies of 64
+ * to 8191; `size`, of key and value together, lies so far inside these that
+ * the body is written first and measured afterwards.
+ */
+enum {
+    KF__PUT_LEAST = 64,
+    KF__PUT_MOST = 8191 - 40,
+};
+static inline void kf__batch_builder_put(struct kf__batch_builder *builder, int64_t timestamp,
+                                         const kf_bytes *key, const kf_bytes *value)
+{
+    uint8_t *length = builder->bytes + builder->used;
+    uint8_t *at = length + 2;
+    *at++ = 0; /* attributes: none is defined */
+    at = kf__put_raw_varint(
+        at, kf__zigzag((int64_t)((uint64_t)timestamp - (uint64_t)builder->base_timestamp)));
+    at = kf__put_raw_varint(at, (uint64_t)++builder->last_offset_delta * 2);
+    at = kf__put_raw_varint(at, key->data ? (uint64_t)key->size * 2 : 1); /* 1: -1, null */
+    if (key->data) {
+        memcpy(at, key->data, key->size);
+        at += key->size;
+    }
+    at = kf__put_raw_varint(at, value->data ? (uint64_t)value->size * 2 : 1);
+    if (value->data) {
+        memcpy(at, value->data, value->size);
+        at += value->size;
+    }
+    *at++ = 0; /* no headers */
+    size_t raw = (size_t)(at - length - 2) * 2;
+    length[0] = (uint8_t)(raw | 0x80);
+    length[1] = (uint8_t)(raw >> 7);
+    builder->used = (size_t)(at - builder->bytes);
+    builder->record_count++;
+    if (timestamp > builder->max_timestamp)
+        builder->max_timestamp = timestamp;
+}
+
 /*
  * The finished batch, checksum and all, appended to `out`; where `out` is
  * empty and nothing is compressed, the two exchange their memory instead.

@@ -25,14 +25,18 @@ enum {
 static void read_struct(struct decoder *d, const struct kf__plan *plan, char *message);
 static void read_one(struct decoder *d, const struct kf__struct *type, void *message);
 
+/* Why an arena had no room for `size` bytes. */
+static kf_err no_room(const kf_arena *arena, size_t size)
+{
+    bool over = arena->limit && size > arena->limit - arena->held;
+    return over ? KF_ERR_MESSAGE_TOO_COMPLEX : KF_ERR_NO_MEMORY;
+}
+
 static void *allocate(struct decoder *d, size_t size)
 {
     void *memory = kf__arena_take(d->arena, size);
-    if (!memory) {
-        const kf_arena *arena = d->arena;
-        bool over = arena->limit && size > arena->limit - arena->held;
-        kf__fail(&d->in, over ? KF_ERR_MESSAGE_TOO_COMPLEX : KF_ERR_NO_MEMORY);
-    }
+    if (!memory)
+        kf__fail(&d->in, no_room(d->arena, size));
     return memory;
 }
 
@@ -465,7 +469,7 @@ static void read_one(struct decoder *d, const struct kf__struct *type, void *mes
 kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const void *bytes, size_t size,
                         kf_arena *arena, void *message, size_t *used)
 {
-    if (!kf__has_version(schema, version))
+    if (!kf__has_version(schema, &version))
         return KF_ERR_BAD_VERSION;
     struct decoder d = {
         .in = kf__cursor_over(bytes, size),
@@ -483,12 +487,27 @@ kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const void *by
     return KF_OK;
 }
 
+static kf_err keep_tail(const kf_schema *schema, kf_bytes tail, kf_arena *arena, void *message)
+{
+    struct kf_tag *item = kf_arena_alloc(arena, sizeof *item);
+    if (!item) {
+        kf_reset(schema, message);
+        return no_room(arena, sizeof *item);
+    }
+    *item = (struct kf_tag){KF_TAIL, tail};
+    *kf__unknown_tags(kf__struct_at(schema->root), message) = (struct kf_tags){item, 1};
+    return KF_OK;
+}
+
 kf_err kf_decode(const kf_schema *schema, int16_t version, const void *bytes, size_t size,
                  kf_arena *arena, void *message)
 {
     size_t used = 0;
     kf_err err = kf_decode_prefix(schema, version, bytes, size, arena, message, &used);
-    if (!err && used < size)
+    if (err || used == size)
+        return err;
+    if (schema->kind != KF__TAILED)
         return KF_ERR_TRAILING_BYTES;
-    return err;
+    kf_bytes tail = {(const uint8_t *)bytes + used, size - used};
+    return keep_tail(schema, tail, arena, message);
 }

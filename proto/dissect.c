@@ -75,7 +75,7 @@ static void read_message(struct kf__dissector *d, const kf_schema *schema, int16
         return;
     kf__text_add(&d->text, "version %d", version);
     kf__node_enter(d, kf_schema_name(schema), "");
-    if (!kf__has_version(schema, version)) {
+    if (!kf__has_version(schema, &version)) {
         kf__text_add(&d->text, "version %d is not known, %d to %d are", version,
                      schema->min_version, schema->max_version);
         kf__node_fail(d, d->in.at, kf_schema_name(schema), KF_ERR_BAD_VERSION);

@@ -9,6 +9,7 @@ struct encoder {
     kf_writer *out;
     int16_t version;
     bool flexible;
+    const struct kf_tags *tail; /* of a message that may have one, else NULL */
 };
 
 enum {
@@ -328,6 +329,8 @@ static uint8_t *set_others(struct encoder *e, uint8_t *at, const struct kf__plan
     uint32_t tagged = known ? check_others(e, plan, message) : 0;
     if (!tagged && kf__unknown_tags(plan->type, message)->count == 0)
         return at;
+    if (!tagged && kf__unknown_tags(plan->type, message) == e->tail)
+        return at; /* written last */
     if (e->flexible) {
         kf__commit(e->out, at - 1);
         write_tags(e, plan->type, message, tagged);
@@ -429,13 +432,27 @@ static void write_one(struct encoder *e, const struct kf__struct *type, const vo
     write_items(e, type, message, 1);
 }
 
+static void write_tail(struct encoder *e)
+{
+    const struct kf_tag *tail = e->tail->items;
+    if (e->tail->count == 1 && tail->tag == KF_TAIL)
+        kf_writer_put(e->out, tail->bytes.data, tail->bytes.size);
+    else
+        kf__writer_fail(e->out, KF_ERR_BAD_TAG);
+}
+
 kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, kf_writer *writer)
 {
-    if (!kf__has_version(schema, version)) {
+    if (!kf__has_version(schema, &version)) {
         kf__writer_fail(writer, KF_ERR_BAD_VERSION);
         return writer->err;
     }
-    struct encoder e = {writer, version, kf_schema_is_flexible(schema, version)};
-    write_one(&e, kf__struct_at(schema->root), message);
+    const struct kf__struct *type = kf__struct_at(schema->root);
+    bool tailed = schema->kind == KF__TAILED;
+    struct encoder e = {writer, version, kf_schema_is_flexible(schema, version),
+                        tailed ? kf__unknown_tags(type, message) : NULL};
+    write_one(&e, type, message);
+    if (tailed && e.tail->count)
+        write_tail(&e);
     return writer->err;
 }

@@ -315,6 +315,17 @@ static void read_unknown_tags(struct reader *r, struct kf_tags *tags)
     tags->count = r->in.err ? 0 : (int32_t)count;
 }
 
+/* What a newer version has behind the fields that are known, in base64. */
+static void read_tail(struct reader *r, struct kf_tags *tags)
+{
+    r->field = "_tail";
+    struct kf_tag *tail = allocate(r, sizeof *tail);
+    if (!tail)
+        return;
+    *tail = (struct kf_tag){KF_TAIL, read_bytes(r)};
+    *tags = (struct kf_tags){tail, r->in.err ? 0 : 1};
+}
+
 /* Whether "topicId" is the JSON name of "topic_id". */
 static bool is_json_name(kf_string key, const char *name)
 {
@@ -372,6 +383,8 @@ static void read_struct(struct reader *r, const struct kf__struct *type, void *m
                 read_field(r, kf__rows_of(type) + index, (char *)message + place);
             } else if (string_is(key, "_unknownTaggedFields")) {
                 read_unknown_tags(r, kf__unknown_tags(type, message));
+            } else if (string_is(key, "_tail")) {
+                read_tail(r, kf__unknown_tags(type, message));
             } else {
                 kf__scan_skip(&r->in);
             }
@@ -385,7 +398,7 @@ static void read_struct(struct reader *r, const struct kf__struct *type, void *m
 kf_err kf_from_json(const kf_schema *schema, int16_t version, const char *text, size_t size,
                     kf_arena *arena, void *message, kf_error *error)
 {
-    if (!kf__has_version(schema, version))
+    if (!kf__has_version(schema, &version))
         return kf_error_set(error, KF_ERR_BAD_VERSION, "%s has versions %d to %d, not %d",
                             schema->name, schema->min_version, schema->max_version, version);
     struct reader r = {

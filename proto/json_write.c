@@ -209,6 +209,11 @@ static void print_unknown_tags(struct printer *p, const struct kf_tags *tags, bo
     if (!tags->count)
         return;
     put(p, first ? "" : ",");
+    if (tags->count == 1 && tags->items->tag == KF_TAIL) {
+        put(p, "\"_tail\":");
+        print_base64(p, standard, tags->items->bytes, true);
+        return;
+    }
     put(p, "\"_unknownTaggedFields\":[");
     for (int32_t i = 0; i < tags->count; i++) {
         put(p, i ? ",{\"tag\":" : "{\"tag\":");
@@ -246,7 +251,7 @@ static void print_struct(struct printer *p, const struct kf__struct *type, const
 
 kf_err kf_to_json(const kf_schema *schema, int16_t version, const void *message, kf_writer *text)
 {
-    if (!kf__has_version(schema, version)) {
+    if (!kf__has_version(schema, &version)) {
         kf__writer_fail(text, KF_ERR_BAD_VERSION);
         return text->err;
     }

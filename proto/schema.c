@@ -144,6 +144,7 @@ static const struct kf__struct structs[STRUCT_COUNT] = {
 #define RECORD(type_number) .kind = KF__RECORD, .api_key = (type_number)
 #define HEADER .kind = KF__HEADER, .api_key = -1
 #define DATA .kind = KF__DATA, .api_key = -1
+#define TAILED_DATA .kind = KF__TAILED, .api_key = -1
 #define VERSIONS(first, last) .min_version = (first), .max_version = (last)
 #define FLEXIBLE(first) .flexible = (first)
 #define NEVER_FLEXIBLE .flexible = INT8_MAX

@@ -68,6 +68,7 @@ enum kf__kind {
     KF__RECORD,
     KF__HEADER,
     KF__DATA,
+    KF__TAILED, /* data whose newer versions are read as the newest known, with a tail */
 };
 
 struct kf_schema {
@@ -244,9 +245,12 @@ bool kf__struct_is_default(const struct kf__struct *type, const void *message);
 /* Least bytes of the struct on the wire at this version. */
 size_t kf__min_wire_size(const struct kf__struct *type, int16_t version, bool flexible);
 
-static inline bool kf__has_version(const kf_schema *schema, int16_t version)
+/* Whether it can be read and written. A newer version of tailed data becomes its newest known. */
+static inline bool kf__has_version(const kf_schema *schema, int16_t *version)
 {
-    return version >= schema->min_version && version <= schema->max_version;
+    if (schema->kind == KF__TAILED && *version > schema->max_version)
+        *version = schema->max_version;
+    return *version >= schema->min_version && *version <= schema->max_version;
 }
 
 #endif

@@ -58,6 +58,29 @@ bool kf_fields_next(kf_fields *walk, kf_field *field)
     return true;
 }
 
+static void visit_struct(kf_fields walk, char *message, kf_visit *visit, void *context)
+{
+    kf_field field;
+    while (kf_fields_next(&walk, &field)) {
+        struct kf__array values = {message + field.offset, 1};
+        if (field.array)
+            values = kf__array_get(message + field.offset);
+        else if (field.type == KF_FIELD_STRUCT_POINTER)
+            values.items = kf__pointer_get(message + field.offset);
+        char *value = values.items;
+        for (int32_t i = 0; value && i < values.count; i++, value += field.element_size)
+            if (field.inside)
+                visit_struct(kf_fields_inside(&field), value, visit, context);
+            else
+                visit(&field, value, context);
+    }
+}
+
+void kf_visit_values(const kf_schema *schema, void *message, kf_visit *visit, void *context)
+{
+    visit_struct(kf_fields_of(schema), message, visit, context);
+}
+
 size_t kf_field_json_name(const char *name, char *text, size_t size)
 {
     size_t length = 0;

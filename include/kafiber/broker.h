@@ -76,6 +76,7 @@ typedef struct kf_broker_options {
     bool virtual_time; /* no sockets, and a clock that only kf_broker_advance moves (below) */
     bool strict;       /* refuse legal but non-canonical bytes, and name the field */
     kf_broker_sasl sasl;
+    int32_t max_connections; /* 10000; more are closed as they come */
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */

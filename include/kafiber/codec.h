@@ -34,6 +34,13 @@ struct kf_tags {
     int32_t count;
 };
 
+/*
+ * The tag of the one entry in a ConsumerProtocol message's unknown_tags: the
+ * bytes behind the last field that is known. A version newer than ours is read
+ * as our newest, and encodes to the same bytes again.
+ */
+#define KF_TAIL UINT32_MAX
+
 /* One message's descriptor: `kf_schema_of_metadata_request`, declared in messages.h. */
 typedef struct kf_schema kf_schema;
 
@@ -108,7 +115,8 @@ KF_API void kf_writer_put(kf_writer *writer, const void *bytes, size_t size);
 KF_API void kf_reset(const kf_schema *schema, void *message);
 
 /*
- * Decodes all of `bytes`; bytes left over are KF_ERR_TRAILING_BYTES. Strings,
+ * Decodes all of `bytes`; bytes left over are KF_ERR_TRAILING_BYTES, but for
+ * those of the consumer protocol, which are kept (KF_TAIL). Strings,
  * bytes and records borrow from `bytes`; arrays and unknown tags live in the
  * arena. `message` is overwritten. Negative errors only.
  */
@@ -203,6 +211,15 @@ KF_API kf_fields kf_fields_inside(const kf_field *field);
 KF_API bool kf_fields_next(kf_fields *walk, kf_field *field);
 /* "topic_id" as Kafka spells it, "topicId"; returns its length as snprintf does. */
 KF_API size_t kf_field_json_name(const char *name, char *text, size_t size);
+
+/*
+ * Calls `visit` for each value of a message that is no struct: a field's, and
+ * each element's of an array, at whatever depth, in the rows' order. `value`
+ * points to the C type that field->type names and may be changed in place.
+ * Unknown tags are not visited.
+ */
+typedef void kf_visit(const kf_field *field, void *value, void *context);
+KF_API void kf_visit_values(const kf_schema *schema, void *message, kf_visit *visit, void *context);
 
 struct kf_api_versions_response;
 

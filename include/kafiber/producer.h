@@ -42,6 +42,13 @@ typedef struct kf_record {
 /* The timestamp 0 itself, for who copies records. */
 #define KF_TIMESTAMP_EPOCH INT64_MIN
 
+/*
+ * The producer's own copy of a topic's name, which a record may name instead:
+ * it is known again without being compared. Lives as long as the producer;
+ * NULL when out of memory.
+ */
+KF_API const char *kf_producer_topic(kf_producer *producer, const char *name);
+
 /* ---- what became of a record ---- */
 
 typedef enum kf_fate {

@@ -263,6 +263,7 @@ kf_err kf_config_load(kf_config *config, const char *path, kf_error *error)
     if (!stream)
         return kf_error_set(error, KF_ERR_CONFIG, "%s: it can't be opened: %s", path,
                             strerror(errno));
+    setvbuf(stream, NULL, _IONBF, 0); /* no password is left in a buffer of the C library */
     err = load_stream(config, stream, path, error);
     fclose(stream);
     return err;

@@ -10,13 +10,11 @@
 /* ---- forks ---- */
 
 /* getpid() would cost a system call a record. */
-static atomic_uint forks;
+atomic_uint kf__fork_count;
 static pthread_once_t watch_forks_once = PTHREAD_ONCE_INIT;
 
-static void count_fork(void) { atomic_fetch_add(&forks, 1); }
+static void count_fork(void) { atomic_fetch_add(&kf__fork_count, 1); }
 static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, count_fork); }
-
-unsigned kf__forks(void) { return atomic_load_explicit(&forks, memory_order_relaxed); }
 
 /* ---- opening ---- */
 
@@ -69,6 +67,15 @@ static kf_err prepare(struct kf_producer *producer, const kf_config *config, kf_
     producer->in_flight_max = settings->max_in_flight_requests_per_connection;
     kf__out_memory_init(&producer->memory, producer->alloc, &producer->lock,
                         (size_t)settings->buffer_memory, (size_t)settings->batch_size);
+    producer->real_clock = kf__loop_world(producer->io.loop) == &kf__real_world;
+    producer->keys_by_murmur2 =
+        settings->partitioner <= KF__PARTITIONER_MURMUR2 && !settings->partitioner_ignore_keys;
+    size_t quarter = (size_t)settings->buffer_memory / 4;
+    size_t request = (size_t)settings->max_request_size;
+    producer->largest_record =
+        request > KF__BATCH_HEADER_BYTES ? request - KF__BATCH_HEADER_BYTES : 0;
+    if (producer->largest_record > quarter)
+        producer->largest_record = quarter;
     return err;
 }
 
@@ -154,15 +161,10 @@ void kf_producer_on_batch(kf_producer *producer, kf_delivered told, void *contex
     producer->on_batch_context = context;
 }
 
-kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered delivered,
-                  void *context, kf_time deadline, kf_error *error)
+const char *kf_producer_topic(kf_producer *producer, const char *name)
 {
-    if (!producer)
-        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no producer was given");
-    if (producer->forks != kf__forks())
-        return kf_error_set(error, KF_ERR_FORKED, "%s", kf_err_text(KF_ERR_FORKED));
-    struct kf__receipt receipt = {.delivered = delivered, .context = context};
-    return kf__producer_take(producer, record, receipt, false, deadline, error);
+    struct kf__out_topic *topic = producer && name ? kf__producer_topic(producer, name) : NULL;
+    return topic ? topic->name : NULL;
 }
 
 kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner, void *context)
@@ -171,6 +173,7 @@ kf_err kf_producer_partitioner(kf_producer *producer, kf_partitioner partitioner
         return KF_ERR_INVALID_ARGUMENT;
     producer->partitioner = partitioner;
     producer->partitioner_context = context;
+    producer->keys_by_murmur2 &= !partitioner;
     return KF_OK;
 }
 
@@ -181,6 +184,8 @@ kf_err kf_producer_intercept(kf_producer *producer, const kf_interceptor *interc
     pthread_mutex_lock(&producer->lock);
     kf_err err = producer->last_number ? KF_ERR_STATE
                                        : kf__interceptors_add(&producer->interceptors, interceptor);
+    if (!err)
+        atomic_store(&producer->not_plain, true);
     pthread_mutex_unlock(&producer->lock);
     return err;
 }
@@ -202,6 +207,7 @@ kf_err kf_producer_close(kf_producer *producer, kf_time deadline)
         return KF_ERR_STATE;
     kf_err err = kf_flush(producer, deadline);
     atomic_store(&producer->closing, true);
+    atomic_store(&producer->not_plain, true);
     kf__io_stop(&producer->io);
     kf__producer_fail_all(producer, KF_ERR_CLOSED);
     kf__producer_stop_id(producer);

@@ -135,6 +135,7 @@ kf_err kf__out_batch_reserve(struct kf__out_batch *batch, size_t bound, bool tel
     size_t wanted = kf__out_batch_size(batch) + bound;
     if (wanted > batch->block)
         err = grow_bytes(batch, wanted, largest, credit, need);
+    batch->limit = batch->block < largest ? batch->block : largest;
     if (!err && (tells || batch->receipts) && batch->count >= batch->capacity)
         err = grow_receipts(batch, hint, credit, need);
     return err;

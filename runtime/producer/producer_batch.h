@@ -46,6 +46,7 @@ struct kf__out_batch {
     uint8_t *bytes;                   /* since then: the wire's, in the same block */
     size_t size;
     size_t block;                 /* bytes of the block */
+    size_t limit;                 /* bytes up to which it takes records without more ado */
     struct kf__receipt *receipts; /* NULL while nobody is to be told */
     size_t receipts_block;
     int32_t count;    /* of records */
@@ -82,6 +83,31 @@ void kf__out_batch_free(struct kf__out_batch *batch);
  */
 kf_err kf__out_batch_reserve(struct kf__out_batch *batch, size_t bound, bool tells, size_t hint,
                              size_t largest, size_t *credit, size_t *need);
+/*
+ * The way of most records, which have no headers: whether the batch, which
+ * holds one already, has room for one more as it is; and then puts it there.
+ */
+static inline bool kf__out_batch_has_room(const struct kf__out_batch *batch,
+                                          const kf_record *record, bool tells)
+{
+    enum {
+        OVERHEAD = 40, /* as kf__record_bound has it */
+    };
+    size_t size = record->key.size + record->value.size;
+    return size - KF__PUT_LEAST <= KF__PUT_MOST - KF__PUT_LEAST && record->key.size <= size &&
+           batch->builder.used + OVERHEAD + size <= batch->limit && batch->count > 0 &&
+           (batch->count < batch->capacity || (!tells && !batch->receipts));
+}
+
+static inline void kf__out_batch_put(struct kf__out_batch *batch, const kf_record *record,
+                                     int64_t timestamp, kf_delivered delivered, void *context)
+{
+    if (batch->receipts)
+        batch->receipts[batch->count] = (struct kf__receipt){delivered, context, timestamp};
+    batch->count++;
+    kf__batch_builder_put(&batch->builder, timestamp, &record->key, &record->value);
+}
+
 /* There is room. */
 kf_err kf__out_batch_add(struct kf__out_batch *batch, const kf_record *record, int64_t timestamp,
                          struct kf__receipt receipt);

@@ -61,6 +61,7 @@ static void give_up(struct kf_producer *producer, kf_err err)
                  kf_err_text(err));
     pthread_mutex_unlock(&producer->lock);
     atomic_store(&producer->failed, true);
+    atomic_store(&producer->not_plain, true);
     kf__producer_fail_all(producer, err);
 }
 

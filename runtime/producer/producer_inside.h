@@ -20,6 +20,7 @@
 #include "runtime/producer/interceptors.h"
 #include "runtime/producer/partitioner.h"
 #include "runtime/producer/producer_batch.h"
+#include "runtime/producer/producer_lock.h"
 #include "runtime/producer/producer_memory.h"
 #include "runtime/producer/producer_wait.h"
 #include "runtime/producer/sticky.h"
@@ -33,7 +34,7 @@ struct kf__out_topic;
 struct kf__out_node;
 
 struct kf__out_partition {
-    pthread_mutex_t lock;
+    struct kf__brief lock;
     struct kf__out_topic *topic;
     int32_t index;
     uint32_t block_hint;         /* under the lock: bytes of the last full batch's block */
@@ -113,13 +114,18 @@ struct kf_producer {
     void *partitioner_context;
     kf_delivered on_batch; /* may be NULL */
     void *on_batch_context;
+    size_t largest_record;                    /* bound of one that surely may be taken */
+    struct kf__out_topic *_Atomic last_topic; /* written to last */
     struct kf__out_topic *_Atomic topics[KF__OUT_TOPIC_CHAINS]; /* grow only */
     struct kf__task task;                                       /* looks at the news */
     struct kf__out_partition *_Atomic news;                     /* partitions that have some */
     _Atomic kf_time looks_at;                                   /* at the latest, and by itself */
     _Atomic uint64_t flush_to; /* batches up to this number don't linger */
     atomic_bool closing;
-    atomic_bool failed; /* fatal is set */
+    atomic_bool failed;    /* fatal is set */
+    atomic_bool not_plain; /* closing, failed, or intercepted */
+    bool real_clock;       /* and no test's */
+    bool keys_by_murmur2;  /* and nothing else decides where a key goes */
 
     pthread_mutex_t lock;
     /* ---- under the lock ---- */
@@ -154,7 +160,18 @@ struct kf_producer {
 
 /* ---- producer.c ---- */
 
-unsigned kf__forks(void); /* how many forks this process is away from its first */
+/* How many forks this process is away from its first. */
+extern atomic_uint kf__fork_count;
+static inline unsigned kf__forks(void)
+{
+    return atomic_load_explicit(&kf__fork_count, memory_order_relaxed);
+}
+
+/* ---- producer_put.c: on the producing thread ---- */
+
+/* What the record gets in that batch, milliseconds. Under the partition's lock. */
+int64_t kf__out_timestamp(const struct kf_producer *producer, const kf_record *record,
+                          const struct kf__out_batch *batch);
 
 /* ---- producer_wait.c ---- */
 

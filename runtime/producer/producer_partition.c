@@ -46,11 +46,11 @@ static void move(struct kf_producer *producer, struct kf__out_topic *topic,
 static bool has_room(const struct kf_producer *producer, struct kf__out_partition *partition,
                      size_t bound)
 {
-    pthread_mutex_lock(&partition->lock);
+    kf__brief_lock(&partition->lock);
     const struct kf__out_batch *batch = partition->open;
     bool has =
         batch && kf__out_batch_size(batch) + bound <= (size_t)producer->io.settings.batch_size;
-    pthread_mutex_unlock(&partition->lock);
+    kf__brief_unlock(&partition->lock);
     return has;
 }
 

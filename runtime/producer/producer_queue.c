@@ -8,7 +8,6 @@
 #include "runtime/producer/producer_inside.h"
 
 #include <string.h>
-#include <time.h>
 
 /* One record on its way in. */
 struct taking {
@@ -52,6 +51,8 @@ static size_t alone(const struct kf__out_memory *memory, size_t bound)
 static kf_err check_size(const struct kf_producer *producer, size_t bound, kf_error *error)
 {
     const struct kf__settings *settings = &producer->io.settings;
+    if (bound <= producer->largest_record)
+        return KF_OK;
     if (bound > (size_t)settings->max_request_size - KF__BATCH_HEADER_BYTES ||
         settings->max_request_size < KF__BATCH_HEADER_BYTES)
         return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
@@ -218,24 +219,6 @@ static void drop_empty(struct kf_producer *producer, struct kf__out_partition *p
     kf__out_batch_free(batch);
 }
 
-/* The clock is asked exactly once a batch; the records behind the first take the cheap one, which
- * may be some milliseconds behind, but never go back behind the first. */
-static int64_t timestamp_of(const struct taking *taking, const struct kf__out_batch *batch)
-{
-    const struct kf__world *world = kf__loop_world(taking->producer->io.loop);
-    int64_t timestamp = taking->record->timestamp;
-    if (timestamp != 0)
-        return timestamp == KF_TIMESTAMP_EPOCH ? 0 : timestamp;
-#ifdef CLOCK_REALTIME_COARSE
-    struct timespec now;
-    if (batch->count && world == &kf__real_world && !clock_gettime(CLOCK_REALTIME_COARSE, &now)) {
-        int64_t coarse = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-        return coarse < batch->builder.max_timestamp ? batch->builder.max_timestamp : coarse;
-    }
-#endif
-    return world->wall_ms(world->context);
-}
-
 static bool fits(const struct taking *taking, const struct kf__out_batch *batch)
 {
     return kf__out_batch_size(batch) + taking->bound <=
@@ -256,8 +239,9 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
                                 (size_t)taking->producer->io.settings.batch_size, &taking->credit,
                                 &taking->need);
     if (!err)
-        err =
-            kf__out_batch_add(batch, taking->record, timestamp_of(taking, batch), taking->receipt);
+        err = kf__out_batch_add(batch, taking->record,
+                                kf__out_timestamp(taking->producer, taking->record, batch),
+                                taking->receipt);
     if (err && !batch->count)
         drop_empty(taking->producer, partition);
     if (!err && taking->urgent && !batch->urgent) {
@@ -330,9 +314,9 @@ static kf_err take(struct taking *taking)
         err = kf__producer_choose(taking->producer, topic, taking->record, taking->bound,
                                   &partition, taking->error);
     while (!err) {
-        pthread_mutex_lock(&partition->lock);
+        kf__brief_lock(&partition->lock);
         kf_err full = put(taking, partition);
-        pthread_mutex_unlock(&partition->lock);
+        kf__brief_unlock(&partition->lock);
         if (taking->news)
             tell_io(taking, partition);
         if (!full)

@@ -85,11 +85,11 @@ static void close_open(struct kf__out_partition *partition)
 
 void kf__out_partition_gather(struct kf__out_partition *partition, bool all)
 {
-    pthread_mutex_lock(&partition->lock);
+    kf__brief_lock(&partition->lock);
     take_closed(partition);
     if (partition->open && all)
         close_open(partition);
-    pthread_mutex_unlock(&partition->lock);
+    kf__brief_unlock(&partition->lock);
 }
 
 static kf_time due_at(const struct kf_producer *producer, const struct kf__out_batch *open)
@@ -105,14 +105,14 @@ static void gather_due(struct kf_producer *producer, struct kf__out_partition *p
                        bool close, kf_time *due)
 {
     *due = KF_FOREVER;
-    pthread_mutex_lock(&partition->lock);
+    kf__brief_lock(&partition->lock);
     take_closed(partition);
     struct kf__out_batch *open = partition->open;
     if (open)
         *due = due_at(producer, open);
     if (open && close && *due <= producer->now)
         close_open(partition);
-    pthread_mutex_unlock(&partition->lock);
+    kf__brief_unlock(&partition->lock);
 }
 
 /* Told while somebody compressed them: nobody needs them any more. */
@@ -224,8 +224,11 @@ static void end_lingering(struct kf_producer *producer)
     bool hurry = flush_to != producer->flushed_to || atomic_load(&producer->memory.waiting) > 0;
     producer->flushed_to = flush_to;
     struct kf__link *at = producer->lingering.next;
-    while (at != &producer->lingering) {
+    struct kf__link *last =
+        producer->lingering.previous; /* what goes on lingering comes behind it */
+    while (last != &producer->lingering) {
         struct kf__out_partition *partition = KF__OWNER(at, struct kf__out_partition, place);
+        bool is_last = at == last;
         if (!hurry && partition->due > producer->now) {
             note_time(producer, partition->due);
             return;
@@ -233,8 +236,8 @@ static void end_lingering(struct kf_producer *producer)
         at = at->next;
         leave_place(partition);
         kf__out_partition_place(producer, partition);
-        if (partition->lingers && at == &producer->lingering) /* it went to the end */
-            at = &producer->lingering;
+        if (is_last)
+            return;
     }
 }
 

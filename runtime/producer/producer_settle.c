@@ -204,9 +204,9 @@ static kf_err last_cause(const struct kf_producer *producer, const struct kf__ou
 static void give_up(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err)
 {
     struct kf__out_partition *partition = batch->partition;
-    pthread_mutex_lock(&partition->lock);
+    kf__brief_lock(&partition->lock);
     bool open = partition->open == batch;
-    pthread_mutex_unlock(&partition->lock);
+    kf__brief_unlock(&partition->lock);
     kf__out_partition_gather(partition, open);
     if (batch->flying) {
         tell_early(producer, batch, err);
@@ -258,6 +258,7 @@ void kf__producer_take_fatal(void *owner)
     producer->fatal = producer->io.fatal_error;
     pthread_mutex_unlock(&producer->lock);
     atomic_store(&producer->failed, true);
+    atomic_store(&producer->not_plain, true);
     kf__producer_fail_all(producer, producer->fatal.code);
     kf__producer_wake_topics(producer);
 }

@@ -78,7 +78,6 @@ static struct kf__out_partition *new_partition(const kf_allocator *alloc,
     struct kf__out_partition *partition = kf_alloc_zero(alloc, sizeof *partition);
     if (!partition)
         return NULL;
-    pthread_mutex_init(&partition->lock, NULL);
     partition->topic = topic;
     partition->index = index;
     partition->id = (struct kf__out_identity){-1, -1};
@@ -92,7 +91,6 @@ static struct kf__out_partition *new_partition(const kf_allocator *alloc,
 
 static void free_partition(const kf_allocator *alloc, struct kf__out_partition *partition)
 {
-    pthread_mutex_destroy(&partition->lock);
     kf_free(alloc, partition);
 }
 

@@ -1,5 +1,6 @@
 #include "proto/batch.h"
 #include "tools/broker/cleaner.h"
+#include "tools/broker/txn_log.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -7,6 +8,7 @@
 static struct kf_broker broker;
 static struct kf__partition partition;
 static struct kf__topic_settings settings;
+static int64_t producer; /* of a transaction; -1: none */
 
 static void open_log(void)
 {
@@ -16,6 +18,7 @@ static void open_log(void)
     kf__buffer_init(&broker.scratch, broker.alloc);
     kf__buffer_init(&broker.rebatched, broker.alloc);
     partition = (struct kf__partition){0};
+    producer = -1;
     kf__plog_init(&partition.log, broker.alloc);
     settings = (struct kf__topic_settings){
         .compacts = true, .delete_retention_ms = 1000, .retention_ms = -1, .retention_bytes = -1};
@@ -24,6 +27,8 @@ static void open_log(void)
 static void close_log(void)
 {
     kf__plog_free(&partition.log);
+    kf__producers_free(&partition.producers, broker.alloc);
+    kf__aborted_free(&partition.aborted, broker.alloc);
     kf__codecs_free(&broker.codecs);
     kf__buffer_free(&broker.scratch);
     kf__buffer_free(&broker.rebatched);
@@ -42,8 +47,11 @@ static void append(const char *records, int64_t at, enum kf_codec codec)
     struct kf__batch_builder builder;
     struct kf__buffer out;
     struct kf__batch batch;
-    struct kf__batch_options options = {
-        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .codec = codec};
+    struct kf__batch_options options = {.producer_id = producer,
+                                        .producer_epoch = -1,
+                                        .base_sequence = -1,
+                                        .transactional = producer >= 0,
+                                        .codec = codec};
     char copy[200], *save = NULL;
     int64_t offset;
     snprintf(copy, sizeof copy, "%s", records);
@@ -60,8 +68,21 @@ static void append(const char *records, int64_t at, enum kf_codec codec)
     cr_assert(eq(int, kf__batch_peek(out.bytes, out.used, &batch), KF_OK));
     cr_assert(
         eq(int, kf__topics_append(&broker.topics, &partition, &batch, SIZE_MAX, &offset), KF_OK));
+    if (producer >= 0) {
+        cr_assert(eq(int, kf__producers_reserve(&partition.producers, broker.alloc), KF_OK));
+        kf__producers_note(&partition.producers, &batch, offset);
+    }
     kf__batch_builder_free(&builder);
     kf__buffer_free(&out);
+}
+
+static void end_txn(bool commit)
+{
+    struct kf__txn_mark mark = {.producer_id = producer, .epoch = 0, .commit = commit};
+    broker.topics.alloc = broker.alloc;
+    cr_assert(
+        eq(int, kf__write_marker(&broker.topics, &broker.codecs, &partition, &mark, 10), KF_OK));
+    producer = -1;
 }
 
 /* "0:a=1 2:c" and so on; every batch's checksum is right. */
@@ -170,6 +191,22 @@ Test(cleaner, leaves_what_is_too_young)
     settings.min_compaction_lag_ms = 50;
     clean(105);
     CONTENT("1:a=2 2:a=3");
+}
+
+/* A marker is a record without a printable key and value. */
+Test(cleaner, takes_what_was_aborted_and_keeps_what_it_would_have_replaced)
+{
+    append("a=1", 10, KF_CODEC_NONE);
+    producer = 7;
+    append("a=2 b=2", 10, KF_CODEC_NONE);
+    end_txn(false);
+    producer = 8;
+    append("a=3", 10, KF_CODEC_NONE);
+    clean(20);
+    CONTENT("0:a=1 3:= 4:a=3");
+    end_txn(true);
+    clean(20);
+    CONTENT("3:= 4:a=3 5:=");
 }
 
 Test(cleaner, knows_many_keys)

@@ -403,3 +403,97 @@ Test(transactions, are_described)
     cr_assert(eq(i32, answer.transaction_states.items[0].topics.count, 1));
     cr_assert(eq(i32, answer.transaction_states.items[0].transaction_timeout_ms, 60000));
 }
+
+static struct kf_list_transactions_response list(const char *state, const char *pattern)
+{
+    struct kf_list_transactions_request request;
+    struct kf_list_transactions_response response;
+    kf_string wanted = text(state);
+    kf_reset(&kf_schema_of_list_transactions_request, &request);
+    request.state_filters.items = &wanted;
+    request.state_filters.count = *state ? 1 : 0;
+    request.transactional_id_pattern = text(pattern);
+    client_call(&client, KF_API_LIST_TRANSACTIONS, 2, &request, &response);
+    return response;
+}
+
+Test(transactions, are_listed_by_state_and_name)
+{
+    cr_assert(eq(i32, list("", "").transaction_states.count, 1));
+    cr_assert(eq(i32, list("Empty", "t.").transaction_states.count, 1));
+    cr_assert(eq(i32, list("Ongoing", "t.").transaction_states.count, 0));
+    cr_assert(eq(i32, list("", "t").transaction_states.count, 0), "the whole id");
+    cr_assert(eq(i32, list("Dead", "").unknown_state_filters.count, 0));
+    cr_assert(eq(i32, list("Nonsense", "").unknown_state_filters.count, 1));
+    cr_assert(eq(i16, list("", "((").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
+}
+
+/* What brokers ask of each other (KIP-890): to verify, or to add, for many at once. */
+Test(transactions, are_verified_in_batches)
+{
+    struct kf_add_partitions_to_txn_request request;
+    struct kf_add_partitions_to_txn_response response;
+    int32_t partitions[2] = {0, 9};
+    struct kf_add_partitions_to_txn_request_add_partitions_to_txn_topic topic = {.name = text("t")};
+    struct kf_add_partitions_to_txn_request_add_partitions_to_txn_transaction both[2] = {
+        {.transactional_id = text("tx"), .producer_id = producer, .verify_only = true},
+        {.transactional_id = text("tx"), .producer_id = producer}};
+    topic.partitions.items = partitions;
+    topic.partitions.count = 1;
+    both[0].topics.items = both[1].topics.items = &topic;
+    both[0].topics.count = both[1].topics.count = 1;
+    kf_reset(&kf_schema_of_add_partitions_to_txn_request, &request);
+    request.transactions.items = both;
+    request.transactions.count = 2;
+    client_call(&client, KF_API_ADD_PARTITIONS_TO_TXN, 5, &request, &response);
+    cr_assert(eq(i32, response.results_by_transaction.count, 2));
+    cr_assert(eq(i16,
+                 response.results_by_transaction.items[0]
+                     .topic_results.items[0]
+                     .results_by_partition.items[0]
+                     .partition_error_code,
+                 KF_ERR_TRANSACTION_ABORTABLE));
+    cr_assert(eq(i16,
+                 response.results_by_transaction.items[1]
+                     .topic_results.items[0]
+                     .results_by_partition.items[0]
+                     .partition_error_code,
+                 0));
+    topic.partitions.count = 2; /* one of them is unknown: none is added */
+    client_call(&client, KF_API_ADD_PARTITIONS_TO_TXN, 4, &request, &response);
+    cr_assert(eq(i16,
+                 response.results_by_transaction.items[1]
+                     .topic_results.items[0]
+                     .results_by_partition.items[0]
+                     .partition_error_code,
+                 KF_ERR_OPERATION_NOT_ATTEMPTED));
+    cr_assert(eq(i16,
+                 response.results_by_transaction.items[1]
+                     .topic_results.items[0]
+                     .results_by_partition.items[1]
+                     .partition_error_code,
+                 KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+}
+
+/* KIP-664: an administrator ends a hanging transaction. */
+Test(transactions, end_by_a_marker_from_outside)
+{
+    struct kf_write_txn_markers_request request;
+    struct kf_write_txn_markers_response response;
+    int32_t partitions[2] = {0, 9};
+    struct kf_write_txn_markers_request_writable_txn_marker_topic topic = {.name = text("t")};
+    struct kf_write_txn_markers_request_writable_txn_marker marker = {.producer_id = producer};
+    topic.partition_indexes.items = partitions;
+    topic.partition_indexes.count = 2;
+    marker.topics.items = &topic;
+    marker.topics.count = 1;
+    kf_reset(&kf_schema_of_write_txn_markers_request, &request);
+    request.markers.items = &marker;
+    request.markers.count = 1;
+    cr_assert(eq(int, produce(12, 0, 0), KF_OK));
+    client_call(&client, KF_API_WRITE_TXN_MARKERS, 1, &request, &response);
+    cr_assert(eq(i16, response.markers.items[0].topics.items[0].partitions.items[0].error_code, 0));
+    cr_assert(eq(i16, response.markers.items[0].topics.items[0].partitions.items[1].error_code,
+                 KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+    cr_assert(eq(i64, fetch(1, 0).last_stable_offset, 2));
+}

@@ -34,6 +34,7 @@ static void open_txns(void)
                   (struct kf__txn_sink){.new_producer_id = give_id, .mark = take_mark});
     next_id = 7;
     now = (struct kf__txn_now){.time = KF_SECOND, .wall_ms = 1700000000000};
+    kf__txns_tick(&txns, now);
 }
 
 static void close_txns(void) { kf__txns_free(&txns); }
@@ -218,6 +219,20 @@ Test(txn_coordinator, aborts_what_takes_too_long_and_lets_its_producer_go_on)
     cr_assert(eq(i16, marks[0].epoch, 1));
     cr_assert(eq(int, end_v1(7, 0, true), KF_ERR_PRODUCER_FENCED));
     cr_assert(eq(i64, kf__txns_deadline(&txns), KF_FOREVER));
+}
+
+Test(txn_coordinator, forgets_an_id_that_nobody_has_used_for_a_week)
+{
+    begin(-1, -1);
+    now.time += 3600 * KF_SECOND;
+    now.wall_ms += 604800000 - 1;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(int, begin(-1, -1), 1));
+    now.time += 3600 * KF_SECOND;
+    now.wall_ms += 604800000;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(ptr, txn(), NULL));
+    cr_assert(eq(int, end_v1(7, 1, true), KF_ERR_INVALID_PRODUCER_ID_MAPPING));
 }
 
 Test(txn_coordinator, gives_another_id_where_epochs_end)

@@ -41,6 +41,7 @@ static void open_broker(uint64_t seed, int32_t nodes)
         .size = sizeof options,
         .virtual_time = true,
         .seed = seed,
+        .strict = true,
         .nodes = nodes,
         .journal = *journal ? journal : NULL,
     };
@@ -122,6 +123,7 @@ Test(broker_virtual_time, a_group_of_two_lives_an_hour_in_less_than_a_second)
         cr_assert(eq(i64, kf_broker_committed(broker, "g", "orders", p), 900));
     stop_members();
     cr_assert(eq(i32, kf_broker_group_members(broker, "g", NULL), 0));
+    cr_assert(eq(i64, kf_broker_refusals(broker, NULL), 0));
     kf_broker_stop(broker);
     cr_assert(lt(i64, took, MOST_MS));
 }

@@ -467,6 +467,7 @@ public class Conformance {
             if (wanted == null || error) continue;
             JsonNode want = strip(mutant.spec, mutant.spec.json.get("fields"), JSON.readTree(wanted.toString()));
             JsonNode have = strip(mutant.spec, mutant.spec.json.get("fields"), JSON.readTree(answers.get(i)));
+            if (mutant.spec.name.startsWith("ConsumerProtocol")) ((ObjectNode) have).remove("_tail"); /* Kafka drops it */
             if (!have.equals(want)) fail("mutate", lines.get(i), want.toString(), have.toString());
         }
         return lines.size();

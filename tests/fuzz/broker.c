@@ -23,11 +23,13 @@
 
 enum {
     CONNECTIONS = 4,
+    MADE_UP = 1000,
     NODES = 3,
     FIRST_PORT = 9092,
     EXPECTED = 64,              /* answers that a connection may owe */
     MEMORY_LIMIT = 256 << 20,   /* bytes for one input */
     ANSWER_LIMIT = 64 << 20,    /* bytes of one answer's structs */
+    LITTLE_MEMORY = 32 << 10,   /* at least, where the input says that it runs out */
     BROKER_MAX_BYTES = 1 << 20, /* of its logs */
 };
 
@@ -46,6 +48,8 @@ struct connection {
 
 static struct {
     const uint8_t *at, *end;
+    uint64_t random;
+    int more; /* bytes to be made up behind the end */
     kf_broker *broker;
     const struct kf__world *world;
     struct connection connections[CONNECTIONS];
@@ -57,7 +61,7 @@ static struct {
     struct kf__buffer batch;
 } fuzz;
 
-static size_t held, requests;
+static size_t held, budget, requests;
 
 static void fail(const char *what, int line)
 {
@@ -78,6 +82,10 @@ static void *count_resize(void *context, void *memory, size_t size)
         return NULL;
     }
     check(held + size <= MEMORY_LIMIT);
+    if (held + size > budget) {
+        held += head ? *head : 0;
+        return NULL;
+    }
     head = realloc(head, size + 2 * sizeof *head);
     check(head != NULL);
     *head = size;
@@ -87,7 +95,20 @@ static void *count_resize(void *context, void *memory, size_t size)
 
 /* ---- decisions ---- */
 
-static uint8_t byte(void) { return fuzz.at < fuzz.end ? *fuzz.at++ : 0; }
+/* Behind the input's end they come from a generator that it seeds, so that a short input, too,
+ * says much. */
+static uint8_t byte(void)
+{
+    if (fuzz.at < fuzz.end) {
+        fuzz.random = fuzz.random * 31 + *fuzz.at;
+        return *fuzz.at++;
+    }
+    fuzz.more -= fuzz.more > 0;
+    fuzz.random ^= fuzz.random << 13;
+    fuzz.random ^= fuzz.random >> 7;
+    fuzz.random ^= fuzz.random << 17;
+    return (uint8_t)(fuzz.random >> 24);
+}
 
 static unsigned below(unsigned limit) { return byte() % limit; }
 
@@ -480,23 +501,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&fuzz, 0, sizeof fuzz);
     fuzz.at = data;
     fuzz.end = data + size;
+    fuzz.random = 88172645463325252u;
+    fuzz.more = MADE_UP;
     fuzz.producer_id = 1000;
-    unsigned flags = byte();
+    unsigned flags = size > 0 ? byte() : 0;
+    budget = (flags & 6) == 6 ? LITTLE_MEMORY + (size_t)byte() * 1024 : SIZE_MAX;
     kf_broker_options options = {.size = sizeof options,
                                  .alloc = &alloc,
                                  .virtual_time = true,
                                  .seed = 1,
                                  .nodes = NODES,
                                  .max_bytes = BROKER_MAX_BYTES,
-                                 .no_auto_create = flags & 1};
+                                 .no_auto_create = flags & 1,
+                                 .acls = (flags & 24) == 24,
+                                 .strict = (flags & 96) == 96};
     fuzz.broker = kf_broker_start(&options, NULL);
+    if (!fuzz.broker)
+        return 0;
     fuzz.world = kf_broker_world(fuzz.broker);
     kf__codecs_init(&fuzz.codecs, &kf_default_allocator);
     kf__buffer_init(&fuzz.batch, &kf_default_allocator);
     for (int i = 0; i < CONNECTIONS; i++)
         fuzz.connections[i].fd = -1;
     kf_broker_create_topic(fuzz.broker, "a", 2, 2);
-    while (fuzz.at < fuzz.end)
+    while (fuzz.at < fuzz.end || fuzz.more > 0)
         act();
     for (int i = 0; i < CONNECTIONS; i++) {
         hang_up(&fuzz.connections[i]);

@@ -48,14 +48,18 @@ static rd_kafka_headers_t *headers_of(const struct line *line)
 
 static void produce(rd_kafka_t *producer, const char *topic, const struct line *line)
 {
-    rd_kafka_resp_err_t err = rd_kafka_producev(
-        producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-        RD_KAFKA_V_KEY(line->key.data, line->key.size),
-        RD_KAFKA_V_VALUE(line->value.data, line->value.size), RD_KAFKA_V_TIMESTAMP(line->timestamp),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_HEADERS(headers_of(line)),
-        RD_KAFKA_V_END);
-    if (err)
-        line_die(rd_kafka_err2str(err));
+    rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = 0},
+        {.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {(void *)line->key.data, line->key.size}},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {(void *)line->value.data, line->value.size}},
+        {.vtype = RD_KAFKA_VTYPE_TIMESTAMP, .u.i64 = line->timestamp},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers_of(line)},
+    };
+    rd_kafka_error_t *error = rd_kafka_produceva(producer, parts, sizeof parts / sizeof *parts);
+    if (error)
+        line_die(rd_kafka_error_string(error));
 }
 
 static void write_lines(const char *bootstrap, char *target)

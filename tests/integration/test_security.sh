@@ -105,3 +105,57 @@ refused 4 "answered with TLS" "$sasls" "${bare[@]}" "${who[@]}"
 refused 3 "a listener that expects SASL does that" "$saslp"
 refused 2 "sasl.mechanism is not set" "$saslp" "${bare[@]}"
 wait $renewal || fail "sessions that end"
+
+# ---- others against our broker (KAFIBER_SECURITY_LONG=1) ----------------------------------------
+
+[ "${KAFIBER_SECURITY_LONG:-}" ] || exit 0
+"$kf" broker --listener "SSL://127.0.0.1:$((port + 11))" --listener "MTLS=SSL://127.0.0.1:$((port + 12))" \
+    --tls-self-signed "$work/own" --tls-client-auth requested --topic java:2 --topic kcat:2 >"$work/broker" &
+eventually 10 grep -q bootstrap "$work/broker"
+own_ssl=127.0.0.1:$((port + 11))
+java=(security.protocol=SSL ssl.truststore.type=PEM ssl.truststore.location="$work/own/ca.pem"
+    ssl.keystore.type=PEM ssl.keystore.location="$work/own/client.pem")
+kcat=(-X security.protocol=SSL -X ssl.ca.location="$work/own/ca.pem"
+    -X ssl.certificate.location="$work/own/client.pem" -X ssl.key.location="$work/own/client.pem")
+
+peer Produce "$own_ssl" java 1000 "${java[@]}" | grep -q '^produced 1000' || fail "Java produces over TLS"
+same "records that a Java group reads over TLS" 1000 \
+    "$(peer Member "$own_ssl" java-group java range records=1000 "${java[@]}" | grep -c ^record)"
+seq 1000 | kcat -P -b "$own_ssl" -t kcat "${kcat[@]}" || fail "librdkafka produces over TLS"
+same "records that librdkafka reads over TLS" "$(seq 1000)" \
+    "$(kcat -C -e -q -b "$own_ssl" -t kcat -o beginning "${kcat[@]}" | sort -n)"
+same "records that a librdkafka group reads over TLS" 1000 \
+    "$(timeout 60 kcat -q -b "$own_ssl" -c 1000 -X auto.offset.reset=earliest "${kcat[@]}" -G kcat-group kcat | wc -l)"
+echo "Java and librdkafka pass against kf broker with TLS"
+
+# A session lasts three seconds: Java renews it while it works.
+"$kf" broker --listener "SASLP=SASL_PLAINTEXT://127.0.0.1:$((port + 13))" \
+    --listener "SASLS=SASL_SSL://127.0.0.1:$((port + 14))" --tls-self-signed "$work/own" \
+    --sasl-user alice:alice-secret --sasl-unsecured-tokens --sasl-reauth-ms 3000 >"$work/sasl-broker" &
+eventually 10 grep -q bootstrap "$work/sasl-broker"
+for mechanism in PLAIN SCRAM-SHA-256 SCRAM-SHA-512 OAUTHBEARER; do
+    case $mechanism in
+    PLAIN) login=plain.PlainLoginModule ;;
+    SCRAM-*) login=scram.ScramLoginModule ;;
+    OAUTHBEARER) login=oauthbearer.OAuthBearerLoginModule ;;
+    esac
+    credentials='username="alice" password="alice-secret"'
+    [ $mechanism != OAUTHBEARER ] || credentials='unsecuredLoginStringClaim_sub="alice"'
+    for protocol in SASL_PLAINTEXT SASL_SSL; do
+        [ $protocol = SASL_SSL ] && servers=127.0.0.1:$((port + 14)) || servers=127.0.0.1:$((port + 13))
+        java=(security.protocol=$protocol sasl.mechanism=$mechanism
+            "sasl.jaas.config=$module.$login required $credentials;"
+            ssl.truststore.type=PEM ssl.truststore.location="$work/own/ca.pem")
+        topic=java-$protocol-$mechanism
+        peer Produce "$servers" "$topic" 1000 rate=250 "${java[@]}" >"$work/java.out" 2>"$work/java.err" || true
+        grep -q '^produced 1000' "$work/java.out" ||
+            { tail -5 "$work/java.err" && fail "Java produces by $protocol and $mechanism"; }
+        same "records that a Java group reads by $protocol and $mechanism" 1000 \
+            "$(peer Member "$servers" "$topic" "$topic" range records=1000 "${java[@]}" 2>"$work/java.err" | grep -c ^record)"
+    done
+done
+seq 1000 | kcat -P -b "127.0.0.1:$((port + 13))" -t kcat -X security.protocol=SASL_PLAINTEXT \
+    -X sasl.mechanism=PLAIN -X sasl.username=alice -X sasl.password=alice-secret ||
+    fail "librdkafka produces by PLAIN"
+echo "Java and librdkafka pass against kf broker with SASL"
+

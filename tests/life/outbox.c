@@ -96,8 +96,9 @@ static void release_rows(void *context, const kf_outbox_aggregate *aggregates, s
 
 static void *run(void *outbox)
 {
-    if (kf_outbox_run(outbox, NULL))
-        die("a publisher ended with an error");
+    kf_error error = KF_ERROR_INIT;
+    if (kf_outbox_run(outbox, &error))
+        die(error.text);
     return NULL;
 }
 

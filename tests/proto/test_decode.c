@@ -148,3 +148,118 @@ Test(decode, leaves_no_half_message_behind)
     cr_assert(eq(int, m.topics.count, 0));
     cr_assert(zero(ptr, m.topics.items));
 }
+
+/* ---- what a consumer of the future says ---- */
+
+/* A subscription v4: topics ["a"], no user data, owned ["a": 1], generation 7, rack "r", news. */
+#define SUBSCRIPTION                                                                               \
+    "00000001000161ffffffff000000010001610000000100000001000000070001"                             \
+    "72"
+#define NEWS "00000005cafe"
+
+static void read_as(int16_t version, const char *hex,
+                    struct kf_consumer_protocol_subscription *subscription)
+{
+    size_t size = from_hex(hex, bytes, sizeof bytes);
+    cr_assert(eq(int,
+                 kf_decode(&kf_schema_of_consumer_protocol_subscription, version, bytes, size,
+                           &arena, subscription),
+                 KF_OK));
+}
+
+static void encodes_to(int16_t version,
+                       const struct kf_consumer_protocol_subscription *subscription, size_t size)
+{
+    kf_writer out;
+    kf_writer_init(&out, &kf_default_allocator);
+    cr_assert(eq(
+        int, kf_encode(&kf_schema_of_consumer_protocol_subscription, version, subscription, &out),
+        KF_OK));
+    cr_assert(eq(sz, out.used, size));
+    cr_assert(eq(int, memcmp(out.bytes, bytes, size), 0));
+    kf_writer_free(&out);
+}
+
+Test(decode, newer_consumer_data_is_read_as_the_newest_known_and_keeps_its_tail)
+{
+    struct kf_consumer_protocol_subscription subscription;
+    read_as(4, SUBSCRIPTION NEWS, &subscription);
+    cr_assert(eq(int, subscription.generation_id, 7));
+    cr_assert(eq(sz, subscription.rack_id.size, 1));
+    cr_assert(eq(int, subscription.unknown_tags.count, 1));
+    cr_assert(eq(u32, subscription.unknown_tags.items->tag, KF_TAIL));
+    cr_assert(eq(sz, subscription.unknown_tags.items->bytes.size, 6));
+    encodes_to(4, &subscription, 33 + 6);
+}
+
+Test(decode, consumer_data_without_a_tail_has_none)
+{
+    struct kf_consumer_protocol_subscription subscription;
+    read_as(4, SUBSCRIPTION, &subscription);
+    cr_assert(eq(int, subscription.unknown_tags.count, 0));
+    encodes_to(3, &subscription, 33);
+}
+
+/* Version 1 ends after the owned partitions: what Kafka would drop there stays. */
+Test(decode, consumer_data_of_a_known_version_keeps_its_tail_too)
+{
+    struct kf_consumer_protocol_subscription subscription;
+    read_as(1, SUBSCRIPTION, &subscription);
+    cr_assert(eq(int, subscription.generation_id, -1));
+    encodes_to(1, &subscription, 33);
+}
+
+Test(decode, a_tail_needs_room_in_the_arena)
+{
+    struct kf_consumer_protocol_assignment assignment;
+    kf_arena small;
+    kf_arena_init(&small, &kf_default_allocator, 8);
+    size_t size = from_hex("00000000ffffffff" NEWS, bytes, sizeof bytes);
+    cr_assert(eq(
+        int,
+        kf_decode(&kf_schema_of_consumer_protocol_assignment, 4, bytes, size, &small, &assignment),
+        KF_ERR_MESSAGE_TOO_COMPLEX));
+    cr_assert(eq(int, assignment.unknown_tags.count, 0));
+    kf_arena_free(&small);
+}
+
+Test(decode, only_the_message_itself_may_have_a_tail)
+{
+    struct kf_consumer_protocol_subscription subscription;
+    read_as(3, SUBSCRIPTION, &subscription);
+    struct kf_tag tail = {KF_TAIL, {(const uint8_t *)"x", 1}};
+    subscription.owned_partitions.items->unknown_tags = (struct kf_tags){&tail, 1};
+    kf_writer out;
+    kf_writer_init(&out, &kf_default_allocator);
+    cr_assert(eq(int,
+                 kf_encode(&kf_schema_of_consumer_protocol_subscription, 3, &subscription, &out),
+                 KF_ERR_FIELD_NOT_IN_VERSION));
+    kf_writer_free(&out);
+}
+
+/* Long values are read on a way of their own: lengths of two and three bytes, and around them. */
+Test(decode, reads_bytes_of_every_length_of_length)
+{
+    static uint8_t frame[20000];
+    static const size_t sizes[] = {0, 1, 126, 127, 128, 16382, 16383, 16384};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct kf_sasl_authenticate_request sent, got;
+        kf_writer out;
+        memset(frame, 7, sizeof frame);
+        kf_writer_init(&out, &kf_default_allocator);
+        kf_reset(&kf_schema_of_sasl_authenticate_request, &sent);
+        sent.auth_bytes = (kf_bytes){frame, sizes[i]};
+        cr_assert(eq(int, kf_encode(&kf_schema_of_sasl_authenticate_request, 2, &sent, &out), 0));
+        cr_assert(eq(int,
+                     kf_decode(&kf_schema_of_sasl_authenticate_request, 2, out.bytes, out.used,
+                               &arena, &got),
+                     KF_OK));
+        cr_assert(eq(sz, got.auth_bytes.size, sizes[i]));
+        for (size_t cut = 0; cut < out.used; cut += out.used / 50 + 1)
+            cr_assert(eq(
+                int,
+                kf_decode(&kf_schema_of_sasl_authenticate_request, 2, out.bytes, cut, &arena, &got),
+                KF_ERR_TRUNCATED));
+        kf_writer_free(&out);
+    }
+}

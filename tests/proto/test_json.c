@@ -243,3 +243,12 @@ Test(json, refuses_base64_and_uuids_that_are_none)
     cr_assert(
         eq(str, encoded("SaslAuthenticateRequest", 0, "{\"authBytes\":\"AQ==\"}"), "0000000101"));
 }
+
+/* A version of tomorrow's consumer, through JSON and back. */
+Test(json, the_tail_of_newer_consumer_data_stands_last)
+{
+    static const char wire[] = "00000000ffffffffcafe";
+    static const char text[] = "{\"assignedPartitions\":[],\"userData\":null,\"_tail\":\"yv4=\"}";
+    cr_assert(eq(str, printed("ConsumerProtocolAssignment", 4, wire), (char *)text));
+    cr_assert(eq(str, encoded("ConsumerProtocolAssignment", 4, text), (char *)wire));
+}

@@ -21,6 +21,7 @@
 
 enum {
     DEFAULT_MAX_BYTES = 1 << 30,
+    DEFAULT_MAX_CONNECTIONS = 10000,
     MAX_SCRIPT_BYTES = 16 << 20,
 };
 
@@ -86,6 +87,8 @@ static void take_options(kf_broker *broker, const kf_broker_options *options)
         o->nodes = 1;
     if (o->default_partitions <= 0)
         o->default_partitions = 1;
+    if (o->max_connections <= 0)
+        o->max_connections = DEFAULT_MAX_CONNECTIONS;
     if (o->max_bytes == 0)
         o->max_bytes = DEFAULT_MAX_BYTES;
     if (o->group_min_session_timeout_ms <= 0)

@@ -84,6 +84,8 @@ static kf_err note_key(struct seen_keys *keys, kf_bytes key, int64_t offset)
 struct compaction {
     struct kf_broker *broker;
     struct seen_keys keys;
+    const struct kf__aborted *aborted;
+    bool is_aborted; /* the batch under way */
     int64_t now;
     int64_t delete_horizon; /* of the batch under way */
     int32_t dropped;        /* records of it */
@@ -94,7 +96,7 @@ static bool keeps(void *context, const struct kf__record *record)
 {
     struct compaction *c = context;
     uint64_t hash[2];
-    if (record->key.data) {
+    if (record->key.data && !c->is_aborted) {
         hash_key(record->key, hash);
         bool last = place_of(&c->keys, hash)->offset == record->offset;
         bool expired = !record->value.data && c->delete_horizon > 0 && c->delete_horizon <= c->now;
@@ -119,6 +121,16 @@ static size_t count_cleanable(const struct kf__partition_log *log,
     return count;
 }
 
+static bool is_aborted(const struct kf__aborted *aborted, const struct kf__batch *batch)
+{
+    for (size_t i = 0; batch->transactional && i < aborted->count; i++)
+        if (aborted->items[i].producer_id == batch->producer_id &&
+            aborted->items[i].first_offset <= batch->base_offset &&
+            aborted->items[i].last_offset > batch->base_offset)
+            return true;
+    return false;
+}
+
 static kf_err collect_keys(struct compaction *c, const struct kf__partition_log *log, size_t count)
 {
     struct kf_broker *broker = c->broker;
@@ -129,7 +141,7 @@ static kf_err collect_keys(struct compaction *c, const struct kf__partition_log 
         struct kf__record record;
         bool more = true;
         err = kf__batch_peek(log->batches[i].bytes, log->batches[i].size, &batch);
-        if (err || batch.control)
+        if (err || batch.control || is_aborted(c->aborted, &batch))
             continue;
         broker->scratch.used = 0;
         err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
@@ -155,6 +167,7 @@ static kf_err write_again(struct compaction *c, const struct kf__topic_settings 
         return err ? err : kf__plog_keep(made, &batch, 0);
     struct kf__rebatch how = {
         .codec = batch.codec, .append_time = -1, .keeps = keeps, .context = c};
+    c->is_aborted = is_aborted(c->aborted, &batch);
     c->delete_horizon = from->delete_horizon;
     c->dropped = 0;
     c->has_tombstones = false;
@@ -173,9 +186,13 @@ static kf_err write_again(struct compaction *c, const struct kf__topic_settings 
 }
 
 kf_err kf__compact(struct kf_broker *broker, const struct kf__topic_settings *settings,
-                   struct kf__partition_log *log, int64_t end, int64_t now)
+                   struct kf__partition *partition, int64_t end, int64_t now)
 {
-    struct compaction c = {.broker = broker, .keys = {.alloc = broker->alloc}, .now = now};
+    struct kf__partition_log *log = &partition->log;
+    struct compaction c = {.broker = broker,
+                           .keys = {.alloc = broker->alloc},
+                           .aborted = &partition->aborted,
+                           .now = now};
     struct kf__partition_log made;
     size_t count = count_cleanable(log, settings, end, now);
     kf__plog_init(&made, broker->alloc);
@@ -226,7 +243,7 @@ kf_err kf__clean(struct kf_broker *broker, const struct kf__topic_settings *sett
     if (!settings->compacts)
         return KF_OK;
     broker->topics.bytes -= log->bytes;
-    kf_err err = kf__compact(broker, settings, log, kf__stable_offset(partition), now);
+    kf_err err = kf__compact(broker, settings, partition, kf__stable_offset(partition), now);
     broker->topics.bytes += log->bytes;
     return err;
 }

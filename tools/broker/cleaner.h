@@ -15,8 +15,9 @@ kf_err kf__clean(struct kf_broker *broker, const struct kf__topic_settings *sett
 /* Where the log would begin after retention. */
 int64_t kf__retained_from(const struct kf__partition_log *log,
                           const struct kf__topic_settings *settings, int64_t now);
-/* Compaction of all batches before `end`. */
+/* Compaction of all batches before `end`, below which every transaction has ended: aborted
+   records go, and don't count as their keys' last ones. */
 kf_err kf__compact(struct kf_broker *broker, const struct kf__topic_settings *settings,
-                   struct kf__partition_log *log, int64_t end, int64_t now);
+                   struct kf__partition *partition, int64_t end, int64_t now);
 
 #endif

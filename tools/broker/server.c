@@ -15,7 +15,8 @@
 
 enum {
     FIRST_READ_BYTES = 4 << 10,
-    VIRTUAL_PORT = 9092, /* of the first node, where there are no ports */
+    KEPT_READ_BYTES = 1 << 20, /* of an idle connection */
+    VIRTUAL_PORT = 9092,       /* of the first node, where there are no ports */
     MAX_VECTORS = 64,
     MAX_READS_PER_TURN = 16, /* so that one busy client doesn't keep the others waiting */
     BACKLOG = 128,
@@ -124,6 +125,7 @@ static kf_err start_first_time(struct kf_broker *broker, int32_t node, kf_error 
 kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *options, kf_error *error)
 {
     struct kf__server *server = &broker->server;
+    server->max_connections = options->max_connections;
     kf_err err = kf__listeners_open(&server->listeners, broker->alloc, options, error);
     if (err)
         return err;
@@ -140,6 +142,14 @@ kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *option
 
 /* ---- connections ---- */
 
+static void drop_room(struct kf__server *server, struct kf__connection *connection)
+{
+    kf_free(server->alloc, connection->in);
+    server->in_bytes -= connection->in_capacity;
+    connection->in = NULL;
+    connection->in_capacity = 0;
+}
+
 static void close_connection(struct kf_broker *broker, size_t slot)
 {
     struct kf__server *server = &broker->server;
@@ -152,10 +162,11 @@ static void close_connection(struct kf_broker *broker, size_t slot)
         close(connection->fd);
     kf__tls_free(connection->tls);
     kf_writer_free(&connection->out);
-    kf_free(server->alloc, connection->in);
+    drop_room(server, connection);
     kf_free(server->alloc, connection);
     server->connections[slot] = NULL;
     server->connection_count--;
+    server->is_full = false;
 }
 
 static void sweep(struct kf_broker *broker)
@@ -280,7 +291,8 @@ static bool begin_tls(struct kf__server *server, struct kf__connection *connecti
 static struct kf__connection *add_connection(struct kf__server *server, int32_t node,
                                              int32_t listener)
 {
-    size_t slot = free_slot(server);
+    bool too_many = server->connection_count >= server->max_connections;
+    size_t slot = too_many ? SIZE_MAX : free_slot(server);
     struct kf__connection *connection =
         slot == SIZE_MAX ? NULL : kf_alloc_zero(server->alloc, sizeof *connection);
     if (!connection)
@@ -313,8 +325,11 @@ static void accept_one(struct kf_broker *broker, int32_t node, int32_t listener)
     struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     int fd = accept(server->nodes[node].ports[listener].fd, (struct sockaddr *)&address, &size);
-    if (fd < 0)
+    if (fd < 0) {
+        /* It would be ready again at once: who waits comes in when somebody goes. */
+        server->is_full = (errno == EMFILE || errno == ENFILE) && server->connection_count > 0;
         return;
+    }
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     struct kf__connection *connection =
@@ -338,12 +353,19 @@ bool kf__server_make_room(struct kf__server *server, struct kf__connection *conn
         memmove(connection->in, connection->in + connection->in_start, connection->in_used);
         connection->in_start = 0;
     }
-    if (connection->in_capacity - connection->in_used >= FIRST_READ_BYTES / 2)
+    if (connection->in_capacity - connection->in_used >= FIRST_READ_BYTES / 2 &&
+        (connection->in_used > 0 || connection->in_capacity <= KEPT_READ_BYTES))
         return true;
+    if (connection->in_used == 0 && connection->in_capacity > KEPT_READ_BYTES)
+        drop_room(server, connection); /* one large request is no reason to hold it for ever */
     size_t capacity = connection->in_capacity ? connection->in_capacity * 2 : FIRST_READ_BYTES;
+    size_t more = capacity - connection->in_capacity;
+    if (more > KF__MAX_IN_BYTES - server->in_bytes)
+        return false;
     uint8_t *in = kf_realloc(server->alloc, connection->in, capacity);
     if (!in)
         return false;
+    server->in_bytes += more;
     connection->in = in;
     connection->in_capacity = capacity;
     return true;
@@ -505,6 +527,11 @@ static short wanted_events(const struct kf__connection *connection)
     return connection->more_waits ? records : (short)(records | POLLIN);
 }
 
+static bool takes_more(const struct kf__server *server, int32_t node)
+{
+    return server->nodes[node].listens && !server->is_full;
+}
+
 static size_t port_count(const struct kf_broker *broker)
 {
     return (size_t)broker->topics.node_count * (size_t)broker->server.listeners.count;
@@ -519,7 +546,7 @@ static size_t fill_fds(struct kf_broker *broker)
     for (int32_t node = 1; node <= broker->topics.node_count; node++)
         for (int32_t i = 0; i < server->listeners.count; i++)
             server->fds[at++] = (struct pollfd){
-                .fd = server->nodes[node].listens ? server->nodes[node].ports[i].fd : -1,
+                .fd = takes_more(server, node) ? server->nodes[node].ports[i].fd : -1,
                 .events = POLLIN,
             };
     for (size_t i = 0; i < server->slot_count; i++, at++) {

@@ -58,6 +58,9 @@ struct kf__server {
     struct kf__connection **connections; /* slots; NULL: free */
     size_t slot_count;
     int32_t connection_count;
+    int32_t max_connections; /* beyond: closed as they come */
+    bool is_full;            /* the process has no descriptor left */
+    size_t in_bytes;         /* room for what comes in, of all connections */
     uint64_t last_id;
     int wake[2];
     struct pollfd *fds;

@@ -113,8 +113,11 @@ bool kf__strict_check(const struct kf__exchange *exchange, const uint8_t *frame,
                            exchange->correlation_id, exchange->client_id, exchange->request);
     bool same = !err && !again.err && again.used == size && memcmp(again.bytes, frame, size) == 0;
     if (!same) {
-        size_t at = first_difference(frame, size, again.bytes, err ? 0 : again.used);
-        explain(exchange, frame, size, at, why);
+        if (err)
+            kf_error_set(why, err, "a request could not be encoded again: %s", kf_err_text(err));
+        size_t at = first_difference(frame, size, again.bytes, again.used);
+        if (!err)
+            explain(exchange, frame, size, at, why);
         kf_error_set(why, KF_ERR_INVALID_REQUEST, "a request is not canonical at byte %zu", at);
     }
     kf_writer_free(&again);

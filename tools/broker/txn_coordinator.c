@@ -2,6 +2,8 @@
 
 #include "tools/broker/text.h"
 
+static const kf_time sweep_every = 60 * KF_SECOND;
+
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink)
 {
     *txns = (struct kf__txns){.alloc = alloc, .sink = sink};
@@ -98,6 +100,8 @@ static void write_markers(struct kf__txns *txns, struct kf__txn_now now, struct 
             kf__txn_remove(txns->alloc, txn, i);
     if (txn->partition_count == 0)
         complete(txns, now, txn);
+    else
+        txns->some_end = true;
 }
 
 static void settle(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn, bool commit)
@@ -219,6 +223,8 @@ kf_err kf__txns_add(struct kf__txns *txns, struct kf__txn_now now,
     txn->state = KF__TXN_ONGOING;
     txn->started_ms = now.wall_ms;
     txn->deadline = now.time + txn->timeout_ms * KF_MILLISECOND;
+    if (txn->deadline < txns->due)
+        txns->due = txn->deadline;
     return KF_OK;
 }
 
@@ -302,22 +308,42 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 
 /* ---- time ---- */
 
-void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now)
+static bool is_expired(const struct kf__txn *txn, struct kf__txn_now now)
 {
-    for (size_t i = 0; i < txns->count; i++) {
-        struct kf__txn *txn = txns->items[i];
-        if (kf__txn_is_ending(txn))
-            write_markers(txns, now, txn);
-        else if (txn->deadline <= now.time)
-            fence(txns, now, txn);
-    }
+    return txn->state != KF__TXN_ONGOING && !kf__txn_is_ending(txn) &&
+           now.wall_ms - txn->changed_ms >= KF__TXN_EXPIRATION_MS;
 }
 
-kf_time kf__txns_deadline(const struct kf__txns *txns)
+static void forget(struct kf__txns *txns, size_t at)
 {
-    kf_time deadline = KF_FOREVER;
-    for (size_t i = 0; i < txns->count; i++)
-        if (txns->items[i]->deadline < deadline)
-            deadline = txns->items[i]->deadline;
-    return deadline;
+    kf__txn_free(txns->alloc, txns->items[at]);
+    txns->count--;
+    memmove(txns->items + at, txns->items + at + 1, (txns->count - at) * sizeof(struct kf__txn *));
 }
+
+static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
+{
+    struct kf__txn *txn = txns->items[at];
+    if (kf__txn_is_ending(txn))
+        write_markers(txns, now, txn);
+    else if (txn->deadline <= now.time)
+        fence(txns, now, txn);
+    if (txn->deadline < txns->due)
+        txns->due = txn->deadline;
+    if (is_expired(txn, now))
+        forget(txns, at);
+}
+
+/* Cheap while there is nothing to do: it is called at every turn of the broker. */
+void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now)
+{
+    if (now.time < txns->due && now.time < txns->sweep && !txns->some_end)
+        return;
+    txns->due = KF_FOREVER;
+    txns->sweep = now.time + sweep_every;
+    txns->some_end = false;
+    for (size_t i = txns->count; i-- > 0;)
+        visit(txns, now, i);
+}
+
+kf_time kf__txns_deadline(const struct kf__txns *txns) { return txns->due; }

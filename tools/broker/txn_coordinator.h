@@ -17,8 +17,9 @@
 #include "tools/broker/txn.h"
 
 enum {
-    KF__TXN_MAX_TIMEOUT_MS = 900000, /* transaction.max.timeout.ms: Kafka's default */
-    KF__OFFSETS_PARTITIONS = 50,     /* offsets.topic.num.partitions: Kafka's default */
+    KF__TXN_MAX_TIMEOUT_MS = 900000,   /* transaction.max.timeout.ms: Kafka's default */
+    KF__TXN_EXPIRATION_MS = 604800000, /* transactional.id.expiration.ms: Kafka's default */
+    KF__OFFSETS_PARTITIONS = 50,       /* offsets.topic.num.partitions: Kafka's default */
 };
 #define KF__OFFSETS_TOPIC "__consumer_offsets"
 
@@ -45,6 +46,9 @@ struct kf__txns {
     struct kf__txn **items;    /* by id */
     size_t count;
     size_t capacity;
+    bool some_end; /* markers may be missing: look at every tick */
+    kf_time due;   /* no transaction times out earlier; 0 at first: look */
+    kf_time sweep; /* when unused ids are looked for again */
 };
 
 /* Who a request says it is. */
@@ -82,9 +86,9 @@ kf_err kf__txns_verify(const struct kf__txns *txns, const struct kf__txn_claim *
 kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn_claim *claim,
                     bool commit, bool v2);
 
-/* Aborts what has timed out; writes markers that could not be written. */
+/* Aborts what has timed out; writes markers that could not be written; forgets unused ids. */
 void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now);
-/* When the next transaction times out. */
+/* Not later than the next transaction times out. */
 kf_time kf__txns_deadline(const struct kf__txns *txns);
 
 /* Which partition of KF__OFFSETS_TOPIC a group's offsets belong to: Java's string hash. */

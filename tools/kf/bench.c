@@ -107,7 +107,7 @@ static int place_of(kf_time latency)
 static double micros_at(int place)
 {
     double low = (double)((uint64_t)1 << (place / STEPS));
-    return low * (1 + (place % STEPS + 0.5) / STEPS);
+    return low * (1 + (place % STEPS + 0.5) / (double)STEPS);
 }
 
 static void note_latency(struct bench *bench, kf_time latency)

@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: kf call API [JSON] [--version N] [--node ID | --controller | --coordinator GROUP]\n"
+    "usage: kf call API [JSON] [--version N] [--node ID | --controller | --coordinator GROUP |\n"
+    "               --txn-coordinator ID]\n"
     "\n"
     "Sends one request and prints the answer as JSON. API is its name (Metadata) or key (3). The\n"
     "request comes from the argument or from stdin, in the form of Kafka's own converters; the\n"
@@ -20,6 +21,7 @@ static const char usage[] =
     "      --node ID            this broker; default: any\n"
     "      --controller         the controller\n"
     "      --coordinator GROUP  the broker that looks after a group\n"
+    "      --txn-coordinator ID the broker that looks after a transactional id\n"
     "common: -b HOST:PORT,...  -F client.properties  -X key=value  --timeout MS  --verbose\n"
     "\n"
     "  kf call DescribeCluster --version 0 '{\"includeClusterAuthorizedOperations\":false}'\n"
@@ -31,6 +33,7 @@ struct call {
     int64_t node;
     bool controller;
     const char *coordinator;
+    const char *txn_coordinator;
 
     kf_client *client;
     const kf_schema *schema;
@@ -46,6 +49,7 @@ static const struct kf__option options[] = {
     {0, "node", KF__OPTION_NUMBER, AT(node)},
     {0, "controller", KF__OPTION_FLAG, AT(controller)},
     {0, "coordinator", KF__OPTION_TEXT, AT(coordinator)},
+    {0, "txn-coordinator", KF__OPTION_TEXT, AT(txn_coordinator)},
 };
 #undef AT
 
@@ -97,15 +101,21 @@ static int find_api(struct call *call, const char *name)
 
 static int find_node(struct call *call, kf_error *error)
 {
+    enum {
+        GROUP,
+        TRANSACTION
+    }; /* key types of FindCoordinator */
     int32_t node = KF_NODE_ANY;
-    if ((call->node >= 0) + call->controller + (call->coordinator != NULL) > 1)
-        return kf__usage_error(&call->command,
-                               "--node, --controller and --coordinator exclude each other");
+    const char *key = call->coordinator ? call->coordinator : call->txn_coordinator;
+    if ((call->node >= 0) + call->controller + !!call->coordinator + !!call->txn_coordinator > 1)
+        return kf__usage_error(
+            &call->command,
+            "--node, --controller, --coordinator and --txn-coordinator exclude each other");
     if (call->controller)
         call->node = KF_NODE_CONTROLLER;
-    if (!call->coordinator)
+    if (!key)
         return KF__GO_ON;
-    if (kf_client_coordinator(call->client, call->coordinator, 0,
+    if (kf_client_coordinator(call->client, key, call->coordinator ? GROUP : TRANSACTION,
                               kf__command_deadline(&call->command), &node, error))
         return kf__report(&call->command, error);
     call->node = node;

@@ -85,28 +85,12 @@ static void put_hex(kf_writer *out, const uint8_t *bytes, size_t size)
     }
 }
 
-/* A consumer's data of a version we don't know yet is read as the newest we do know. */
-static bool is_consumer_protocol(const kf_schema *schema)
-{
-    static const char prefix[] = "ConsumerProtocol";
-    return strncmp(kf_schema_name(schema), prefix, sizeof prefix - 1) == 0;
-}
-
 static kf_err decode(struct codec *codec, struct line *line, kf_error *error)
 {
     if (!from_hex(line->data, &line->size))
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "the third column is no hex");
-    size_t used = line->size;
-    kf_err err;
-    if (is_consumer_protocol(line->schema)) {
-        int16_t newest = kf_schema_max_version(line->schema);
-        line->version = line->version > newest ? newest : line->version;
-        err = kf_decode_prefix(line->schema, line->version, line->data, line->size, &codec->arena,
-                               codec->message, &used);
-    } else {
-        err = kf_decode(line->schema, line->version, line->data, line->size, &codec->arena,
-                        codec->message);
-    }
+    kf_err err = kf_decode(line->schema, line->version, line->data, line->size, &codec->arena,
+                           codec->message);
     return err ? err : kf_to_json(line->schema, line->version, codec->message, &codec->out);
 }
 

@@ -632,6 +632,42 @@ Test(producer, asks_the_callers_own_partitioner_where_no_partition_is_named)
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+/* ---- a flush while others produce ---- */
+
+static struct {
+    atomic_bool entered;
+    atomic_bool leave;
+} gate;
+
+static void hold_io_thread(void *context, const kf_delivery *delivery)
+{
+    (void)context;
+    (void)delivery;
+    atomic_store(&gate.entered, true);
+    while (!atomic_load(&gate.leave))
+        kf_sleep(KF_MILLISECOND);
+}
+
+/* Two partitions that linger on behind a flush once made the I/O thread look for ever. */
+Test(producer, lets_linger_what_came_after_a_flush)
+{
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "300", NULL});
+    kf_record record = record_to(2, "gate");
+    kf_produce(producer, &record, hold_io_thread, NULL, in(5 * KF_SECOND), &error);
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    while (!atomic_load(&gate.entered))
+        kf_sleep(KF_MILLISECOND);
+    produce(producer, 2, "flushed", 0);
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    produce(producer, 0, "later", 1);
+    produce(producer, 1, "later", 2);
+    atomic_store(&gate.leave, true);
+    for (int tries = 0; tries < 5000 && atomic_load(&verdicts.told) < 3; tries++)
+        kf_sleep(KF_MILLISECOND);
+    cr_assert(eq(int, atomic_load(&verdicts.told), 3));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
 /* ---- interceptors ---- */
 
 struct witness {

@@ -1,0 +1,180 @@
+/*
+ * producer_fibers: ten thousand fibers that each wait for their own records,
+ * beside threads that produce, flush and write in bulk, on one compressing
+ * producer with little memory; a plain main, for the thread sanitizer. None
+ * starves, batches fill, and each record stands once.
+ *
+ *     life_producer_fibers [FIBERS]
+ */
+#include <kafiber/broker.h>
+#include <kafiber/kafiber.h>
+#include <kafiber/producer.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SENDS = 10, /* of each fiber */
+    IN_BULK = 200,
+    PARTITIONS = 4,
+};
+
+static kf_producer *producer;
+static int fibers = 2000;
+static atomic_int sent, batches, finished;
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
+            exit(1);                                                                               \
+        }                                                                                          \
+    } while (0)
+
+static void count_batch(void *context, const kf_delivery *delivery)
+{
+    (void)context;
+    CHECK(delivery->fate == KF_STORED);
+    atomic_fetch_add(&batches, 1);
+}
+
+static kf_record record_of(int32_t partition)
+{
+    static const uint8_t value[100] = "a value that is written again and again";
+    return (kf_record){.topic = "out", .partition = partition, .value = {value, sizeof value}};
+}
+
+/* ---- fibers: children of one handler ---- */
+
+static kf_err send_some(void *context)
+{
+    int32_t partition = (int32_t)(intptr_t)context % PARTITIONS;
+    for (int i = 0; i < SENDS; i++) {
+        kf_record record = record_of(partition);
+        kf_delivery delivery;
+        CHECK(kf_produce_wait(producer, &record, kf_now() + 60 * KF_SECOND, &delivery, NULL) ==
+              KF_OK);
+        CHECK(delivery.fate == KF_STORED && delivery.partition == partition);
+        atomic_fetch_add(&sent, 1);
+    }
+    return KF_OK;
+}
+
+static kf_verdict spawn_all(const kf_message *message, void *context)
+{
+    (void)message;
+    (void)context;
+    kf_fiber **children = calloc((size_t)fibers, sizeof *children);
+    for (int i = 0; i < fibers; i++)
+        CHECK(kf_spawn(send_some, (void *)(intptr_t)i, &children[i]) == KF_OK);
+    for (int i = 0; i < fibers; i++)
+        CHECK(kf_join(children[i]) == KF_OK);
+    free(children);
+    atomic_store(&finished, 1);
+    return KF_HANDLED;
+}
+
+static kf_runtime *start_runtime(kf_broker *broker)
+{
+    kf_error error = KF_ERROR_INIT;
+    kf_config *config = kf_config_new(NULL);
+    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
+    kf_config_set(config, "group.id", "g", &error);
+    kf_config_set(config, "worker.threads", "2", &error);
+    kf_config_set(config, "fiber.stack.bytes", "32768", &error);
+    kf_runtime *runtime = kf_runtime_new(config, &error);
+    kf_config_free(config);
+    kf_runtime_handle(runtime, "in", KF_AT_LEAST_ONCE, spawn_all, NULL);
+    CHECK(kf_runtime_start(runtime, &error) == KF_OK);
+    return runtime;
+}
+
+/* ---- threads ---- */
+
+static void *write_in_bulk(void *context)
+{
+    (void)context;
+    kf_record records[IN_BULK];
+    kf_delivery results[IN_BULK];
+    for (int i = 0; i < IN_BULK; i++)
+        records[i] = record_of(i % PARTITIONS);
+    for (int round = 0; round < 10; round++) {
+        CHECK(kf_produce_batch(producer, records, IN_BULK, kf_now() + 60 * KF_SECOND, results,
+                               NULL) == KF_OK);
+        for (int i = 0; i < IN_BULK; i++)
+            CHECK(results[i].fate == KF_STORED && results[i].offset >= 0);
+        atomic_fetch_add(&sent, IN_BULK);
+    }
+    return NULL;
+}
+
+static void *flush_often(void *context)
+{
+    (void)context;
+    while (!atomic_load(&finished)) {
+        CHECK(kf_flush(producer, kf_now() + 60 * KF_SECOND) == KF_OK);
+        kf_sleep(5 * KF_MILLISECOND);
+    }
+    return NULL;
+}
+
+static void open_producer(kf_broker *broker)
+{
+    kf_error error = KF_ERROR_INIT;
+    kf_config *config = kf_config_new(NULL);
+    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
+    kf_config_set(config, "buffer.memory", "200000", &error);
+    kf_config_set(config, "batch.size", "8000", &error);
+    kf_config_set(config, "compression.type", "snappy", &error);
+    producer = kf_producer_new(config, &error);
+    CHECK(producer);
+    kf_producer_on_batch(producer, count_batch, NULL);
+    kf_config_free(config);
+}
+
+static int64_t stored(kf_broker *broker)
+{
+    int64_t all = 0;
+    for (int32_t partition = 0; partition < PARTITIONS; partition++) {
+        int64_t start, end;
+        CHECK(kf_broker_offsets(broker, "out", partition, &start, &end) == KF_OK);
+        all += end - start;
+    }
+    return all;
+}
+
+int main(int count, char **arguments)
+{
+    kf_error error = KF_ERROR_INIT;
+    if (count > 1)
+        fibers = atoi(arguments[1]);
+    kf_broker_options options = {.size = sizeof options, .thread = true};
+    kf_broker *broker = kf_broker_start(&options, &error);
+    CHECK(broker && kf_broker_create_topic(broker, "out", PARTITIONS, 1) == KF_OK);
+    CHECK(kf_broker_create_topic(broker, "in", 1, 1) == KF_OK);
+    open_producer(broker);
+    kf_runtime *runtime = start_runtime(broker);
+    pthread_t bulk, flush;
+    CHECK(pthread_create(&bulk, NULL, write_in_bulk, NULL) == 0);
+    CHECK(pthread_create(&flush, NULL, flush_often, NULL) == 0);
+    kf_bytes none = {(const uint8_t *)"", 0};
+    kf_time began = kf_now();
+    CHECK(kf_broker_produce(broker, "in", 0, none, none, -1, NULL) == KF_OK);
+    while (!atomic_load(&finished))
+        kf_sleep(KF_MILLISECOND);
+    kf_time took = kf_now() - began;
+    pthread_join(bulk, NULL);
+    pthread_join(flush, NULL);
+    kf_runtime_stop(runtime);
+    kf_runtime_wait(runtime, &error);
+    CHECK(kf_runtime_close(runtime) == KF_OK);
+    CHECK(kf_producer_close(producer, kf_now() + 10 * KF_SECOND) == KF_OK);
+    CHECK(stored(broker) == atomic_load(&sent));
+    printf("%d records of %d fibers and a thread in %d batches, %lld ms\n", atomic_load(&sent),
+           fibers, atomic_load(&batches), (long long)(took / KF_MILLISECOND));
+    kf_broker_stop(broker);
+    return 0;
+}
