@@ -303,6 +303,22 @@ void kf__tls_sent(struct kf__tls *tls, size_t size)
     tls->out_start = tls->out_end = tls->out_capacity = 0;
 }
 
+/* Behind bytes that wait to be sent it would come too late, or in the middle of a record. */
+size_t kf__tls_farewell(struct kf__tls *tls, uint8_t *bytes, size_t room)
+{
+    if (tls->work.out || !tls->ssl)
+        return 0;
+    size_t waiting = tls->out_end - tls->out_start;
+    if (tls->state == KF__TLS_OPEN && waiting == 0)
+        SSL_shutdown(tls->ssl);
+    ERR_clear_error();
+    size_t size = tls->out_end - tls->out_start;
+    if (size == 0 || size > room || (tls->state == KF__TLS_OPEN && waiting))
+        return 0;
+    memcpy(bytes, tls->out + tls->out_start, size);
+    return size;
+}
+
 /* ---- what was agreed on ---- */
 
 bool kf__tls_subject(const struct kf__tls *tls, char *text, size_t size)
