@@ -74,6 +74,7 @@ kf_err kf__principal_rules_read(struct kf__principal_rules *rules, const char *t
             after = read_rule(rule, at + 5);
         }
         if (!after || (*after && !strchr(blanks, *after))) {
+            rules->count += after != NULL; /* it was compiled, though something follows it */
             kf__principal_rules_free(rules);
             return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                                 "ssl.principal.mapping.rules: RULE:pattern/replacement/[LU] or "
