@@ -76,6 +76,7 @@ kf_err kf__principal_rules_read(struct kf__principal_rules *rules, const char *t
         if (after)
             rules->count++; /* it holds a pattern, which is to be freed also if nonsense follows */
         if (!after || (*after && !strchr(blanks, *after))) {
+            rules->count += after != NULL; /* it was compiled, though something follows it */
             kf__principal_rules_free(rules);
             return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                                 "ssl.principal.mapping.rules: RULE:pattern/replacement/[LU] or "
