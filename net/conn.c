@@ -100,17 +100,19 @@ void kf__conn_fail(struct kf__conn *conn, kf_time now, kf_err err, const char *f
 }
 
 /* What a helper thread works on is freed when that is back. */
-static void drop_security(struct kf__conn *conn)
+void kf__conn_part(struct kf__conn *conn)
 {
     conn->work = NULL;
     kf__conn_drop_sasl(conn);
+    if (conn->tls)
+        conn->farewell_size = kf__tls_farewell(conn->tls, conn->farewell, sizeof conn->farewell);
     kf__tls_free(conn->tls);
     conn->tls = NULL;
 }
 
 static void forget_bytes(struct kf__conn *conn)
 {
-    drop_security(conn);
+    kf__conn_part(conn);
     kf__inbox_free(&conn->inbox);
     kf_writer_reset(&conn->output);
     conn->output_sent = 0;
@@ -162,6 +164,7 @@ static void begin_address(struct kf__conn *conn, kf_time now)
 static void begin_setup(struct kf__conn *conn, kf_time now)
 {
     conn->address = conn->address_count = 0;
+    conn->farewell_size = 0;
     conn->inbox.limit = KF__SETUP_FRAME_BYTES;
     begin_address(conn, now);
 }
@@ -490,7 +493,7 @@ void kf__conn_free(struct kf__conn *conn, kf_err err)
     conn->closing = true;
     kf__conn_end_flight(conn, err);
     kf__conn_end_waiting(conn, err);
-    drop_security(conn);
+    kf__conn_part(conn);
     kf__inbox_free(&conn->inbox);
     kf__flight_free(&conn->flight);
     kf_writer_free(&conn->output);

@@ -47,6 +47,8 @@ enum {
     /* What one decoded answer may take beside its frame. */
     KF__ANSWER_BYTES = 256 * 1024 * 1024,
     KF__CONN_TEXT_BYTES = 400,
+    /* An alert of TLS, sealed: more is no last word. */
+    KF__FAREWELL_BYTES = 64,
 };
 
 /* Shared by all connections of a cluster; borrowed. */
@@ -107,8 +109,10 @@ struct kf__conn {
     int64_t encoded, sent; /* bytes since this connection was made */
     uint32_t silent;       /* requests without answer whose call has not ended */
     kf_arena arena;
-    struct kf__work *work;     /* wanted or out; NULL: none */
-    struct kf__tls *tls;       /* NULL: bytes are plaintext */
+    struct kf__work *work;                /* wanted or out; NULL: none */
+    struct kf__tls *tls;                  /* NULL: bytes are plaintext */
+    uint8_t farewell[KF__FAREWELL_BYTES]; /* for a socket that is about to be closed */
+    size_t farewell_size;
     struct kf__sasl_run *sasl; /* an exchange under way; NULL: none */
     bool raw_sasl;             /* its tokens go without Kafka's headers */
     kf_time session_life;      /* as the broker's last answer says; 0: for ever */
@@ -121,6 +125,8 @@ struct kf__conn {
 void kf__conn_init(struct kf__conn *conn, const struct kf__conn_settings *settings,
                    const struct kf__conn_events *events, const char *peer, const char *host,
                    int32_t node);
+/* TLS is over: what it has to say last is in `farewell`. */
+void kf__conn_part(struct kf__conn *conn);
 /* Ends all calls with `err`, tells no failure, frees what it holds. */
 void kf__conn_free(struct kf__conn *conn, kf_err err);
 

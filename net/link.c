@@ -75,6 +75,17 @@ static kf_err start_resolving(struct kf__link *link)
 
 /* ---- the socket ---- */
 
+/* Once, and whatever becomes of it: the connection is given up anyway. */
+static void say_farewell(struct kf__link *link)
+{
+    const struct kf__world *world = kf__loop_world(link->loop);
+    struct iovec part = {link->conn.farewell, link->conn.farewell_size};
+    int error = 0;
+    if (part.iov_len)
+        world->send(world->context, link->watch.fd, &part, 1, &error);
+    link->conn.farewell_size = 0;
+}
+
 static void close_socket(struct kf__link *link)
 {
     if (link->watch.fd < 0)
@@ -82,6 +93,7 @@ static void close_socket(struct kf__link *link)
     const struct kf__world *world = kf__loop_world(link->loop);
     if (!link->deaf)
         kf__watch_remove(link->loop, &link->watch);
+    say_farewell(link);
     world->close(world->context, link->watch.fd);
     link->watch.fd = -1;
     link->deaf = false;
@@ -356,6 +368,7 @@ void kf__link_free(struct kf__link *link, kf_err err)
         return;
     kf__timer_cancel(link->loop, &link->timer);
     kf__loop_undefer(link->loop, &link->settle);
+    kf__conn_part(&link->conn);
     close_socket(link);
     drop_addresses(link);
     if (link->resolving)

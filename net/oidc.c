@@ -325,6 +325,16 @@ static kf_err send_request(const struct exchange *exchange, const char *text, si
     return KF_OK;
 }
 
+/* TLS's goodbye is the end of a body without length. */
+static kf_err ended_or_failed(const struct exchange *exchange, struct kf__http_answer *answer,
+                              kf_error *error)
+{
+    const char *text;
+    if (kf__tls_error(exchange->tls, &text) == KF_ERR_DISCONNECTED)
+        return kf__http_end(answer, error);
+    return tls_failed(exchange, error);
+}
+
 static kf_err read_answer(const struct exchange *exchange, struct kf__http_answer *answer,
                           kf_error *error)
 {
@@ -334,7 +344,7 @@ static kf_err read_answer(const struct exchange *exchange, struct kf__http_answe
     while (!err && !answer->done) {
         size_t got = 0;
         if (kf__tls_read(exchange->tls, bytes, sizeof bytes, &got))
-            err = tls_failed(exchange, error);
+            err = ended_or_failed(exchange, answer, error);
         else if (got > 0)
             err = kf__http_feed(answer, bytes, got, error);
         else if (ended)

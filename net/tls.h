@@ -124,6 +124,11 @@ void kf__tls_received(struct kf__tls *tls, size_t size);
 kf_err kf__tls_read(struct kf__tls *tls, void *bytes, size_t size, size_t *got);
 /* Takes in what may go out now: *taken 0 where the output is full. An error is final. */
 kf_err kf__tls_write(struct kf__tls *tls, const struct iovec *parts, size_t count, size_t *taken);
+/*
+ * The last words: the alert of a failed handshake, or TLS's goodbye; how many
+ * bytes, at most `room`. Nothing may be read or written afterwards.
+ */
+size_t kf__tls_farewell(struct kf__tls *tls, uint8_t *bytes, size_t room);
 /* What is to be sent; empty: NULL and 0. */
 struct iovec kf__tls_output(const struct kf__tls *tls);
 void kf__tls_sent(struct kf__tls *tls, size_t size);

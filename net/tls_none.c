@@ -112,6 +112,14 @@ kf_err kf__tls_write(struct kf__tls *tls, const struct iovec *parts, size_t coun
     return KF_ERR_NOT_BUILT;
 }
 
+size_t kf__tls_farewell(struct kf__tls *tls, uint8_t *bytes, size_t room)
+{
+    (void)tls;
+    (void)bytes;
+    (void)room;
+    return 0;
+}
+
 struct iovec kf__tls_output(const struct kf__tls *tls)
 {
     (void)tls;

@@ -77,6 +77,7 @@ typedef struct kf_broker_options {
     bool strict;       /* refuse legal but non-canonical bytes, and name the field */
     kf_broker_sasl sasl;
     int32_t max_connections; /* 10000; more are closed as they come */
+    const char *racks; /* "a,b,c": of the nodes in order; consumers are sent to theirs (KIP-392) */
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */

@@ -1,7 +1,9 @@
 #include "broker/help_client.h"
+#include "proto/batch.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 #include <string.h>
 
 static kf_broker *broker;
@@ -30,14 +32,11 @@ static kf_string text(const char *of) { return (kf_string){of, of ? strlen(of) :
 
 static bool same(kf_string got, const char *wanted)
 {
-    return wanted
-               ? got.data && got.size == strlen(wanted) && memcmp(got.data, wanted, got.size) == 0
-               : !got.data;
+    return got.data && got.size == strlen(wanted) && memcmp(got.data, wanted, got.size) == 0;
 }
 
 #define SAME(got, wanted)                                                                          \
-    cr_assert(same((got), (wanted)), "got '%.*s', wanted '%s'", (int)(got).size, (got).data,       \
-              (wanted) ? (wanted) : "null")
+    cr_assert(same((got), (wanted)), "got '%.*s', wanted '%s'", (int)(got).size, (got).data, wanted)
 
 /* ---- asking ---- */
 
@@ -53,7 +52,7 @@ struct told {
     bool documented;
 };
 
-static void copy(char *into, kf_string from)
+static void copy(char into[64], kf_string from)
 {
     snprintf(into, 64, "%.*s", (int)from.size, from.data);
 }
@@ -381,9 +380,151 @@ Test(configs, assigns_replicas_as_asked)
     cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
     SAME(answer.topics.items[0].error_message,
          "partitions should be a consecutive 0-based integer sequence");
+    parts[0].partition_index = 0; /* twice now */
+    answer = create(&topic, 1, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
+    parts[0].partition_index = -1; /* -1 and 2: their sum would do */
+    parts[1].partition_index = 2;
+    answer = create(&topic, 1, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
+    parts[1].partition_index = 0;
     parts[0].partition_index = 1;
     second[1] = 7;
     answer = create(&topic, 1, false);
     SAME(answer.topics.items[0].error_message,
          "The manual partition assignment includes broker 7, but no such broker is registered.");
+}
+
+/* ---- what obeys ---- */
+
+static kf_err produce(const char *value, int16_t acks, const char *key)
+{
+    struct kf_produce_request request;
+    struct kf_produce_response response;
+    struct kf_produce_request_partition_produce_data data = {0};
+    struct kf_produce_request_topic_produce_data topic = {.name = text("orders")};
+    struct kf__batch_builder builder;
+    struct kf__buffer out;
+    struct kf__codecs codecs;
+    struct kf__batch_options batch = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .leader_epoch = -1};
+    kf__buffer_init(&out, &kf_default_allocator);
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    kf_bytes bytes = {(const uint8_t *)value, strlen(value)};
+    kf_bytes keyed = {(const uint8_t *)key, key ? strlen(key) : 0};
+    cr_assert(eq(int, kf__batch_builder_add(&builder, 1000, keyed, bytes, NULL, 0), KF_OK));
+    cr_assert(eq(int, kf__batch_builder_finish(&builder, &batch, &codecs, &out), KF_OK));
+    data.records = (kf_bytes){out.bytes, out.used};
+    topic.partition_data.items = &data;
+    topic.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &request);
+    request.acks = acks;
+    request.topic_data.items = &topic;
+    request.topic_data.count = 1;
+    client_call(&client, KF_API_PRODUCE, 9, &request, &response);
+    kf__batch_builder_free(&builder);
+    kf__buffer_free(&out);
+    kf__codecs_free(&codecs);
+    return (kf_err)response.responses.items[0].partition_responses.items[0].error_code;
+}
+
+static void set(const char *key, const char *value)
+{
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_TOPIC, "orders", key, value), KF_OK));
+}
+
+Test(configs, produce_obeys_the_topics_limits)
+{
+    static const char large[] = "a value that is larger than the forty bytes";
+    cr_assert(eq(int, produce(large, 1, NULL), KF_OK));
+    set("max.message.bytes", "100");
+    cr_assert(eq(int, produce(large, 1, NULL), KF_ERR_MESSAGE_TOO_LARGE));
+    set("max.message.bytes", NULL);
+    set("message.timestamp.before.max.ms", "60000");
+    cr_assert(eq(int, produce("v", 1, NULL), KF_ERR_INVALID_TIMESTAMP));
+    set("message.timestamp.before.max.ms", NULL);
+    set("min.insync.replicas", "2");
+    cr_assert(eq(int, produce("v", -1, NULL), KF_ERR_NOT_ENOUGH_REPLICAS));
+    cr_assert(eq(int, produce("v", 1, NULL), KF_OK));
+    set("cleanup.policy", "compact");
+    cr_assert(eq(int, produce("v", 1, NULL), KF_ERR_INVALID_RECORD));
+    cr_assert(eq(int, produce("v", 1, "k"), KF_OK));
+}
+
+Test(configs, the_broker_puts_its_time_and_compression_where_the_topic_wants_it)
+{
+    kf_message message;
+    set("message.timestamp.type", "LogAppendTime");
+    set("compression.type", "gzip");
+    set("message.timestamp.before.max.ms", "60000"); /* of no concern any more */
+    cr_assert(eq(int, produce("value", 1, "key"), KF_OK));
+    cr_assert(eq(int, kf_broker_read(broker, "orders", 0, 0, &message), KF_OK));
+    cr_assert(eq(int, message.timestamp_type, KF_TIMESTAMP_LOG_APPEND));
+    cr_assert(gt(i64, message.timestamp, 1600000000000));
+    cr_assert(eq(sz, message.value.size, 5));
+    cr_assert(eq(sz, message.key.size, 3));
+}
+
+Test(configs, records_of_a_compacted_topic_are_not_deleted_by_request)
+{
+    struct kf_delete_records_request request;
+    struct kf_delete_records_response response;
+    struct kf_delete_records_request_delete_records_partition partition = {.offset = 1};
+    struct kf_delete_records_request_delete_records_topic topic = {.name = text("orders")};
+    cr_assert(eq(int, produce("v", 1, "k"), KF_OK));
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_delete_records_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    set("cleanup.policy", "compact");
+    client_call(&client, KF_API_DELETE_RECORDS, 2, &request, &response);
+    cr_assert(eq(i16, response.topics.items[0].partitions.items[0].error_code, 44));
+    set("cleanup.policy", "compact,delete");
+    client_call(&client, KF_API_DELETE_RECORDS, 2, &request, &response);
+    cr_assert(eq(i16, response.topics.items[0].partitions.items[0].error_code, 0));
+    cr_assert(eq(i64, response.topics.items[0].partitions.items[0].low_watermark, 1));
+    partition.offset = 9;
+    client_call(&client, KF_API_DELETE_RECORDS, 2, &request, &response);
+    cr_assert(eq(i16, response.topics.items[0].partitions.items[0].error_code, 1));
+}
+
+Test(configs, cleaning_follows_the_topics_policy)
+{
+    int64_t start, end;
+    cr_assert(eq(int, produce("1", 1, "k"), KF_OK));
+    cr_assert(eq(int, produce("2", 1, "k"), KF_OK));
+    set("retention.ms", "-1");
+    cr_assert(eq(int, kf_broker_clean(broker, "orders"), KF_OK));
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, start, 0));
+    set("retention.ms", "1000");
+    cr_assert(eq(int, kf_broker_clean(broker, NULL), KF_OK));
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, start, 2));
+    cr_assert(eq(i64, end, 2));
+    cr_assert(eq(int, kf_broker_clean(broker, "nope"), KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+}
+
+Test(configs, ten_thousand_topics_are_found_at_once)
+{
+    char name[32];
+    struct kf_metadata_request request;
+    struct kf_metadata_response response;
+    for (int i = 0; i < 10000; i++) {
+        snprintf(name, sizeof name, "topic-%d", i);
+        cr_assert(eq(int, kf_broker_create_topic(broker, name, 1, 1), KF_OK));
+    }
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.count = -1;
+    client_call(&client, KF_API_METADATA, 12, &request, &response);
+    cr_assert(eq(i32, response.topics.count, 10001));
+    struct kf_metadata_request_topic by_id = {.topic_id = response.topics.items[7777].topic_id};
+    char wanted[64];
+    copy(wanted, response.topics.items[7777].name);
+    request.topics.items = &by_id;
+    request.topics.count = 1;
+    client_call(&client, KF_API_METADATA, 12, &request, &response);
+    SAME(response.topics.items[0].name, wanted);
 }

@@ -190,3 +190,57 @@ Test(elections, wait_for_a_new_replica_that_is_down)
     cr_assert(eq(i32, list().topics.count, 0));
     cr_assert(eq(i32, describe().replica_nodes.count, 2));
 }
+
+static struct kf_fetch_response_partition_data fetch_from(int node, int16_t version,
+                                                          const char *rack)
+{
+    struct client reader;
+    struct kf_fetch_request request;
+    struct kf_fetch_response response;
+    struct kf_fetch_request_fetch_partition partition = {.current_leader_epoch = -1,
+                                                         .last_fetched_epoch = -1,
+                                                         .log_start_offset = -1,
+                                                         .partition_max_bytes = 1 << 20,
+                                                         .high_watermark = INT64_MAX};
+    struct kf_fetch_request_fetch_topic topic = {.topic = text("t")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_fetch_request, &request);
+    request.max_bytes = 1 << 20;
+    request.session_epoch = -1;
+    request.rack_id = text(rack);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_open(&reader, kf_broker_bootstrap(broker), node);
+    client_call(&reader, KF_API_FETCH, version, &request, &response);
+    struct kf_fetch_response_partition_data told = response.responses.items[0].partitions.items[0];
+    told.records.data = NULL; /* it goes with the reader */
+    client_close(&reader);
+    return told;
+}
+
+Test(elections, send_a_consumer_to_the_replica_in_its_rack)
+{
+    cr_assert(eq(i16, fetch_from(2, 11, "").error_code, KF_ERR_NOT_LEADER_OR_FOLLOWER), "no racks");
+    kf_broker_stop(broker);
+    kf_broker_options options = {
+        .size = sizeof options, .nodes = 3, .thread = true, .racks = "a,b,c"};
+    kf_error error = KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "t", 1, 2), KF_OK));
+    kf_bytes value = {(const uint8_t *)"v", 1};
+    cr_assert(eq(int, kf_broker_produce(broker, "t", 0, (kf_bytes){0}, value, 1, NULL), KF_OK));
+    cr_assert(eq(i32, fetch_from(1, 11, "a").preferred_read_replica, -1));
+    cr_assert(eq(i32, fetch_from(1, 11, "c").preferred_read_replica, -1), "no replica is there");
+    struct kf_fetch_response_partition_data sent = fetch_from(1, 11, "b");
+    cr_assert(eq(i32, sent.preferred_read_replica, 2));
+    cr_assert(eq(sz, sent.records.size, 0));
+    cr_assert(gt(sz, fetch_from(2, 11, "b").records.size, 0));
+    cr_assert(eq(int, kf_broker_hold_replica(broker, "t", 0, 2, true), KF_OK));
+    cr_assert(eq(i32, fetch_from(1, 11, "b").preferred_read_replica, -1), "it is not in sync");
+    cr_assert(eq(int, kf_broker_produce(broker, "t", 0, (kf_bytes){0}, value, 1, NULL), KF_OK));
+    cr_assert(eq(i64, fetch_from(2, 11, "b").high_watermark, 1), "a follower tells what it has");
+    cr_assert(eq(i64, fetch_from(1, 11, "").high_watermark, 2));
+    cr_assert(eq(i16, fetch_from(2, 10, "").error_code, KF_ERR_NOT_LEADER_OR_FOLLOWER));
+}

@@ -106,6 +106,14 @@ refused 3 "a listener that expects SASL does that" "$saslp"
 refused 2 "sasl.mechanism is not set" "$saslp" "${bare[@]}"
 wait $renewal || fail "sessions that end"
 
+# ---- the doctor --------------------------------------------------------------------------------
+
+"$kf" doctor -b "$mtls" "${trust[@]}" "${own[@]}" >"$work/doctor" || { cat "$work/doctor" && fail "doctor"; }
+for line in "ok       dns " "ok       tcp " "tls $mtls: TLSv1.3 with " "ok       api-versions " \
+    "ok       metadata " "ok       broker " "ok       coordinator "; do
+    grep -qF -- "$line" "$work/doctor" || { cat "$work/doctor" && fail "the doctor does not say: $line"; }
+done
+
 # ---- others against our broker (KAFIBER_SECURITY_LONG=1) ----------------------------------------
 
 [ "${KAFIBER_SECURITY_LONG:-}" ] || exit 0

@@ -250,6 +250,37 @@ Test(conn_tls, a_refused_certificate_fails_the_attempt_with_its_sentence)
     cr_expect(eq(int, failed, 1));
 }
 
+/* The broker's own log says why, then: not just that somebody went away. */
+Test(conn_tls, the_peer_is_told_by_an_alert_and_by_a_goodbye)
+{
+    conn.host = "other.example";
+    begin();
+    for (int i = 0; i < 5 && conn.state == KF__CONN_TLS; i++) {
+        do_work();
+        to_server();
+        tls_server_step(&server);
+        to_client(65536);
+    }
+    cr_assert(gt(sz, conn.farewell_size, 0));
+    BIO_write(server.in, conn.farewell, (int)conn.farewell_size);
+    tls_server_step(&server);
+    cr_expect(server.failed); /* bad certificate */
+}
+
+Test(conn_tls, a_quiet_connection_says_goodbye)
+{
+    uint8_t bytes[256];
+    become_ready();
+    while (SSL_read(server.ssl, bytes, sizeof bytes) > 0)
+        ;
+    kf__call_cancel(&call);
+    kf__conn_part(&conn);
+    cr_assert(gt(sz, conn.farewell_size, 0));
+    BIO_write(server.in, conn.farewell, (int)conn.farewell_size);
+    cr_expect(le(int, SSL_read(server.ssl, bytes, sizeof bytes), 0));
+    cr_expect(eq(int, SSL_get_shutdown(server.ssl) & SSL_RECEIVED_SHUTDOWN, SSL_RECEIVED_SHUTDOWN));
+}
+
 /* A connection that fails while a helper has its handshake lets go of it. */
 Test(conn_tls, work_that_is_out_outlives_its_connection)
 {

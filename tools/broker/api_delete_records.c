@@ -38,6 +38,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             int64_t start = -1;
             struct kf__partition *partition = NULL;
             kf_err err = kf__led_partition(exchange, topic, index, -1, &partition);
+            if (!err && !topic->settings.deletes) /* a compacted log keeps what it has */
+                err = KF_ERR_POLICY_VIOLATION;
             if (!err)
                 err = delete_records(exchange, partition, before, &start);
             response->topics.items[t].partitions.items[p].partition_index = index;

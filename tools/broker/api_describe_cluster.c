@@ -4,6 +4,7 @@
  */
 #include "tools/broker/apis.h"
 #include "tools/broker/authorize.h"
+#include "tools/broker/nearest_replica.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -48,6 +49,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         broker->broker_id = node;
         broker->host = kf__node_host(exchange);
         broker->port = kf__node_port(exchange, node);
+        broker->rack = kf__rack_of(exchange->broker, node);
     }
     response->brokers.count = running;
     if (request->include_cluster_authorized_operations)

@@ -4,7 +4,9 @@
  * 4   isolation level: who reads committed gets nothing above the last stable
  *     offset, and is told which transactions were aborted.
  * 5   log start offset. 7 sessions (KIP-227).
- * 9   the leader epoch that the client knows (KIP-320). 11 rack.
+ * 9   the leader epoch that the client knows (KIP-320).
+ * 11  from a follower too, and the client's rack: the leader names a replica
+ *     in it, and brings nothing itself (KIP-392).
  * 12  flexible; diverging epochs (KIP-595) and current leader in tags.
  * 13  topic ids. 15 replica state in tags. 16 endpoints of new leaders
  *     (KIP-951). 17, 18 for replicas only.
@@ -14,6 +16,7 @@
  * answer is made when it leaves.
  */
 #include "tools/broker/apis.h"
+#include "tools/broker/nearest_replica.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn_log.h"
 
@@ -87,7 +90,16 @@ static bool reads_committed(const struct kf__exchange *exchange)
 static int64_t visible_end(const struct kf__exchange *exchange,
                            const struct kf__partition *partition)
 {
-    return reads_committed(exchange) ? kf__stable_offset(partition) : partition->log.end_offset;
+    int64_t end = kf__replica_end(exchange, partition);
+    int64_t stable = reads_committed(exchange) ? kf__stable_offset(partition) : end;
+    return stable < end ? stable : end;
+}
+
+/* The replica that the client should ask instead; -1: none. */
+static int32_t nearest(const struct kf__exchange *exchange, const struct kf__partition *partition)
+{
+    const struct kf_fetch_request *request = exchange->request;
+    return kf__nearest_replica(exchange, partition, request->rack_id);
 }
 
 static bool fill_aborted(struct kf__exchange *exchange, const struct kf__partition *partition,
@@ -117,24 +129,26 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
 {
     struct kf__topic *topic = topic_of(exchange, item, fetch->by_id);
     struct kf__partition *partition = NULL;
-    kf_err err =
-        kf__led_partition(exchange, topic, item->partition, item->current_leader_epoch, &partition);
+    kf_err err = kf__fetched_partition(exchange, topic, item->partition, item->current_leader_epoch,
+                                       &partition);
     if (!topic && fetch->by_id)
         err = KF_ERR_UNKNOWN_TOPIC_ID;
     answer->partition_index = item->partition;
     answer->aborted_transactions.count = -1;
     if (!err && !diverges(partition, item, answer) &&
         (item->fetch_offset < partition->log.start_offset ||
-         item->fetch_offset > partition->log.end_offset))
+         item->fetch_offset > kf__replica_end(exchange, partition)))
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
     if (err) {
         tell_error(exchange, answer, partition, err);
         return;
     }
-    answer->high_watermark = partition->log.end_offset;
-    answer->last_stable_offset = kf__stable_offset(partition);
+    int64_t end = kf__replica_end(exchange, partition), stable = kf__stable_offset(partition);
+    answer->high_watermark = end;
+    answer->last_stable_offset = stable < end ? stable : end;
     answer->log_start_offset = partition->log.start_offset;
-    if (answer->diverging_epoch.end_offset >= 0)
+    answer->preferred_read_replica = nearest(exchange, partition);
+    if (answer->diverging_epoch.end_offset >= 0 || answer->preferred_read_replica >= 0)
         return;
     size_t limit = item->max_bytes > 0 ? (size_t)item->max_bytes : 0;
     limit = limit < room ? limit : room;
@@ -159,7 +173,7 @@ static bool is_news(const struct fetch *fetch, const struct kf__fetched *item,
                     const partition_answer *answer)
 {
     return !fetch->incremental || answer->records.size > 0 || answer->error_code != 0 ||
-           answer->diverging_epoch.end_offset >= 0 ||
+           answer->diverging_epoch.end_offset >= 0 || answer->preferred_read_replica >= 0 ||
            answer->high_watermark != item->high_watermark ||
            answer->log_start_offset != item->log_start;
 }
@@ -379,10 +393,11 @@ static bool has_enough(const struct kf__exchange *exchange, const struct fetch *
         struct kf__partition *partition = NULL;
         partition_answer unused = {0};
         struct kf__topic *topic = topic_of(exchange, item, fetch->by_id);
-        if (kf__led_partition(exchange, topic, item->partition, item->current_leader_epoch,
-                              &partition) ||
+        if (kf__fetched_partition(exchange, topic, item->partition, item->current_leader_epoch,
+                                  &partition) ||
             item->fetch_offset < partition->log.start_offset ||
-            item->fetch_offset > partition->log.end_offset || diverges(partition, item, &unused))
+            item->fetch_offset > kf__replica_end(exchange, partition) ||
+            diverges(partition, item, &unused) || nearest(exchange, partition) >= 0)
             return true;
         size_t readable = kf__plog_readable(&partition->log, item->fetch_offset,
                                             visible_end(exchange, partition));

@@ -8,6 +8,7 @@
  */
 #include "tools/broker/apis.h"
 #include "tools/broker/authorize.h"
+#include "tools/broker/nearest_replica.h"
 #include "tools/broker/state.h"
 
 static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_response *response)
@@ -23,6 +24,7 @@ static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_respo
         broker->node_id = node;
         broker->host = kf__node_host(exchange);
         broker->port = kf__node_port(exchange, node);
+        broker->rack = kf__rack_of(exchange->broker, node);
     }
     response->brokers.count = running;
     return true;

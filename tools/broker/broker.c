@@ -196,6 +196,7 @@ static void close_parts(kf_broker *broker)
     kf__buffer_free(&broker->rebatched);
     if (broker->journal)
         fclose(broker->journal);
+    kf_free(broker->alloc, broker->racks);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
     kf_free(broker->alloc, broker);
@@ -249,6 +250,14 @@ static kf_err put_configs(kf_broker *broker)
     return err;
 }
 
+static kf_err copy_racks(kf_broker *broker)
+{
+    kf_string copy;
+    kf_err err = kf__text_copy(broker->alloc, kf__text(broker->options.racks), &copy);
+    broker->racks = (char *)(uintptr_t)copy.data;
+    return err;
+}
+
 static kf_err open_broker(kf_broker *broker, kf_error *error)
 {
     const kf_broker_options *options = &broker->options;
@@ -267,7 +276,7 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
     kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
     if (!err)
         err = kf__server_open(broker, options, error);
-    if (!err && (make_bootstraps(broker) || put_configs(broker)))
+    if (!err && (make_bootstraps(broker) || put_configs(broker) || copy_racks(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,

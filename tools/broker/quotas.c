@@ -223,5 +223,7 @@ int64_t kf__quotas_charge(struct kf__quotas *quotas, enum kf__quota_key key, kf_
     if (over <= 0)
         return 0;
     double ms = over / quota->values[key];
-    return ms<1 ? 1 : ms>(double) MAX_THROTTLE_MS ? MAX_THROTTLE_MS : (int64_t)ms;
+    if (ms > (double)MAX_THROTTLE_MS)
+        return MAX_THROTTLE_MS;
+    return ms < 1 ? 1 : (int64_t)ms;
 }

@@ -38,6 +38,13 @@ bool kf__is_in_sync(const struct kf__partition *partition, int32_t node)
     return kf__is_replica(partition, node) && !find_lagging(partition, node);
 }
 
+int64_t kf__end_of_replica(const struct kf__partition *partition, int32_t node)
+{
+    const struct kf__lagging *lagging = find_lagging(partition, node);
+    int64_t end = partition->log.end_offset;
+    return lagging && lagging->end_offset < end ? lagging->end_offset : end;
+}
+
 int32_t kf__in_sync_count(const struct kf__partition *partition)
 {
     int32_t count = 0;

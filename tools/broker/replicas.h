@@ -43,6 +43,8 @@ void kf__replicas_free(struct kf__replicas *replicas, const kf_allocator *alloc)
 
 bool kf__is_replica(const struct kf__partition *partition, int32_t node);
 bool kf__is_in_sync(const struct kf__partition *partition, int32_t node);
+/* Past the last offset that the replica has. */
+int64_t kf__end_of_replica(const struct kf__partition *partition, int32_t node);
 int32_t kf__in_sync_count(const struct kf__partition *partition);
 
 /* Of a new partition: replicas that don't run are not in sync. */

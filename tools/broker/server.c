@@ -156,6 +156,7 @@ static void close_connection(struct kf_broker *broker, size_t slot)
     struct kf__connection *connection = server->connections[slot];
     kf__dispatch_abandon(broker, connection);
     kf__session_free(&connection->session, &broker->sasl);
+    kf__server_say_farewell(connection);
     if (connection->pipe)
         kf__pipe_close(&broker->memory, connection->pipe);
     else

@@ -117,6 +117,8 @@ void kf__server_opened(struct kf_broker *broker, struct kf__connection *connecti
 /* Plaintext that TLS holds already, as far as no request is under way. */
 void kf__server_open_records(struct kf_broker *broker, struct kf__connection *connection,
                              kf_time now);
+/* TLS's last words, before the socket is closed. */
+void kf__server_say_farewell(struct kf__connection *connection);
 /* Seals what it can of the answer; false where the connection is broken. */
 bool kf__server_seal(struct kf__connection *connection);
 /* Room for plaintext; false: no memory. */

@@ -10,6 +10,8 @@
 #include "proto/frame.h"
 #include "tools/broker/state.h"
 
+#include <sys/socket.h>
+
 enum {
     PARTS = 16,
 };
@@ -77,4 +79,14 @@ bool kf__server_seal(struct kf__connection *connection)
         connection->sent += taken;
     }
     return true;
+}
+
+void kf__server_say_farewell(struct kf__connection *connection)
+{
+    uint8_t words[64];
+    if (!connection->tls || connection->fd < 0)
+        return;
+    size_t size = kf__tls_farewell(connection->tls, words, sizeof words);
+    ssize_t sent = size ? send(connection->fd, words, size, MSG_NOSIGNAL | MSG_DONTWAIT) : 0;
+    (void)sent; /* whatever becomes of it */
 }

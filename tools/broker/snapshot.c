@@ -5,7 +5,7 @@
 #include <errno.h>
 
 enum {
-    FORMAT_VERSION = 1, /* rises with every change of what is written, or its order */
+    FORMAT_VERSION = 2, /* rises with every change of what is written, or its order */
     MAX_FILE_BYTES = 1 << 30,
 };
 #define MAGIC "KFSNAP"

@@ -110,6 +110,52 @@ static void archive_aborted(struct kf__archive *archive, struct kf__aborted *abo
     }
 }
 
+/* ---- replicas ---- */
+
+/* Writing, nothing changes; reading, null where there are none. */
+static void archive_nodes(struct kf__archive *archive, const struct kf__topics *topics,
+                          int32_t **nodes, int32_t *count)
+{
+    bool reads = kf__archive_reads(archive);
+    size_t size = kf__archive_count(archive, (size_t)*count);
+    if (size > KF__MAX_NODES)
+        kf__archive_fail(archive, KF_ERR_BAD_COUNT);
+    if (size == 0 || archive->err)
+        return;
+    int32_t *items = kf__archive_array(archive, *nodes, size, sizeof *items);
+    for (size_t i = 0; i < size && !archive->err; i++) {
+        items[i] = (int32_t)kf__archive_number(archive, items[i]);
+        if (items[i] < 1 || items[i] > topics->node_count)
+            kf__archive_fail(archive, KF_ERR_BROKER_NOT_AVAILABLE);
+    }
+    if (reads && items) {
+        *nodes = items;
+        *count = (int32_t)size;
+    }
+}
+
+static void archive_sync(struct kf__archive *archive, const struct kf__topics *topics,
+                         struct kf__replicas *sync)
+{
+    size_t count = kf__archive_count(archive, sync->lagging_count);
+    struct kf__lagging *items =
+        count > 0 ? kf__archive_array(archive, sync->lagging, count, sizeof *items) : NULL;
+    for (size_t i = 0; i < count && !archive->err; i++) {
+        struct kf__lagging *one = &items[i];
+        one->node = (int32_t)kf__archive_number(archive, one->node);
+        one->held = kf__archive_number(archive, one->held) != 0;
+        one->end_offset = kf__archive_number(archive, one->end_offset);
+        if (one->node < 1 || one->node > topics->node_count || one->end_offset < 0)
+            kf__archive_fail(archive, KF_ERR_BROKER_NOT_AVAILABLE);
+    }
+    if (kf__archive_reads(archive) && items) {
+        sync->lagging = items;
+        sync->lagging_count = count;
+    }
+    archive_nodes(archive, topics, &sync->target, &sync->target_count);
+    archive_nodes(archive, topics, &sync->adding, &sync->adding_count);
+}
+
 /* ---- topics ---- */
 
 static void archive_partition(struct kf__archive *archive, const struct kf__topics *topics,
@@ -127,8 +173,10 @@ static void archive_partition(struct kf__archive *archive, const struct kf__topi
             kf__archive_fail(archive, KF_ERR_BROKER_NOT_AVAILABLE);
         partition->replica_count = (int32_t)i + 1;
     }
-    if (partition->leader < -1 || partition->leader > topics->node_count || count == 0)
+    if (partition->leader < -1 || partition->leader > topics->node_count || count == 0 ||
+        count > KF__MAX_NODES)
         kf__archive_fail(archive, KF_ERR_BROKER_NOT_AVAILABLE);
+    archive_sync(archive, topics, &partition->sync);
     archive_log(archive, &partition->log);
     archive_producers(archive, &partition->producers);
     archive_aborted(archive, &partition->aborted);

@@ -1,5 +1,5 @@
 /*
- * secrets: after a client is closed, its password, its private key and the
+ * secrets_tls: after a client is closed, its password, its private key and the
  * key's passphrase are nowhere in the process's memory. The broker, and
  * whoever knows them in the clear, is another process; here they are only
  * known with their bits turned.

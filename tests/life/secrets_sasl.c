@@ -1,0 +1,193 @@
+/*
+ * secrets_sasl: after a client is closed, none of what it authenticated with is in
+ * this process's memory any more. The broker is another process; the secrets
+ * stand here only mixed with a mask, also while memory is searched for them.
+ */
+#include "runtime/fiber/sanitizer.h"
+
+#include <kafiber/broker.h>
+#include <kafiber/kafiber.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    SECRET_BYTES = 24,
+    MASK = 0x5a,
+    ADDRESS_BYTES = 64,
+};
+
+#if defined(KF__ASAN) || defined(KF__TSAN)
+#define IS_SANITIZED true
+#else
+#define IS_SANITIZED false
+#endif
+
+/* Not in one piece anywhere: made byte by byte from a seed. */
+static unsigned char masked_byte(int seed, int i)
+{
+    return (unsigned char)('A' + (seed * 7 + i * 11 + i * i) % 26) ^ MASK;
+}
+
+static void make_secret(int seed, char *text)
+{
+    for (int i = 0; i < SECRET_BYTES; i++)
+        text[i] = (char)(masked_byte(seed, i) ^ MASK);
+    text[SECRET_BYTES] = '\0';
+}
+
+static void wipe(volatile char *text, size_t size)
+{
+    while (size--)
+        text[size] = 0;
+}
+
+static void must(bool holds, const char *what)
+{
+    if (holds)
+        return;
+    fprintf(stderr, "secrets_sasl: %s\n", what);
+    exit(1);
+}
+
+/* ---- the broker, a process of its own ---- */
+
+static void run_broker(int out, int end)
+{
+    char user[SECRET_BYTES + 8] = "alice:", address[ADDRESS_BYTES] = {0}, ignored;
+    const char *const users[] = {user};
+    make_secret(1, user + strlen(user));
+    kf_broker_options options = {.size = sizeof options, .thread = true};
+    options.sasl = (kf_broker_sasl){
+        .required = true, .users = users, .user_count = 1, .unsecured_tokens = true};
+    kf_broker *broker = kf_broker_start(&options, NULL);
+    must(broker != NULL, "no broker");
+    snprintf(address, sizeof address, "%s", kf_broker_bootstrap(broker));
+    must(write(out, address, sizeof address) == (ssize_t)sizeof address, "pipe");
+    while (read(end, &ignored, 1) > 0)
+        continue;
+    kf_broker_stop(broker);
+    _exit(0);
+}
+
+/* ---- the search ---- */
+
+static bool stands_at(const unsigned char *at, int seed)
+{
+    for (int i = 0; i < SECRET_BYTES; i++)
+        if ((at[i] ^ MASK) != masked_byte(seed, i))
+            return false;
+    return true;
+}
+
+static int count_in(const unsigned char *from, const unsigned char *to, int seed)
+{
+    int found = 0;
+    for (const unsigned char *at = from; at + SECRET_BYTES <= to; at++)
+        found += stands_at(at, seed);
+    return found;
+}
+
+/* All that is readable and writable; how often the secret stands there. */
+static int count_everywhere(int seed)
+{
+    char line[512], access[8];
+    int found = 0;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    must(maps != NULL, "/proc/self/maps");
+    while (fgets(line, sizeof line, maps)) {
+        unsigned long from, to;
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, access) == 3 && access[0] == 'r' &&
+            access[1] == 'w' && !strstr(line, "[v"))
+            found += count_in((const unsigned char *)from, (const unsigned char *)to, seed);
+    }
+    fclose(maps);
+    return found;
+}
+
+/* ---- the client ---- */
+
+static kf_err give_token(void *context, kf_sasl_token *token, kf_error *error)
+{
+    (void)context;
+    (void)error;
+    make_secret(2, token->text); /* no JSON web token: the broker refuses it */
+    return KF_OK;
+}
+
+static kf_err ask(kf_config *config)
+{
+    kf_client *client = kf_client_new(config, NULL);
+    int32_t partitions = 0;
+    kf_err err = kf_client_partitions(client, "t", kf_now() + 10 * KF_SECOND, &partitions, NULL);
+    kf_client_close(client);
+    return err;
+}
+
+static kf_config *settings(const char *address)
+{
+    kf_config *config = kf_config_new(NULL);
+    kf_config_set(config, "bootstrap.servers", address, NULL);
+    kf_config_set(config, "security.protocol", "SASL_PLAINTEXT", NULL);
+    kf_config_log(config, KF_LOG_ERROR, NULL, NULL);
+    return config;
+}
+
+static void authenticate(const char *address, const char *mechanism)
+{
+    char password[SECRET_BYTES + 1];
+    kf_config *config = settings(address);
+    make_secret(1, password);
+    kf_config_set(config, "sasl.mechanism", mechanism, NULL);
+    kf_config_set(config, "sasl.username", "alice", NULL);
+    kf_config_set(config, "sasl.password", password, NULL);
+    wipe(password, sizeof password);
+    must(count_everywhere(1) > 0, "the search finds nothing even while it is there");
+    must(ask(config) == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION, "not authenticated");
+    kf_config_free(config);
+    if (count_everywhere(1) != 0)
+        fprintf(stderr, "%s: ", mechanism);
+    must(count_everywhere(1) == 0, "the password is still in memory");
+}
+
+static void present_token(const char *address)
+{
+    kf_config *config = settings(address);
+    kf_config_sasl_token(config, give_token, NULL);
+    must(ask(config) == KF_ERR_SASL_AUTHENTICATION_FAILED, "the token was not refused");
+    kf_config_free(config);
+    must(count_everywhere(2) == 0, "the token is still in memory");
+}
+
+int main(void)
+{
+    /* Sanitizers have memory of their own, and none of it may be looked at. */
+    if (IS_SANITIZED || access("/proc/self/maps", R_OK)) {
+        puts("secrets_sasl: memory can't be searched here");
+        return 0;
+    }
+    int out[2], end[2];
+    char address[ADDRESS_BYTES];
+    must(pipe(out) == 0 && pipe(end) == 0, "pipe");
+    pid_t broker = fork();
+    if (broker == 0) {
+        close(end[1]);
+        run_broker(out[1], end[0]);
+    }
+    close(end[0]);
+    must(read(out[0], address, sizeof address) == (ssize_t)sizeof address, "no broker");
+
+    authenticate(address, "PLAIN");
+#ifdef KAFIBER_WITH_OPENSSL
+    authenticate(address, "SCRAM-SHA-256");
+    authenticate(address, "SCRAM-SHA-512");
+#endif
+    present_token(address);
+
+    close(end[1]);
+    waitpid(broker, NULL, 0);
+    puts("secrets_sasl: none is left");
+    return 0;
+}
