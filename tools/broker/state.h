@@ -37,7 +37,7 @@ enum {
 struct kf_broker {
     const kf_allocator *alloc;
     kf_broker_options options;
-    char *racks; /* of the nodes, between commas; NULL: none has one */
+    char *racks;              /* of the nodes, between commas; NULL: none has one */
     enum kf__release release; /* of Kafka, that it plays */
     char cluster_id[KF__CLUSTER_ID_BYTES];
 
