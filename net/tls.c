@@ -19,6 +19,7 @@ enum {
     IN_BYTES = 64 * 1024,
     OUT_FIRST_BYTES = 1024,
     OUT_FULL_BYTES = 128 * 1024, /* no more is sealed while so much waits to be sent */
+    OUT_MOST_BYTES = 512 * 1024, /* sealed requests and TLS's own answers together */
     RECORD_BYTES = 16 * 1024,    /* RFC 8446, 5.1 */
 };
 
@@ -39,10 +40,20 @@ static int take_in(BIO *bio, char *bytes, int size)
     return (int)taken;
 }
 
+/* What has been sent makes room; a peer that makes us answer and never reads gets no more. */
 static bool reserve_out(struct kf__tls *tls, size_t size)
 {
     if (tls->out_capacity - tls->out_end >= size)
         return true;
+    if (tls->out_start > 0) {
+        tls->out_end -= tls->out_start;
+        memmove(tls->out, tls->out + tls->out_start, tls->out_end);
+        tls->out_start = 0;
+    }
+    if (tls->out_capacity - tls->out_end >= size)
+        return true;
+    if (tls->out_end > OUT_MOST_BYTES)
+        return false;
     size_t wanted = tls->out_capacity ? tls->out_capacity : OUT_FIRST_BYTES;
     while (wanted - tls->out_end < size)
         wanted *= 2;

@@ -36,6 +36,7 @@ static inline bool kf__same_identity(struct kf__out_identity a, struct kf__out_i
 
 struct kf__out_partition;
 struct kf__out_node;
+struct kf__out_request;
 
 struct kf__out_batch {
     struct kf__link link;       /* in its partition: closed, queue, or flying */
@@ -58,13 +59,14 @@ struct kf__out_batch {
     kf_err cause;        /* of the last attempt that failed */
     enum kf_codec codec; /* of the sealed bytes */
     struct kf__out_identity id;
-    int32_t sequence;          /* of the first record; -1: none yet */
-    struct kf__out_node *node; /* where it was last sent */
-    bool urgent;               /* somebody waits: no lingering */
-    bool sealing;              /* a helper compresses it */
-    bool flying;               /* in a request */
-    bool doubt;                /* an attempt ended without telling whether it was stored */
-    bool told;                 /* too late, while a request with it was under way */
+    int32_t sequence;                /* of the first record; -1: none yet */
+    struct kf__out_node *node;       /* where it was last sent */
+    struct kf__out_request *request; /* while flying */
+    bool urgent;                     /* somebody waits: no lingering */
+    bool sealing;                    /* a helper compresses it */
+    bool flying;                     /* in a request */
+    bool doubt;                      /* an attempt ended without telling whether it was stored */
+    bool told;                       /* too late, while a request with it was under way */
     atomic_bool sealed;
 };
 

@@ -249,6 +249,7 @@ kf_err kf__out_request_add(struct kf__out_request *request, struct kf__out_batch
         request->batches = batches;
         request->capacity = capacity;
     }
+    batch->request = request;
     request->batches[request->count++] = batch;
     request->bytes += batch->size;
     return KF_OK;

@@ -49,7 +49,8 @@ static bool is_definite(kf_err err)
 static kf_delivery delivery_of(const struct kf__out_batch *batch, kf_err err,
                                const struct kf__out_answer *answer)
 {
-    kf_fate failed = batch->doubt || batch->flying ? KF_FATE_UNKNOWN : KF_NOT_STORED;
+    bool is_out = batch->flying && batch->request->written;
+    kf_fate failed = batch->doubt || is_out ? KF_FATE_UNKNOWN : KF_NOT_STORED;
     return (kf_delivery){
         .err = err,
         .fate = err ? failed : KF_STORED,

@@ -89,8 +89,14 @@ static struct kf__out_partition *new_partition(const kf_allocator *alloc,
     return partition;
 }
 
+/* What was told while somebody compressed it may still stand in the queue. */
 static void free_partition(const kf_allocator *alloc, struct kf__out_partition *partition)
 {
+    while (!kf__link_is_alone(&partition->queue)) {
+        struct kf__link *link = partition->queue.next;
+        kf__link_remove(link);
+        kf__out_batch_free(KF__OWNER(link, struct kf__out_batch, link));
+    }
     kf_free(alloc, partition);
 }
 

@@ -380,6 +380,14 @@ Test(configs, assigns_replicas_as_asked)
     cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
     SAME(answer.topics.items[0].error_message,
          "partitions should be a consecutive 0-based integer sequence");
+    parts[0].partition_index = 0; /* twice now */
+    answer = create(&topic, 1, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
+    parts[0].partition_index = -1; /* -1 and 2: their sum would do */
+    parts[1].partition_index = 2;
+    answer = create(&topic, 1, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, 39));
+    parts[1].partition_index = 0;
     parts[0].partition_index = 1;
     second[1] = 7;
     answer = create(&topic, 1, false);

@@ -134,6 +134,20 @@ static void take_record(const kf_message *message, long *last)
     last[message->partition] = number;
 }
 
+/* The last broker to be killed may not be back yet. */
+static void find_bounds(kf_reader *reader, int32_t partition, kf_time deadline, int64_t *begin,
+                        int64_t *end)
+{
+    kf_error error = KF_ERROR_INIT;
+    while (kf_reader_bounds(reader, run.topic, partition, kf_now() + 5 * KF_SECOND, begin, end,
+                            &error)) {
+        if (kf_now() > deadline)
+            check(error.code, &error);
+        error = (kf_error)KF_ERROR_INIT;
+        kf_sleep(200 * KF_MILLISECOND);
+    }
+}
+
 static void read_all(kf_reader *reader)
 {
     kf_error error = KF_ERROR_INIT;
@@ -145,7 +159,7 @@ static void read_all(kf_reader *reader)
     for (int32_t i = 0; i < count; i++) {
         int64_t begin, end;
         last[i] = -1;
-        check(kf_reader_bounds(reader, run.topic, i, deadline, &begin, &end, &error), &error);
+        find_bounds(reader, i, deadline, &begin, &end);
         check(kf_reader_assign(reader, run.topic, i, KF_SEEK_EARLIEST, 0, &error), &error);
         left += end - begin;
     }

@@ -32,3 +32,11 @@ for n in 1 2 3; do
     fi
 done
 stop_member "$pid"
+
+# ---- records without a key stay in the rack too, where asked (KIP-1123) ----
+
+create "$topic-out" 6 1
+own_leaders=$("$kf" topic describe "$topic-out" -b "$bootstrap" | awk -v t="$topic-out" '$1 == t && $3 == 2 { print $2 }')
+partitions=$(seq 600 | "$kf" produce "$topic-out" -b "$bootstrap" --report -X client.rack=r2 \
+    -X partitioner.rack.aware=true -X batch.size=0 | cut -d' ' -f1 | sort -nu)
+same "partitions that got records" "$(sort -n <<<"$own_leaders")" "$partitions"

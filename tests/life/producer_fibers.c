@@ -23,7 +23,7 @@ enum {
 };
 
 static kf_producer *producer;
-static int fibers = 2000;
+static int fibers = 200;
 static atomic_int sent, batches, finished;
 
 #define CHECK(condition)                                                                           \

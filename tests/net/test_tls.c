@@ -513,6 +513,49 @@ Test(tls, megabytes_pass_in_both_directions_and_leave_no_buffer)
     free(got);
 }
 
+static size_t largest;
+
+static void *note_largest(void *context_, void *pointer, size_t size)
+{
+    (void)context_;
+    largest = size > largest ? size : largest;
+    return kf_default_allocator.resize(NULL, pointer, size);
+}
+
+Test(tls, output_that_is_never_quite_empty_stays_small)
+{
+    static const kf_allocator noting = {note_largest, NULL};
+    static uint8_t request[20000];
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf__tls_context_open(&noting, &settings, &context, &error), KF_OK));
+    serve_and_connect(&leaf, "broker.example");
+    for (int i = 0; i < 500; i++) { /* 10 MB */
+        struct iovec part = {request, sizeof request};
+        size_t taken = 0;
+        cr_assert(eq(int, kf__tls_write(tls, &part, 1, &taken), KF_OK));
+        size_t waits = kf__tls_output(tls).iov_len;
+        kf__tls_sent(tls, waits > 100 ? waits - 100 : 0);
+    }
+    cr_expect(le(sz, largest, 128 * 1024));
+}
+
+/* RFC 8446, 4.6.3: each asks for an answer. */
+Test(tls, a_peer_that_asks_for_keys_and_never_reads_is_given_up)
+{
+    uint8_t got[16];
+    size_t size = 0;
+    kf_err err = KF_OK;
+    serve_and_connect(&leaf, "broker.example");
+    for (int i = 0; i < 100000 && !err; i++) {
+        SSL_key_update(server.ssl, SSL_KEY_UPDATE_REQUESTED);
+        cr_assert(eq(int, SSL_write(server.ssl, "x", 1), 1));
+        to_client();
+        err = kf__tls_read(tls, got, sizeof got, &size);
+        cr_assert(le(sz, kf__tls_output(tls).iov_len, 1 << 20));
+    }
+    cr_expect(ne(int, err, KF_OK));
+}
+
 /* ---- sessions ---- */
 
 Test(tls, the_next_connection_resumes_and_verifies_nothing_less)

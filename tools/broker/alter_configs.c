@@ -260,8 +260,14 @@ static kf_err drop_others(struct kf_broker *broker, const struct kf__config_chan
     return KF_OK;
 }
 
+enum {
+    MAX_CHANGES = 1000, /* of one resource: there are fewer configs than that */
+};
+
 static kf_err check_shape(const struct kf__config_changes *changes, char *why)
 {
+    if (changes->count > MAX_CHANGES)
+        return refuse(KF_ERR_INVALID_REQUEST, why, "Too many configs%.*s", (kf_string){0});
     for (size_t i = 0; i < changes->count; i++)
         for (size_t j = 0; j < i; j++)
             if (kf__text_equal(changes->items[i].name, changes->items[j].name))

@@ -44,10 +44,29 @@ static kf_err check_counts(const struct kf_broker *broker, int32_t partitions, i
     return KF_ERR_INVALID_REPLICATION_FACTOR;
 }
 
-/* Partitions 0, 1, 2 … in any order, each with replicas; as many of them everywhere. */
-static kf_err check_assignments(const struct kf_broker *broker, const asked_topic *asked, char *why)
+/* Partitions 0, 1, 2 … in any order, each once. */
+static kf_err check_indexes(struct kf__exchange *exchange, const asked_topic *asked, char *why)
 {
     int32_t count = asked->assignments.count;
+    bool *seen = kf_arena_alloc(&exchange->arena, (size_t)count * sizeof *seen);
+    if (!seen)
+        return KF_ERR_NO_MEMORY;
+    memset(seen, 0, (size_t)count * sizeof *seen);
+    for (int32_t i = 0; i < count; i++) {
+        int32_t index = asked->assignments.items[i].partition_index;
+        if (index < 0 || index >= count)
+            return say(KF_ERR_INVALID_REPLICA_ASSIGNMENT, why,
+                       "partitions should be a consecutive 0-based integer sequence");
+        if (seen[index])
+            return say(KF_ERR_INVALID_REPLICA_ASSIGNMENT, why,
+                       "Found multiple manual partition assignments for one partition");
+        seen[index] = true;
+    }
+    return KF_OK;
+}
+
+static kf_err check_assignments(struct kf__exchange *exchange, const asked_topic *asked, char *why)
+{
     if (asked->replication_factor != -1)
         return say(KF_ERR_INVALID_REQUEST, why,
                    "A manual partition assignment was specified, but replication factor was not "
@@ -56,26 +75,14 @@ static kf_err check_assignments(const struct kf_broker *broker, const asked_topi
         return say(KF_ERR_INVALID_REQUEST, why,
                    "A manual partition assignment was specified, but numPartitions was not set to "
                    "-1.");
-    int64_t sum = 0;
-    for (int32_t i = 0; i < count; i++) {
-        int32_t index = asked->assignments.items[i].partition_index;
-        kf_err err = kf__topics_check_replicas(
-            &broker->topics, asked->assignments.items[i].broker_ids.items,
+    if (asked->assignments.count > KF__MAX_PARTITIONS)
+        return say(KF_ERR_INVALID_PARTITIONS, why, "Number of partitions is too large.");
+    kf_err err = KF_OK;
+    for (int32_t i = 0; !err && i < asked->assignments.count; i++)
+        err = kf__topics_check_replicas(
+            &exchange->broker->topics, asked->assignments.items[i].broker_ids.items,
             asked->assignments.items[i].broker_ids.count, why, KF__MAX_WHY_BYTES);
-        if (err)
-            return err;
-        sum += index;
-        for (int32_t j = 0; j < i; j++)
-            if (asked->assignments.items[j].partition_index == index)
-                return say(KF_ERR_INVALID_REPLICA_ASSIGNMENT, why,
-                           "Found multiple manual partition assignments for one partition");
-        if (index < 0)
-            sum = -1;
-    }
-    if (sum == (int64_t)count * (count - 1) / 2)
-        return KF_OK;
-    return say(KF_ERR_INVALID_REPLICA_ASSIGNMENT, why,
-               "partitions should be a consecutive 0-based integer sequence");
+    return err ? err : check_indexes(exchange, asked, why);
 }
 
 static kf_err check(struct kf__exchange *exchange, const asked_topic *asked, int32_t partitions,
@@ -96,7 +103,7 @@ static kf_err check(struct kf__exchange *exchange, const asked_topic *asked, int
                  asked->name.data);
         return KF_ERR_TOPIC_ALREADY_EXISTS;
     }
-    err = asked->assignments.count > 0 ? check_assignments(broker, asked, why)
+    err = asked->assignments.count > 0 ? check_assignments(exchange, asked, why)
                                        : check_counts(broker, partitions, replicas, why);
     for (int32_t i = 0; !err && i < asked->configs.count; i++)
         err = kf__check_topic_config(asked->configs.items[i].name, asked->configs.items[i].value,

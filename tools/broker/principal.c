@@ -73,6 +73,8 @@ kf_err kf__principal_rules_read(struct kf__principal_rules *rules, const char *t
         } else if (room && strncmp(at, "RULE:", 5) == 0) {
             after = read_rule(rule, at + 5);
         }
+        if (after)
+            rules->count++; /* it holds a pattern, which is to be freed also if nonsense follows */
         if (!after || (*after && !strchr(blanks, *after))) {
             kf__principal_rules_free(rules);
             return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
@@ -80,7 +82,6 @@ kf_err kf__principal_rules_read(struct kf__principal_rules *rules, const char *t
                                 "DEFAULT is expected at \"%.60s\"",
                                 at);
         }
-        rules->count++;
         at = after;
     }
     return KF_OK;

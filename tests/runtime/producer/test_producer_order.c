@@ -310,6 +310,21 @@ Test(producer_order, says_not_stored_of_a_record_that_never_left)
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+Test(producer_order, says_not_stored_of_a_record_whose_broker_could_not_be_reached)
+{
+    const char *settings[] = {"delivery.timeout.ms", "300", NULL};
+    kf_producer *producer = open_with(settings);
+    kf_record record = record_of(0, "0");
+    kf_delivery delivery;
+    cr_assert(eq(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), NULL, &error), KF_OK));
+    kf_broker_stop_node(broker, 1);
+    kf_broker_stop_node(broker, 2);
+    cr_assert(
+        ne(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error), KF_OK));
+    cr_assert(eq(int, (int)delivery.fate, KF_NOT_STORED));
+    kf_producer_close(producer, in(100 * KF_MILLISECOND));
+}
+
 Test(producer_order, says_what_became_of_each_record_of_many)
 {
     kf_producer *producer = open_with(NULL);
