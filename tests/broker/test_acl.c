@@ -1,4 +1,4 @@
-#include "tools/broker/acl.h"
+#include "tools/broker/admin/acl.h"
 #include "tools/broker/text.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 #include "proto/batch.h"
-#include "tools/broker/cleaner.h"
-#include "tools/broker/txn_log.h"
+#include "tools/broker/log/cleaner.h"
+#include "tools/broker/txn/txn_log.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

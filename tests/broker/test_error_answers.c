@@ -1,4 +1,4 @@
-#include "tools/broker/error_answers.h"
+#include "tools/broker/faults/error_answers.h"
 
 #include "proto/frame.h"
 #include "proto/schema.h"

@@ -1,4 +1,4 @@
-#include "tools/broker/group_coordinator.h"
+#include "tools/broker/group/group_coordinator.h"
 
 #include "tools/broker/text.h"
 

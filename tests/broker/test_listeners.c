@@ -1,6 +1,6 @@
 /* Several listeners, certificates, and who a client is. */
-#include "tools/broker/listeners.h"
-#include "tools/broker/principal.h"
+#include "tools/broker/security/principal.h"
+#include "tools/broker/server/listeners.h"
 #include <kafiber/broker.h>
 #include <kafiber/client.h>
 #include <kafiber/messages.h>

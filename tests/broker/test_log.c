@@ -1,4 +1,4 @@
-#include "tools/broker/log.h"
+#include "tools/broker/log/log.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

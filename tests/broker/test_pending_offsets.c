@@ -1,6 +1,6 @@
-#include "tools/broker/pending_offsets.h"
+#include "tools/broker/group/pending_offsets.h"
 #include "tools/broker/text.h"
-#include "tools/broker/txn_coordinator.h"
+#include "tools/broker/txn/txn_coordinator.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

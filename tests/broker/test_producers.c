@@ -1,4 +1,4 @@
-#include "tools/broker/producers.h"
+#include "tools/broker/log/producers.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

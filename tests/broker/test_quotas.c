@@ -1,5 +1,5 @@
 #include "broker/help_client.h"
-#include "tools/broker/quotas.h"
+#include "tools/broker/admin/quotas.h"
 #include "tools/broker/text.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* Who keeps up, who may lead, what an unclean election costs. */
+#include "tools/broker/log/topics.h"
 #include "tools/broker/text.h"
-#include "tools/broker/topics.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,4 +1,4 @@
-#include "tools/broker/rules.h"
+#include "tools/broker/faults/rules.h"
 
 #include "tools/broker/text.h"
 

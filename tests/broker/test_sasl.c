@@ -1,5 +1,5 @@
 /* The embedded broker's end of SASL: sessions on their own, and clients of ours against it. */
-#include "tools/broker/sasl_server.h"
+#include "tools/broker/security/sasl_server.h"
 
 #include "net/base64.h"
 #include <criterion/criterion.h>

@@ -1,4 +1,4 @@
-#include "tools/broker/script.h"
+#include "tools/broker/faults/script.h"
 
 #include "tools/broker/text.h"
 

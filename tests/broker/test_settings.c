@@ -1,4 +1,4 @@
-#include "tools/broker/settings.h"
+#include "tools/broker/admin/settings.h"
 #include "tools/broker/text.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 #include "tools/broker/text.h"
-#include "tools/broker/txn_coordinator.h"
+#include "tools/broker/txn/txn_coordinator.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -1,5 +1,5 @@
 #include "tools/broker/text.h"
-#include "tools/broker/txn_log.h"
+#include "tools/broker/txn/txn_log.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -12,7 +12,7 @@
 #include "proto/batch.h"
 #include "proto/frame.h"
 #include "proto/schema.h"
-#include "tools/broker/exchange.h"
+#include "tools/broker/server/exchange.h"
 
 #include <arpa/inet.h>
 #include <kafiber/broker.h>

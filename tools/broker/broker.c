@@ -5,13 +5,13 @@
  */
 #include <kafiber/broker.h>
 
-#include "tools/broker/alter_configs.h"
-#include "tools/broker/cleaner.h"
-#include "tools/broker/events.h"
-#include "tools/broker/group_answers.h"
-#include "tools/broker/script.h"
+#include "tools/broker/admin/alter_configs.h"
+#include "tools/broker/faults/events.h"
+#include "tools/broker/faults/script.h"
+#include "tools/broker/group/group_answers.h"
+#include "tools/broker/log/cleaner.h"
 #include "tools/broker/state.h"
-#include "tools/broker/txn_markers.h"
+#include "tools/broker/txn/txn_markers.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -6,19 +6,19 @@
 #ifndef KF_BROKER_STATE_H
 #define KF_BROKER_STATE_H
 
-#include "tools/broker/acl.h"
-#include "tools/broker/census.h"
-#include "tools/broker/committed.h"
-#include "tools/broker/configs.h"
-#include "tools/broker/features.h"
-#include "tools/broker/fetch_sessions.h"
-#include "tools/broker/group_coordinator.h"
-#include "tools/broker/memory.h"
-#include "tools/broker/pending_offsets.h"
-#include "tools/broker/quotas.h"
-#include "tools/broker/server.h"
-#include "tools/broker/txn_coordinator.h"
-#include "tools/broker/versions.h"
+#include "tools/broker/admin/acl.h"
+#include "tools/broker/admin/configs.h"
+#include "tools/broker/admin/features.h"
+#include "tools/broker/admin/quotas.h"
+#include "tools/broker/admin/versions.h"
+#include "tools/broker/group/committed.h"
+#include "tools/broker/group/group_coordinator.h"
+#include "tools/broker/group/pending_offsets.h"
+#include "tools/broker/instrument/census.h"
+#include "tools/broker/instrument/memory.h"
+#include "tools/broker/log/fetch_sessions.h"
+#include "tools/broker/server/server.h"
+#include "tools/broker/txn/txn_coordinator.h"
 #include <pthread.h>
 
 enum {

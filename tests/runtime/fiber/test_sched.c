@@ -527,11 +527,13 @@ Test(sched, the_last_worker_that_serves_all_stays)
 }
 
 static struct job waiting; /* for the one that computes */
+static atomic_bool computes;
 
 /* On a machine so busy that the computing thread hardly runs, another worker takes who waits. */
 static void compute_until_asked(struct job *job)
 {
     kf_time deadline = kf_now() + 5 * KF_SECOND;
+    atomic_store(&computes, true);
     while (!kf__sched_should_yield(sched) && !atomic_load(&waiting.ended) && kf_now() < deadline)
         job->number++;
 }
@@ -541,7 +543,8 @@ Test(sched, a_long_activation_is_asked_to_yield_and_more_threads_do_not_help_it)
     static struct job computing;
     open_sched(1, 8);
     job_start(&computing, compute_until_asked);
-    usleep(2000);
+    while (!atomic_load(&computes))
+        usleep(100);
     job_start(&waiting, work_a_little);
     cr_assert(ended_within(&computing, 1, 10 * KF_SECOND));
     cr_assert(ended_within(&waiting, 1, 10 * KF_SECOND));

@@ -1,0 +1,173 @@
+/*
+ * AlterClientQuotas (49), versions 0–1: 1 flexible (KIP-546). Entries fail one
+ * by one.
+ */
+#include "tools/broker/admin/authorize.h"
+#include "tools/broker/admin/quotas.h"
+#include "tools/broker/api/apis.h"
+#include "tools/broker/state.h"
+
+#include <arpa/inet.h>
+
+typedef struct kf_alter_client_quotas_request_entry_data asked_entry;
+
+enum {
+    WHY_BYTES = 300
+};
+
+static kf_err refuse(char *why, const char *format, kf_string about)
+{
+    snprintf(why, WHY_BYTES, format, (int)(about.size < 150 ? about.size : 150),
+             about.data ? about.data : "");
+    return KF_ERR_INVALID_REQUEST;
+}
+
+static kf_err read_entity(const asked_entry *asked, struct kf__quota_entity *entity, char *why)
+{
+    static const kf_string nothing;
+    *entity = (struct kf__quota_entity){0};
+    if (asked->entity.count == 0)
+        return refuse(why, "Invalid empty client quota entity%.*s", nothing);
+    for (int32_t i = 0; i < asked->entity.count; i++) {
+        kf_string type = asked->entity.items[i].entity_type;
+        kf_string name = asked->entity.items[i].entity_name;
+        int part = 0;
+        while (part < KF__QUOTA_PARTS &&
+               !kf__text_equal(type, kf__text(kf__quota_part_name((enum kf__quota_part)part))))
+            part++;
+        if (part == KF__QUOTA_PARTS)
+            return refuse(why, "Unhandled client quota entity type: %.*s", type);
+        if (name.data && name.size == 0)
+            return refuse(why, "Empty %.*s not supported", type);
+        entity->has[part] = true;
+        entity->names[part] = name;
+    }
+    if (entity->has[KF__QUOTA_IP] && (entity->has[KF__QUOTA_USER] || entity->has[KF__QUOTA_CLIENT]))
+        return refuse(why,
+                      "Invalid quota entity combination, IP entity shouldnot be combined with User "
+                      "or ClientId%.*s",
+                      nothing);
+    char address[64];
+    uint8_t bytes[16];
+    kf_string ip = entity->names[KF__QUOTA_IP];
+    if (ip.data) { /* Kafka resolves names as well */
+        snprintf(address, sizeof address, "%.*s", (int)(ip.size < 63 ? ip.size : 63), ip.data);
+        if (inet_pton(AF_INET, address, bytes) != 1 && inet_pton(AF_INET6, address, bytes) != 1)
+            return refuse(why, "%.*s is not a valid IP or resolvable host.", ip);
+    }
+    return KF_OK;
+}
+
+static kf_err check_value(enum kf__quota_key key, double value, char *why)
+{
+    const char *name = kf__quota_key_name(key);
+    bool small = key == KF__QUOTA_CONNECTION_RATE;
+    bool whole = small || key == KF__QUOTA_PRODUCER_RATE || key == KF__QUOTA_CONSUMER_RATE;
+    if (!(value > 0)) {
+        snprintf(why, WHY_BYTES, "Quota %s must be greater than 0", name);
+        return KF_ERR_INVALID_REQUEST;
+    }
+    if (whole && value > (small ? 2147483647.0 : 9223372036854775807.0)) {
+        snprintf(why, WHY_BYTES, "Proposed value for %s is too large for %s.", name,
+                 small ? "an INT" : "a LONG");
+        return KF_ERR_INVALID_REQUEST;
+    }
+    if (whole && value < 9e15 && value != (double)(int64_t)value) {
+        snprintf(why, WHY_BYTES, "%s cannot be a fractional value.", name);
+        return KF_ERR_INVALID_REQUEST;
+    }
+    return KF_OK;
+}
+
+static kf_err find_key(const struct kf__quota_entity *entity, kf_string name,
+                       enum kf__quota_key *key, char *why)
+{
+    int at = 0;
+    while (at < KF__QUOTA_KEYS &&
+           !kf__text_equal(name, kf__text(kf__quota_key_name((enum kf__quota_key)at))))
+        at++;
+    bool of_ip = at == KF__QUOTA_CONNECTION_RATE;
+    if (at == KF__QUOTA_KEYS || of_ip != entity->has[KF__QUOTA_IP])
+        return refuse(why, "Invalid configuration key %.*s", name);
+    *key = (enum kf__quota_key)at;
+    return KF_OK;
+}
+
+/* All operations of the entry, or none. */
+static kf_err alter(struct kf__exchange *exchange, const asked_entry *asked, bool store, char *why)
+{
+    struct kf__quota_entity entity;
+    kf_err err = read_entity(asked, &entity, why);
+    for (int32_t i = 0; !err && i < asked->ops.count; i++) {
+        enum kf__quota_key key;
+        double value = asked->ops.items[i].value;
+        bool removed = asked->ops.items[i].remove;
+        err = find_key(&entity, asked->ops.items[i].key, &key, why);
+        if (!err && !removed)
+            err = check_value(key, value, why);
+        if (!err && store)
+            err = kf__quotas_set(&exchange->broker->quotas, &entity, key, removed ? NULL : &value);
+    }
+    return err;
+}
+
+static bool is_same_entity(const asked_entry *a, const asked_entry *b)
+{
+    char why[WHY_BYTES];
+    struct kf__quota_entity one, other;
+    if (read_entity(a, &one, why) || read_entity(b, &other, why))
+        return false;
+    for (int i = 0; i < KF__QUOTA_PARTS; i++)
+        if (one.has[i] != other.has[i] || !kf__text_equal(one.names[i], other.names[i]))
+            return false;
+    return true;
+}
+
+static bool is_named_twice(const struct kf_alter_client_quotas_request *request, int32_t index)
+{
+    const asked_entry *asked = &request->entries.items[index];
+    for (int32_t i = 0; i < request->entries.count; i++)
+        if (i != index && is_same_entity(&request->entries.items[i], asked))
+            return true;
+    for (int32_t i = 0; i < asked->ops.count; i++)
+        for (int32_t j = 0; j < i; j++)
+            if (kf__text_equal(asked->ops.items[i].key, asked->ops.items[j].key))
+                return true;
+    return false;
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_alter_client_quotas_request *request = exchange->request;
+    struct kf_alter_client_quotas_response *response = exchange->response;
+    kf_err all = kf__forced_all(exchange);
+    if (!all)
+        all = kf__may_all(exchange);
+    if (!KF__FILL(exchange, "entries", response->entries, request->entries.count))
+        return KF__REFUSED;
+    for (int32_t i = 0; i < request->entries.count; i++) {
+        const asked_entry *asked = &request->entries.items[i];
+        struct kf_alter_client_quotas_response_entry_data *answer = &response->entries.items[i];
+        char why[WHY_BYTES] = "";
+        kf_err err = all;
+        if (!err && is_named_twice(request, i))
+            err = refuse(why, "Ignoring duplicate entity%.*s", (kf_string){0});
+        if (!err)
+            err = alter(exchange, asked, false, why);
+        if (!err && !request->validate_only)
+            err = alter(exchange, asked, true, why);
+        answer->error_code = kf__wire_error(err);
+        if (why[0])
+            answer->error_message = kf__answer_text(exchange, kf__text(why));
+        if (!KF__FILL(exchange, "entries/entity", answer->entity, asked->entity.count))
+            return KF__REFUSED;
+        for (int32_t e = 0; e < asked->entity.count; e++) {
+            answer->entity.items[e].entity_type = asked->entity.items[e].entity_type;
+            answer->entity.items[e].entity_name = asked->entity.items[e].entity_name;
+        }
+    }
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_alter_client_quotas = {
+    .key = KF_API_ALTER_CLIENT_QUOTAS, .max_version = 1, .handle = handle};

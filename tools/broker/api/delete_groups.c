@@ -1,0 +1,38 @@
+/*
+ * DeleteGroups (42), versions 0–3: 2 flexible, 3 an error message.
+ */
+#include "tools/broker/api/apis.h"
+#include "tools/broker/state.h"
+
+static void drop_offsets(struct kf_broker *broker, kf_string group)
+{
+    kf__committed_drop_group(&broker->committed, group);
+    kf__pending_drop_group(&broker->pending, group);
+}
+
+static kf_err delete_group(struct kf__exchange *exchange, kf_string group)
+{
+    kf_err err = kf__check_coordinator(exchange, group);
+    if (!err)
+        err = kf__coordinator_delete(&exchange->broker->coordinator, group);
+    if (!err)
+        drop_offsets(exchange->broker, group);
+    return err;
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_delete_groups_request *request = exchange->request;
+    struct kf_delete_groups_response *response = exchange->response;
+    if (!KF__FILL(exchange, "results", response->results, request->groups_names.count))
+        return KF__REFUSED;
+    for (int32_t i = 0; i < request->groups_names.count; i++) {
+        kf_err err = delete_group(exchange, request->groups_names.items[i]);
+        response->results.items[i].group_id = request->groups_names.items[i];
+        response->results.items[i].error_code = kf__wire_error(err);
+    }
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_delete_groups = {
+    .key = KF_API_DELETE_GROUPS, .max_version = 3, .handle = handle};

@@ -1,0 +1,75 @@
+/*
+ * DeleteTopics (20), versions 1–6: 4 flexible, 5 an error message, 6 by id.
+ */
+#include "tools/broker/admin/authorize.h"
+#include "tools/broker/api/apis.h"
+#include "tools/broker/state.h"
+
+typedef struct kf_delete_topics_response_deletable_topic_result topic_answer;
+
+static bool is_zero(kf_uuid id)
+{
+    static const kf_uuid zero;
+    return memcmp(id.bytes, zero.bytes, sizeof zero.bytes) == 0;
+}
+
+/* TOPIC_AUTHORIZATION_FAILED comes before what else is wrong. */
+static kf_err refuse(const struct kf__exchange *exchange, kf_string name, kf_err err)
+{
+    kf_err refused = kf__may_topic(exchange, name);
+    return refused ? refused : err;
+}
+
+static void delete_one(struct kf__exchange *exchange, kf_string name, kf_uuid id,
+                       topic_answer *answer)
+{
+    struct kf_broker *broker = exchange->broker;
+    struct kf__topic *topic = name.data ? kf__broker_topics_find(&broker->topics, name)
+                                        : kf__broker_topics_find_id(&broker->topics, id);
+    bool by_id = !is_zero(id);
+    const char *why = NULL;
+    kf_err err = kf__forced(exchange, name, -1);
+    if (!err && (name.data != NULL) == by_id) {
+        err = KF_ERR_INVALID_REQUEST;
+        why = by_id ? "You may not specify both topic name and topic id."
+                    : "Neither topic name nor id were specified.";
+    }
+    if (!err && !topic)
+        err = name.data ? KF_ERR_UNKNOWN_TOPIC_OR_PARTITION : KF_ERR_UNKNOWN_TOPIC_ID;
+    if (!err || (name.data && err == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION))
+        err = refuse(exchange, topic ? topic->name : name, err);
+    bool hidden = !name.data && err == KF_ERR_TOPIC_AUTHORIZATION_FAILED &&
+                  kf__may(exchange, KF__ACL_DESCRIBE, KF__ACL_TOPIC, topic->name);
+    answer->name =
+        topic && by_id == !name.data && !hidden ? kf__answer_text(exchange, topic->name) : name;
+    if (!answer->name.data && exchange->version < 6)
+        answer->name = kf__text("");
+    answer->topic_id = topic && err != KF_ERR_INVALID_REQUEST ? topic->id : id;
+    answer->error_code = kf__wire_error(err);
+    answer->error_message = kf__text(err && !why ? kf_err_text(err) : why);
+    if (!err)
+        kf__broker_delete(broker, topic);
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_delete_topics_request *request = exchange->request;
+    struct kf_delete_topics_response *response = exchange->response;
+    static const kf_uuid none;
+    bool states = exchange->version >= 6;
+    int32_t count = states ? request->topics.count : request->topic_names.count;
+    if (!KF__FILL(exchange, "responses", response->responses, count))
+        return KF__REFUSED;
+    for (int32_t i = 0; i < count; i++) {
+        kf_string name = states ? request->topics.items[i].name : request->topic_names.items[i];
+        kf_uuid id = states ? request->topics.items[i].topic_id : none;
+        delete_one(exchange, name, id, &response->responses.items[i]);
+    }
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_delete_topics = {.key = KF_API_DELETE_TOPICS,
+                                              .min_version = 1,
+                                              .max_version = 6,
+                                              .advertised_min = 1,
+                                              .handle = handle};

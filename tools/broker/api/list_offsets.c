@@ -1,0 +1,127 @@
+/*
+ * ListOffsets (2), versions 1–11.
+ *
+ * 2  isolation level: the end of what is committed is the last stable offset. 4 the leader epoch
+ * that the client knows. 6 flexible. 7  -3: the record with the largest timestamp (KIP-734). 8  -4:
+ * the earliest local offset (KIP-405). 9 -5: the last tiered one. 10 a timeout. 11 -6: the earliest
+ * pending upload. Nothing is tiered here.
+ */
+#include "tools/broker/api/apis.h"
+#include "tools/broker/state.h"
+#include "tools/broker/txn/txn_log.h"
+
+enum {
+    LATEST = -1,
+    EARLIEST = -2,
+    MAX_TIMESTAMP = -3,
+    EARLIEST_LOCAL = -4,
+    LATEST_TIERED = -5,
+    EARLIEST_PENDING_UPLOAD = -6,
+};
+
+typedef struct kf_list_offsets_response_list_offsets_partition_response partition_answer;
+
+/* The first record of the batch at or after `timestamp`. */
+static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batch *in,
+                            int64_t timestamp, struct kf__record *record)
+{
+    struct kf__batch batch;
+    struct kf__records records;
+    broker->scratch.used = 0;
+    kf_err err = kf__batch_peek(in->bytes, in->size, &batch);
+    if (!err)
+        err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
+                             &records);
+    bool more = true;
+    while (!err) {
+        err = kf__records_next(&records, record, &more);
+        if (err || !more || record->timestamp >= timestamp)
+            break;
+    }
+    return err ? err : more ? KF_OK : KF_ERR_OFFSET_NOT_AVAILABLE;
+}
+
+static kf_err by_batch(struct kf_broker *broker, const struct kf__partition *partition, size_t at,
+                       int64_t timestamp, int64_t end, partition_answer *answer)
+{
+    const struct kf__partition_log *log = &partition->log;
+    if (at == log->batch_count)
+        return KF_OK; /* -1, -1: there is none */
+    struct kf__record record;
+    kf_err err = find_in_batch(broker, &log->batches[at], timestamp, &record);
+    if (err)
+        return err;
+    if (record.offset >= end)
+        return KF_OK; /* not committed yet */
+    answer->timestamp = record.timestamp;
+    answer->offset = record.offset;
+    answer->leader_epoch = partition->leader_epoch;
+    for (size_t i = 0; i < log->epoch_count; i++)
+        if (log->epochs[i].start_offset <= record.offset)
+            answer->leader_epoch = log->epochs[i].epoch;
+    return KF_OK;
+}
+
+static kf_err find(const struct kf__exchange *exchange, const struct kf__partition *partition,
+                   int64_t timestamp, partition_answer *answer)
+{
+    const struct kf__partition_log *log = &partition->log;
+    const struct kf_list_offsets_request *request = exchange->request;
+    int64_t end = request->isolation_level == 1 ? kf__stable_offset(partition) : log->end_offset;
+    bool special = timestamp < 0;
+    if (timestamp == LATEST || timestamp == EARLIEST ||
+        (timestamp == EARLIEST_LOCAL && exchange->version >= 8)) {
+        answer->offset = timestamp == LATEST ? end : log->start_offset;
+        answer->leader_epoch = partition->leader_epoch;
+        return KF_OK;
+    }
+    if (timestamp == MAX_TIMESTAMP && exchange->version >= 7) {
+        size_t at = kf__plog_find_max_timestamp(log);
+        int64_t largest = at < log->batch_count ? log->batches[at].max_timestamp : 0;
+        return by_batch(exchange->broker, partition, at, largest, end, answer);
+    }
+    if ((timestamp == LATEST_TIERED && exchange->version >= 9) ||
+        (timestamp == EARLIEST_PENDING_UPLOAD && exchange->version >= 11))
+        return KF_OK;
+    if (special)
+        return KF_ERR_UNSUPPORTED_VERSION;
+    return by_batch(exchange->broker, partition, kf__plog_find_timestamp(log, timestamp), timestamp,
+                    end, answer);
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_list_offsets_request *request = exchange->request;
+    struct kf_list_offsets_response *response = exchange->response;
+    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+        return KF__REFUSED;
+    for (int32_t t = 0; t < request->topics.count; t++) {
+        const struct kf_list_offsets_request_list_offsets_topic *asked = &request->topics.items[t];
+        struct kf_list_offsets_response_list_offsets_topic_response *topic =
+            &response->topics.items[t];
+        topic->name = asked->name;
+        struct kf__topic *known = kf__broker_topics_find(&exchange->broker->topics, asked->name);
+        if (!KF__FILL(exchange, "topics/partitions", topic->partitions, asked->partitions.count))
+            return KF__REFUSED;
+        for (int32_t p = 0; p < asked->partitions.count; p++) {
+            struct kf__partition *partition = NULL;
+            partition_answer *answer = &topic->partitions.items[p];
+            answer->partition_index = asked->partitions.items[p].partition_index;
+            kf_err err =
+                kf__led_partition(exchange, known, answer->partition_index,
+                                  asked->partitions.items[p].current_leader_epoch, &partition);
+            if (!err)
+                err = find(exchange, partition, asked->partitions.items[p].timestamp, answer);
+            answer->error_code = kf__wire_error(err);
+            if (exchange->version < 4)
+                answer->leader_epoch = -1;
+        }
+    }
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_list_offsets = {.key = KF_API_LIST_OFFSETS,
+                                             .min_version = 1,
+                                             .max_version = 11,
+                                             .advertised_min = 1,
+                                             .handle = handle};

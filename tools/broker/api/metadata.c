@@ -1,0 +1,200 @@
+/*
+ * Metadata (3), versions 0–13.
+ *
+ * 0    an empty list of topics means all; from 1 on null does.
+ * 4    auto-creation is the client's choice.
+ * 7    leader epochs. 8 authorized operations.
+ * 10   topic ids; 12 topics asked for by id. 13 an error for the whole answer.
+ */
+#include "tools/broker/admin/authorize.h"
+#include "tools/broker/api/apis.h"
+#include "tools/broker/log/nearest_replica.h"
+#include "tools/broker/state.h"
+
+static bool fill_brokers(struct kf__exchange *exchange, struct kf_metadata_response *response)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    if (!KF__FILL(exchange, "brokers", response->brokers, topics->node_count))
+        return false;
+    int32_t running = 0;
+    for (int32_t node = 1; node <= topics->node_count; node++) {
+        if (!topics->runs[node])
+            continue;
+        struct kf_metadata_response_broker *broker = &response->brokers.items[running++];
+        broker->node_id = node;
+        broker->host = kf__node_host(exchange);
+        broker->port = kf__node_port(exchange, node);
+        broker->rack = kf__rack_of(exchange->broker, node);
+    }
+    response->brokers.count = running;
+    return true;
+}
+
+/* KIP-966: where nobody leads nobody is in sync; who may lead again is another list. */
+static int32_t list_in_sync(const struct kf__partition *partition, int32_t *into)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < partition->replica_count && partition->leader >= 0; i++)
+        if (kf__is_in_sync(partition, partition->replicas[i]))
+            into[count++] = partition->replicas[i];
+    return count;
+}
+
+static int32_t list_offline(const struct kf__topics *topics, const struct kf__partition *partition,
+                            int32_t *into)
+{
+    int32_t count = 0;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        if (!topics->runs[partition->replicas[i]])
+            into[count++] = partition->replicas[i];
+    return count;
+}
+
+static bool fill_partition(struct kf__exchange *exchange, const struct kf__topic *topic,
+                           int32_t index, struct kf_metadata_response_partition *answer)
+{
+    const struct kf__partition *partition = &topic->partitions[index];
+    const struct kf__topics *topics = &exchange->broker->topics;
+    int32_t *ids = kf__answer_ints(exchange, partition->replica_count * 3);
+    if (!ids)
+        return false;
+    kf_err err = partition->leader < 0 ? KF_ERR_LEADER_NOT_AVAILABLE : KF_OK;
+    answer->error_code = kf__wire_error(err);
+    answer->partition_index = index;
+    answer->leader_id = partition->leader;
+    answer->leader_epoch = partition->leader_epoch;
+    for (int32_t i = 0; i < partition->replica_count; i++)
+        ids[i] = partition->replicas[i];
+    answer->replica_nodes.items = ids;
+    answer->replica_nodes.count = partition->replica_count;
+    answer->isr_nodes.items = ids + partition->replica_count;
+    answer->isr_nodes.count = list_in_sync(partition, answer->isr_nodes.items);
+    answer->offline_replicas.items = ids + 2 * (size_t)partition->replica_count;
+    answer->offline_replicas.count =
+        list_offline(topics, partition, answer->offline_replicas.items);
+    return true;
+}
+
+static bool fill_topic(struct kf__exchange *exchange, const struct kf__topic *topic,
+                       struct kf_metadata_response_topic *answer)
+{
+    kf_err forced = kf__forced(exchange, topic->name, -1);
+    answer->error_code = kf__wire_error(forced);
+    answer->name = kf__answer_text(exchange, topic->name);
+    answer->topic_id = topic->id;
+    const struct kf_metadata_request *request = exchange->request;
+    if (forced)
+        return true;
+    if (request->include_topic_authorized_operations)
+        answer->topic_authorized_operations =
+            kf__allowed_operations(exchange, KF__ACL_TOPIC, topic->name);
+    if (!KF__FILL(exchange, "topics/partitions", answer->partitions, topic->partition_count))
+        return false;
+    for (int32_t i = 0; i < topic->partition_count; i++)
+        if (!fill_partition(exchange, topic, i, &answer->partitions.items[i]))
+            return false;
+    return true;
+}
+
+static bool fill_all_topics(struct kf__exchange *exchange, struct kf_metadata_response *response)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    if (!KF__FILL(exchange, "topics", response->topics, (int32_t)topics->count))
+        return false;
+    response->topics.count = 0;
+    for (size_t i = 0; i < topics->count; i++) {
+        if (kf__may_topic(exchange, topics->items[i]->name))
+            continue; /* what one may not see isn't there */
+        if (!fill_topic(exchange, topics->items[i],
+                        &response->topics.items[response->topics.count++]))
+            return false;
+    }
+    return true;
+}
+
+static bool is_zero(kf_uuid id)
+{
+    static const kf_uuid zero;
+    return memcmp(id.bytes, zero.bytes, sizeof zero.bytes) == 0;
+}
+
+static bool may_create(const struct kf__exchange *exchange)
+{
+    const struct kf_metadata_request *request = exchange->request;
+    bool asked = exchange->version < 4 || request->allow_auto_topic_creation;
+    return asked && !exchange->broker->options.no_auto_create;
+}
+
+/* By name, made where it is missing and may be. */
+static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struct kf__topic **topic)
+{
+    struct kf_broker *broker = exchange->broker;
+    *topic = kf__broker_topics_find(&broker->topics, name);
+    kf_err refused = kf__may_topic(exchange, name);
+    if (*topic || refused)
+        return refused;
+    if (!kf__topic_name_is_valid(name))
+        return KF_ERR_INVALID_TOPIC_EXCEPTION;
+    if (!may_create(exchange))
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (kf__may(exchange, KF__ACL_CREATE, KF__ACL_CLUSTER, kf__cluster_name()) &&
+        kf__may(exchange, KF__ACL_CREATE, KF__ACL_TOPIC, name))
+        return KF_ERR_TOPIC_AUTHORIZATION_FAILED;
+    kf_err err = kf__broker_create(broker, name, -1, -1, topic);
+    return err;
+}
+
+static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_request_topic *asked,
+                       struct kf_metadata_response_topic *answer)
+{
+    struct kf__topic *topic = NULL;
+    kf_err err = KF_OK;
+    if (asked->name.data) {
+        err = topic_by_name(exchange, asked->name, &topic);
+    } else if (is_zero(asked->topic_id)) {
+        err = KF_ERR_INVALID_REQUEST;
+    } else {
+        topic = kf__broker_topics_find_id(&exchange->broker->topics, asked->topic_id);
+        err = topic ? kf__may_topic(exchange, topic->name) : KF_ERR_UNKNOWN_TOPIC_ID;
+    }
+    if (topic && !err)
+        return fill_topic(exchange, topic, answer);
+    answer->error_code = kf__wire_error(err);
+    answer->name = asked->name;
+    answer->topic_id = asked->topic_id;
+    if (!answer->name.data && exchange->version < 12)
+        answer->name = kf__text("");
+    return true;
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_metadata_request *request = exchange->request;
+    struct kf_metadata_response *response = exchange->response;
+    const struct kf__topics *topics = &exchange->broker->topics;
+    if (!fill_brokers(exchange, response))
+        return KF__REFUSED;
+    response->cluster_id = kf__text(exchange->broker->cluster_id);
+    response->controller_id = kf__topics_controller(topics);
+    if (request->include_cluster_authorized_operations)
+        response->cluster_authorized_operations =
+            kf__allowed_operations(exchange, KF__ACL_CLUSTER, kf__cluster_name());
+
+    kf_err forced = kf__forced_all(exchange);
+    if (forced && exchange->version >= 13) {
+        response->error_code = kf__wire_error(forced);
+        return KF__ANSWERED;
+    }
+    bool all = request->topics.count < 0 || (exchange->version == 0 && request->topics.count == 0);
+    if (all)
+        return fill_all_topics(exchange, response) ? KF__ANSWERED : KF__REFUSED;
+    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+        return KF__REFUSED;
+    for (int32_t i = 0; i < request->topics.count; i++)
+        if (!fill_asked(exchange, &request->topics.items[i], &response->topics.items[i]))
+            return KF__REFUSED;
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_metadata = {
+    .key = KF_API_METADATA, .max_version = 13, .handle = handle};

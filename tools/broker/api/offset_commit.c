@@ -1,0 +1,77 @@
+/*
+ * OffsetCommit (8), versions 2–10.
+ *
+ * 6  leader epoch. 7 static members. 8 flexible. 10 topic ids.
+ */
+#include "tools/broker/admin/authorize.h"
+#include "tools/broker/api/apis.h"
+#include "tools/broker/state.h"
+
+static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic, kf_err refused,
+                     const struct kf_offset_commit_request_partition *partition)
+{
+    const struct kf_offset_commit_request *request = exchange->request;
+    if (refused)
+        return refused;
+    if (!topic)
+        return exchange->version >= 10 ? KF_ERR_UNKNOWN_TOPIC_ID
+                                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf_err forced = kf__forced(exchange, topic->name, partition->partition_index);
+    if (!forced)
+        forced = kf__may_topic(exchange, topic->name);
+    if (forced)
+        return forced;
+    if (partition->partition_index < 0 || partition->partition_index >= topic->partition_count)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (partition->committed_metadata.size > KF__MAX_METADATA_BYTES)
+        return KF_ERR_OFFSET_METADATA_TOO_LARGE;
+    struct kf__committed_offset offset = {
+        .topic = topic->name,
+        .partition = partition->partition_index,
+        .leader_epoch = partition->committed_leader_epoch,
+        .offset = partition->committed_offset,
+        .metadata = partition->committed_metadata,
+    };
+    return kf__committed_put(&exchange->broker->committed, request->group_id, &offset);
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_offset_commit_request *request = exchange->request;
+    struct kf_offset_commit_response *response = exchange->response;
+    const struct kf__topics *topics = &exchange->broker->topics;
+    kf_err err = kf__check_coordinator(exchange, request->group_id);
+    struct kf__member_claim who = {.group = request->group_id,
+                                   .member_id = request->member_id,
+                                   .instance_id = request->group_instance_id,
+                                   .generation = request->generation_id_or_member_epoch};
+    if (!err)
+        err = kf__coordinator_check_commit(&exchange->broker->coordinator, exchange->now, &who);
+    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+        return KF__REFUSED;
+    for (int32_t t = 0; t < request->topics.count; t++) {
+        const struct kf_offset_commit_request_topic *asked = &request->topics.items[t];
+        struct kf_offset_commit_response_topic *answer = &response->topics.items[t];
+        const struct kf__topic *topic = exchange->version >= 10
+                                            ? kf__broker_topics_find_id(topics, asked->topic_id)
+                                            : kf__broker_topics_find(topics, asked->name);
+        answer->name = asked->name;
+        answer->topic_id = asked->topic_id;
+        if (!KF__FILL(exchange, "topics/partitions", answer->partitions, asked->partitions.count))
+            return KF__REFUSED;
+        for (int32_t p = 0; p < asked->partitions.count; p++) {
+            const struct kf_offset_commit_request_partition *partition =
+                &asked->partitions.items[p];
+            answer->partitions.items[p].partition_index = partition->partition_index;
+            answer->partitions.items[p].error_code =
+                kf__wire_error(commit(exchange, topic, err, partition));
+        }
+    }
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_offset_commit = {.key = KF_API_OFFSET_COMMIT,
+                                              .min_version = 2,
+                                              .max_version = 10,
+                                              .advertised_min = 2,
+                                              .handle = handle};

@@ -1,0 +1,99 @@
+/*
+ * OffsetDelete (47), version 0: a group forgets offsets (KIP-496), but not of
+ * topics that its members are subscribed to.
+ */
+#include "proto/schema.h"
+#include "tools/broker/admin/authorize.h"
+#include "tools/broker/api/apis.h"
+#include "tools/broker/state.h"
+
+/* Does the member's subscription name the topic? What can't be read names everything. */
+static bool is_subscribed(struct kf__exchange *exchange, const struct kf__classic_group *group,
+                          const struct kf__group_member *member, kf_string topic)
+{
+    const kf_schema *schema = &kf_schema_of_consumer_protocol_subscription;
+    struct kf_consumer_protocol_subscription subscription;
+    kf_bytes metadata = kf__group_metadata(member, group->protocol_name);
+    size_t used;
+    if (metadata.size < 2)
+        return true;
+    int16_t version = (int16_t)(metadata.data[0] << 8 | metadata.data[1]);
+    if (version < 0 || kf_decode_prefix(schema, version > 3 ? 3 : version, metadata.data + 2,
+                                        metadata.size - 2, &exchange->arena, &subscription, &used))
+        return true;
+    for (int32_t i = 0; i < subscription.topics.count; i++)
+        if (kf__text_equal(subscription.topics.items[i], topic))
+            return true;
+    return false;
+}
+
+static bool is_in_use(struct kf__exchange *exchange, const struct kf__classic_group *group,
+                      kf_string topic)
+{
+    for (int32_t i = 0; group && i < group->member_count; i++)
+        if (is_subscribed(exchange, group, group->members[i], topic))
+            return true;
+    return false;
+}
+
+static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
+                          const struct kf__classic_group *group)
+{
+    if (id.size == 0)
+        return KF_ERR_INVALID_GROUP_ID;
+    kf_err err = kf__check_coordinator(exchange, id);
+    if (err)
+        return err;
+    if (!group && !kf__committed_group(&exchange->broker->committed, id))
+        return KF_ERR_GROUP_ID_NOT_FOUND;
+    bool consumers = group && kf__text_equal(group->protocol_type, kf__text("consumer"));
+    return group && group->member_count > 0 && !consumers ? KF_ERR_NON_EMPTY_GROUP : KF_OK;
+}
+
+static kf_err delete_offset(struct kf__exchange *exchange, const struct kf__classic_group *group,
+                            kf_string name, int32_t partition)
+{
+    const struct kf_offset_delete_request *request = exchange->request;
+    struct kf_broker *broker = exchange->broker;
+    kf_err err = kf__forced(exchange, name, partition);
+    if (!err)
+        err = kf__may_topic(exchange, name);
+    if (!err && !kf__topic_partition(kf__broker_topics_find(&broker->topics, name), partition))
+        err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!err && is_in_use(exchange, group, name))
+        err = KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC;
+    if (!err)
+        kf__committed_remove(&broker->committed, request->group_id, name, partition);
+    return err;
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    const struct kf_offset_delete_request *request = exchange->request;
+    struct kf_offset_delete_response *response = exchange->response;
+    const struct kf__classic_group *group =
+        kf__coordinator_find(&exchange->broker->coordinator, request->group_id);
+    kf_err err = check_group(exchange, request->group_id, group);
+    response->error_code = kf__wire_error(err);
+    if (err)
+        return KF__ANSWERED;
+    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+        return KF__REFUSED;
+    for (int32_t t = 0; t < request->topics.count; t++) {
+        const struct kf_offset_delete_request_topic *asked = &request->topics.items[t];
+        struct kf_offset_delete_response_topic *answer = &response->topics.items[t];
+        answer->name = asked->name;
+        if (!KF__FILL(exchange, "topics/partitions", answer->partitions, asked->partitions.count))
+            return KF__REFUSED;
+        for (int32_t p = 0; p < asked->partitions.count; p++) {
+            int32_t partition = asked->partitions.items[p].partition_index;
+            answer->partitions.items[p].partition_index = partition;
+            answer->partitions.items[p].error_code =
+                kf__wire_error(delete_offset(exchange, group, asked->name, partition));
+        }
+    }
+    return KF__ANSWERED;
+}
+
+const struct kf__api kf__api_offset_delete = {
+    .key = KF_API_OFFSET_DELETE, .max_version = 0, .handle = handle};

@@ -1,0 +1,127 @@
+#include "tools/broker/faults/events.h"
+
+#include "tools/broker/instrument/journal.h"
+#include "tools/broker/state.h"
+
+static struct kf__partition *partition_of(const struct kf_broker *broker,
+                                          const struct kf__event *event)
+{
+    return kf__topic_partition(kf__broker_topics_find(&broker->topics, event->name),
+                               event->partition);
+}
+
+static kf_err set_running(struct kf_broker *broker, int32_t node, bool runs)
+{
+    kf_err err = KF_OK;
+    if (node < 1 || node > broker->topics.node_count)
+        return KF_ERR_INVALID_ARGUMENT;
+    if (broker->topics.runs[node] == runs)
+        return KF_ERR_STATE;
+    if (runs)
+        err = kf__server_start_node(broker, node);
+    else
+        kf__server_stop_node(broker, node);
+    if (err)
+        return err;
+    kf__server_own_output(broker); /* an unclean election truncates */
+    kf__topics_set_running(&broker->topics, node, runs);
+    broker->txns.coordinator_epoch++;
+    return KF_OK;
+}
+
+static kf_err move_leader(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__partition *partition = partition_of(broker, event);
+    return partition ? kf__topics_move_leader(&broker->topics, partition, event->node)
+                     : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static kf_err elect(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__partition *partition = partition_of(broker, event);
+    if (!partition)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker); /* an unclean election truncates */
+    return event->number ? kf__elect_unclean(&broker->topics, partition)
+                         : kf__elect_preferred(&broker->topics, partition);
+}
+
+static kf_err hold_replica(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__partition *partition = partition_of(broker, event);
+    return partition ? kf__replicas_hold(&broker->topics, partition, event->node,
+                                         event->kind == KF__HOLD_REPLICA)
+                     : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static kf_err create_partitions(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__topic *topic = kf__broker_topics_find(&broker->topics, event->name);
+    return topic ? kf__topics_extend(&broker->topics, topic, (int32_t)event->number)
+                 : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+}
+
+static kf_err delete_topic(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__topic *topic = kf__broker_topics_find(&broker->topics, event->name);
+    if (!topic)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__broker_delete(broker, topic);
+    return KF_OK;
+}
+
+static kf_err delete_records(struct kf_broker *broker, const struct kf__event *event)
+{
+    struct kf__partition *partition = partition_of(broker, event);
+    if (!partition)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker);
+    kf__topics_delete_records(&broker->topics, partition, event->number);
+    return KF_OK;
+}
+
+kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
+{
+    broker->changes++;
+    switch (event->kind) {
+    case KF__STOP_NODE:
+    case KF__START_NODE:
+        return set_running(broker, event->node, event->kind == KF__START_NODE);
+    case KF__MOVE_LEADER:
+        return move_leader(broker, event);
+    case KF__ELECT_LEADER:
+        return elect(broker, event);
+    case KF__HOLD_REPLICA:
+    case KF__RELEASE_REPLICA:
+        return hold_replica(broker, event);
+    case KF__MOVE_COORDINATOR:
+        broker->txns.coordinator_epoch++;
+        return kf__topics_move_coordinator(&broker->topics, event->name, event->node);
+    case KF__CREATE_TOPIC:
+        return kf__broker_create(broker, event->name, (int32_t)event->number, 0, NULL);
+    case KF__CREATE_PARTITIONS:
+        return create_partitions(broker, event);
+    case KF__DELETE_TOPIC:
+        return delete_topic(broker, event);
+    case KF__DELETE_RECORDS:
+        return delete_records(broker, event);
+    case KF__CLOSE_CONNECTIONS:
+        kf__server_close_all(broker);
+        return KF_OK;
+    case KF__PAUSE:
+    case KF__RESUME:
+        broker->paused = event->kind == KF__PAUSE;
+        return KF_OK;
+    case KF__NO_EVENT:
+        break;
+    }
+    return KF_OK;
+}
+
+void kf__events_run(struct kf_broker *broker, kf_time now)
+{
+    struct kf__event event;
+    kf__rules_tick(&broker->rules, now);
+    while (kf__rules_take_event(&broker->rules, &event))
+        kf__journal_event(broker, &event, kf__event_do(broker, &event));
+}

@@ -1,0 +1,152 @@
+#include "tools/broker/instrument/journal.h"
+
+#include "tools/broker/state.h"
+
+#include <inttypes.h>
+#include <kafiber/dissect.h>
+
+static void put(kf_writer *line, const char *text) { kf_writer_put(line, text, strlen(text)); }
+
+static void put_quoted(kf_writer *line, kf_string text)
+{
+    if (!text.data) {
+        put(line, "null");
+        return;
+    }
+    put(line, "\"");
+    for (size_t i = 0; i < text.size; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        char escaped[8];
+        if (c == '"' || c == '\\' || c < 0x20)
+            snprintf(escaped, sizeof escaped, "\\u%04x", c);
+        else
+            snprintf(escaped, sizeof escaped, "%c", c);
+        put(line, escaped);
+    }
+    put(line, "\"");
+}
+
+/* In virtual time equal runs write equal lines. */
+static void begin(const struct kf_broker *broker, kf_writer *line, int64_t ago_ms)
+{
+    char text[48];
+    kf_writer_init(line, broker->alloc);
+    snprintf(text, sizeof text, "{\"time_ms\":%" PRId64, kf__broker_wall_ms(broker) - ago_ms);
+    put(line, text);
+}
+
+static void end(struct kf_broker *broker, kf_writer *line)
+{
+    put(line, "}\n");
+    if (!line->err)
+        fwrite(line->bytes, 1, line->used, broker->journal);
+    fflush(broker->journal);
+    kf_writer_free(line);
+}
+
+static void put_head(kf_writer *line, const struct kf__exchange *exchange, int64_t took_us)
+{
+    char text[256];
+    size_t size = 0;
+    const char *api = kf_api_name(exchange->api->key, &size);
+    snprintf(text, sizeof text,
+             ",\"took_us\":%" PRId64 ",\"node\":%" PRId32 ",\"connection\":%" PRIu64
+             ",\"api\":\"%.*s\",\"version\":%d,\"correlation_id\":%" PRId32 ",\"client_id\":",
+             took_us, exchange->node, exchange->connection_id, (int)size, api ? api : "",
+             exchange->version, exchange->correlation_id);
+    put(line, text);
+    put_quoted(line, exchange->client_id);
+}
+
+/* Passwords, tokens and keys stay out of files. */
+static bool is_secret(int16_t api_key)
+{
+    return api_key == KF_API_SASL_AUTHENTICATE || api_key == KF_API_ALTER_USER_SCRAM_CREDENTIALS ||
+           api_key == KF_API_CREATE_DELEGATION_TOKEN || api_key == KF_API_DESCRIBE_DELEGATION_TOKEN;
+}
+
+static void put_body(kf_writer *line, const struct kf__exchange *exchange, const kf_schema *schema,
+                     const void *message)
+{
+    if (is_secret(exchange->api->key))
+        put(line, "\"[hidden]\"");
+    else
+        kf_to_json(schema, exchange->version, message, line);
+}
+
+void kf__journal_write(struct kf_broker *broker, const struct kf__exchange *exchange,
+                       const char *outcome)
+{
+    if (!broker->journal)
+        return;
+    kf_time took = kf__broker_now(broker) - exchange->started;
+    kf_writer line;
+    begin(broker, &line, took / KF_MILLISECOND);
+    put_head(&line, exchange, took / KF_MICROSECOND);
+    if (exchange->version <= exchange->api->max_version) {
+        put(&line, ",\"request\":");
+        put_body(&line, exchange, kf_schema_request(exchange->api->key), exchange->request);
+    }
+    if (outcome) {
+        put(&line, ",\"outcome\":");
+        put_quoted(&line, kf__text(outcome));
+    } else if (exchange->version <= exchange->api->max_version) {
+        put(&line, ",\"response\":");
+        put_body(&line, exchange, kf_schema_response(exchange->api->key), exchange->response);
+    }
+    end(broker, &line);
+}
+
+static const char *event_name(enum kf__event_kind kind)
+{
+    static const char *const names[] = {
+        [KF__NO_EVENT] = "",
+        [KF__STOP_NODE] = "stop node",
+        [KF__START_NODE] = "start node",
+        [KF__MOVE_LEADER] = "move leader",
+        [KF__MOVE_COORDINATOR] = "move coordinator",
+        [KF__CREATE_TOPIC] = "create topic",
+        [KF__CREATE_PARTITIONS] = "create partitions",
+        [KF__DELETE_TOPIC] = "delete topic",
+        [KF__DELETE_RECORDS] = "delete records",
+        [KF__CLOSE_CONNECTIONS] = "close connections",
+        [KF__PAUSE] = "pause",
+        [KF__RESUME] = "resume",
+        [KF__ELECT_LEADER] = "elect leader",
+        [KF__HOLD_REPLICA] = "hold replica",
+        [KF__RELEASE_REPLICA] = "release replica",
+    };
+    return names[kind];
+}
+
+void kf__journal_event(struct kf_broker *broker, const struct kf__event *event, kf_err result)
+{
+    if (!broker->journal)
+        return;
+    kf_writer line;
+    char text[160];
+    begin(broker, &line, 0);
+    snprintf(text, sizeof text,
+             ",\"event\":\"%s\",\"node\":%" PRId32 ",\"partition\":%" PRId32 ",\"number\":%" PRId64
+             ",\"result\":\"%s\",\"name\":",
+             event_name(event->kind), event->node, event->partition, event->number,
+             result ? kf_err_name(result) : "OK");
+    put(&line, text);
+    put_quoted(&line, event->name);
+    end(broker, &line);
+}
+
+void kf__journal_refusal(struct kf_broker *broker, int32_t node, uint64_t connection,
+                         const char *why)
+{
+    if (!broker->journal)
+        return;
+    kf_writer line;
+    char text[96];
+    begin(broker, &line, 0);
+    snprintf(text, sizeof text,
+             ",\"node\":%" PRId32 ",\"connection\":%" PRIu64 ",\"refused\":", node, connection);
+    put(&line, text);
+    put_quoted(&line, kf__text(why));
+    end(broker, &line);
+}

@@ -1,0 +1,19 @@
+/*
+ * journal: one JSON line for each request, with its answer, and for each event
+ * of a script. The lines are described in docs/broker.md. Called by dispatch.c
+ * and events.c.
+ */
+#ifndef KF_BROKER_JOURNAL_H
+#define KF_BROKER_JOURNAL_H
+
+#include "tools/broker/server/exchange.h"
+
+/* `outcome` NULL: answered. "closed", "dropped", …: there is no answer to show. */
+void kf__journal_write(struct kf_broker *broker, const struct kf__exchange *exchange,
+                       const char *outcome);
+void kf__journal_event(struct kf_broker *broker, const struct kf__event *event, kf_err result);
+/* A frame that was refused before it became an exchange; `why` in words. */
+void kf__journal_refusal(struct kf_broker *broker, int32_t node, uint64_t connection,
+                         const char *why);
+
+#endif
