@@ -36,7 +36,7 @@ ask() {
         codes=$(codes_of <<<"$answer")
         names=$(for code in $codes; do error_name "$code"; done | paste -sd' ')
         [[ $codes =~ ^($3)$ ]] && echo "$1: ${names:-an answer without errors}" && return
-        [[ $codes =~ ^1[45]$ ]] || break
+        [[ $codes =~ ^(0 )?1[456]$ ]] || break
         sleep 0.5
     done
     echo "$1: wanted '$3', got '$codes' ($names) in try $try: $answer"
