@@ -175,6 +175,8 @@ int64_t kf__out_timestamp(const struct kf_producer *producer, const kf_record *r
 
 /* ---- producer_wait.c ---- */
 
+/* What KF_MAX_BLOCK stands for now; any other deadline as it is. */
+kf_time kf__producer_deadline(const struct kf_producer *producer, kf_time deadline);
 /* Under the lock: flushes whose last batch has been told go on. */
 void kf__producer_wake_flushes(struct kf_producer *producer);
 

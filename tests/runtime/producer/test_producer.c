@@ -442,6 +442,17 @@ Test(producer, waits_for_memory_only_until_the_deadline)
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+Test(producer, waits_for_max_block_where_that_is_the_deadline)
+{
+    kf_producer *producer = open_with(NULL);
+    kf_record record = record_to(0, "v");
+    kf_err err = kf_produce(producer, &record, take_verdict, NULL, KF_MAX_BLOCK, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, verdicts.told, 1));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
 Test(producer, fails_what_is_left_when_it_is_closed)
 {
     kf_producer *producer = open_with(NULL);
