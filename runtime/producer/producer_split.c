@@ -239,7 +239,8 @@ static void tell_named(struct kf__out_batch *batch, const struct kf__out_answer 
             continue;
         char words[KF_ERROR_TEXT_BYTES];
         kf_string said = why->batch_index_error_message;
-        snprintf(words, sizeof words, "%.*s", (int)(said.size < sizeof words ? said.size : 0),
+        snprintf(words, sizeof words, "%.*s",
+                 (int)(said.size < sizeof words ? said.size : sizeof words - 1),
                  said.data ? said.data : "");
         kf_delivery delivery = {
             .err = answer->err,
@@ -272,9 +273,11 @@ kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *ba
         return err ? KF_ERR_NO_MEMORY : KF_ERR_STATE;
     }
     tell_named(batch, answer);
-    struct kf__out_partition *partition = batch->partition;
     put_behind(producer, kf__out_place_in_order(batch), batch, others);
-    partition->renew |= batch->id.producer_id >= 0; /* what follows moves up */
+    if (batch->id.producer_id >= 0) { /* what follows moves up, under a fresh epoch */
+        batch->partition->renew = true;
+        others->sequence = batch->sequence; /* until then, for its place among them */
+    }
     drop_old(producer, batch);
     return KF_OK;
 }
