@@ -246,6 +246,11 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
                                 taking->receipt);
     if (err && !batch->count)
         drop_empty(partition);
+    if (err == KF_ERR_BUFFER_FULL) { /* a new batch needs the least */
+        if (partition->open)
+            close_open(taking, partition);
+        taking->need = alone(&taking->producer->memory, taking->bound);
+    }
     if (!err && batch->count == 1)
         announce(taking, batch);
     if (!err && taking->urgent && !batch->urgent) {
