@@ -89,15 +89,20 @@ static kf_err read_record(struct reading *reading, kf_record *record, int64_t *t
  * Memory for what is rewritten is taken past the cap: it replaces what is
  * given back in a moment, and waiting for it here could last for ever.
  */
+static size_t promise(struct kf__out_memory *memory, size_t size)
+{
+    pthread_mutex_lock(memory->lock);
+    memory->used += size;
+    pthread_mutex_unlock(memory->lock);
+    return size;
+}
+
 static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch *old, size_t bytes,
                         struct kf__out_batch **batch)
 {
     struct kf__out_memory *memory = &producer->memory;
-    size_t credit = kf__out_memory_block(memory, sizeof **batch) +
-                    kf__out_memory_block(memory, bytes) + old->receipts_block;
-    pthread_mutex_lock(&producer->lock);
-    memory->used += credit;
-    pthread_mutex_unlock(&producer->lock);
+    size_t credit = promise(memory, kf__out_memory_block(memory, sizeof **batch) +
+                                        kf__out_memory_block(memory, bytes) + old->receipts_block);
     kf_err err = kf__out_batch_new(memory, bytes, &credit, batch);
     void *receipts = NULL;
     if (!err && old->receipts)
@@ -120,16 +125,27 @@ static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch
     return KF_OK;
 }
 
+/* Mostly there is: bytes_of counts what records took, where a bound says what they might. */
+static kf_err make_room(struct kf__out_batch *into, size_t bound, bool tells)
+{
+    size_t need, credit = 0;
+    kf_err err = kf__out_batch_reserve(into, bound, tells, 0, SIZE_MAX, &credit, &need);
+    if (err != KF_ERR_BUFFER_FULL)
+        return err;
+    credit = promise(into->memory, need);
+    err = kf__out_batch_reserve(into, bound, tells, 0, SIZE_MAX, &credit, &need);
+    kf__out_memory_return(into->memory, credit);
+    return err;
+}
+
 static kf_err copy_record(struct reading *reading, struct kf__out_batch *into,
                           struct kf__receipt receipt)
 {
     kf_record record;
     int64_t timestamp;
-    size_t need, credit = 0;
     kf_err err = read_record(reading, &record, &timestamp);
     if (!err)
-        err = kf__out_batch_reserve(into, kf__record_bound(&record), receipt.delivered != NULL, 0,
-                                    SIZE_MAX, &credit, &need);
+        err = make_room(into, kf__record_bound(&record), receipt.delivered != NULL);
     return err ? err : kf__out_batch_add(into, &record, timestamp, receipt);
 }
 

@@ -56,22 +56,40 @@ static void take_verdict(void *context, const kf_delivery *delivery)
     snprintf(told.reason, sizeof told.reason, "%s", delivery->reason ? delivery->reason : "-");
 }
 
-/* Sent once, and answered: in no list of its partition. */
-static struct kf__out_batch *sent_batch(int32_t count)
+static void add(struct kf__out_batch *batch, kf_record record)
+{
+    size_t need, credit = 0;
+    struct kf__receipt receipt = {.delivered = take_verdict};
+    cr_assert(
+        eq(int,
+           kf__out_batch_reserve(batch, kf__record_bound(&record), true, 0, 16384, &credit, &need),
+           KF_OK));
+    cr_assert(eq(int, kf__out_batch_add(batch, &record, 1, receipt), KF_OK));
+}
+
+static struct kf__out_batch *open_batch(int32_t count)
 {
     struct kf__out_batch *batch;
-    size_t need, credit = 0;
+    size_t credit = 0;
     cr_assert(eq(int, kf__out_batch_new(&producer.memory, 1000, &credit, &batch), KF_OK));
     batch->partition = &partition;
     kf__link_append(&producer.unfinished, &batch->unfinished);
-    for (int32_t i = 0; i < count; i++) {
-        kf_record record = {.value = {(const uint8_t *)"v", 1}};
-        struct kf__receipt receipt = {.delivered = take_verdict};
-        cr_assert(eq(int, kf__out_batch_reserve(batch, 50, true, 0, 16384, &credit, &need), 0));
-        cr_assert(eq(int, kf__out_batch_add(batch, &record, 1, receipt), KF_OK));
-    }
+    for (int32_t i = 0; i < count; i++)
+        add(batch, (kf_record){.value = {(const uint8_t *)"v", 1}});
+    return batch;
+}
+
+static void seal(struct kf__out_batch *batch)
+{
     kf__producer_seal(&producer, batch);
     kf__out_batch_stamp(&producer, batch);
+}
+
+/* Sent once, and answered: in no list of its partition. */
+static struct kf__out_batch *sent_batch(int32_t count)
+{
+    struct kf__out_batch *batch = open_batch(count);
+    seal(batch);
     return batch;
 }
 
@@ -127,4 +145,23 @@ Test(producer_split, cuts_long_words_of_the_broker_short)
     struct kf__out_batch *batch = sent_batch(2);
     cr_assert(eq(int, drop_one(batch, 0, (kf_string){words, sizeof words}), KF_OK));
     cr_assert(eq(sz, strlen(told.reason), KF_ERROR_TEXT_BYTES - 1));
+}
+
+/* The bound of a record with headers is far above what it takes. */
+Test(producer_split, needs_no_memory_that_others_have)
+{
+    enum {
+        HEADERS = 60
+    };
+    kf_header headers[HEADERS];
+    for (int i = 0; i < HEADERS; i++)
+        headers[i] = (kf_header){.name = {"n", 1}};
+    struct kf__out_batch *batch = open_batch(1);
+    add(batch, (kf_record){.headers = headers, .header_count = HEADERS});
+    seal(batch);
+    producer.memory.cap = producer.memory.used; /* nothing is left */
+    cr_assert(eq(int, drop_one(batch, 0, (kf_string){NULL, 0}), KF_OK));
+    cr_assert(eq(i32, queued(0)->count, 1));
+    free_queue();
+    kf__out_memory_free(&producer.memory);
 }
