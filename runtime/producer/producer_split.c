@@ -246,6 +246,23 @@ static kf_err copy_others(struct reading *reading, struct kf__out_batch *batch,
     return err;
 }
 
+static void tell_count(struct kf_producer *producer, const struct kf__out_batch *batch,
+                       int32_t refused, const struct kf__out_answer *answer)
+{
+    kf_delivery delivery = {
+        .err = answer->err,
+        .fate = batch->doubt ? KF_FATE_UNKNOWN : KF_NOT_STORED,
+        .partition = batch->partition->index,
+        .count = refused,
+        .offset = -1,
+        .timestamp = -1,
+        .topic = batch->partition->topic->name,
+        .reason = answer->reason,
+    };
+    if (producer->on_batch)
+        producer->on_batch(producer->on_batch_context, &delivery);
+}
+
 static void tell_named(struct kf__out_batch *batch, const struct kf__out_answer *answer)
 {
     for (int32_t i = 0; i < batch->count; i++) {
@@ -288,6 +305,8 @@ kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *ba
         kf__out_batch_free(others);
         return err ? KF_ERR_NO_MEMORY : KF_ERR_STATE;
     }
+    if (others->count < batch->count)
+        tell_count(producer, batch, batch->count - others->count, answer);
     tell_named(batch, answer);
     put_behind(producer, kf__out_place_in_order(batch), batch, others);
     if (batch->id.producer_id >= 0) { /* what follows moves up, under a fresh epoch */

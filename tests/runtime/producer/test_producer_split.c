@@ -138,6 +138,25 @@ Test(producer_split, leaves_the_rest_of_a_batch_before_those_that_were_sent_behi
     cr_assert(eq(int, queued(2)->id.epoch, 1));
 }
 
+static kf_delivery told_batch;
+
+static void take_batch(void *context, const kf_delivery *delivery)
+{
+    (void)context;
+    cr_assert(zero(int, told.times), "before the records' own callbacks");
+    told_batch = *delivery;
+}
+
+Test(producer_split, counts_what_was_refused_of_a_batch)
+{
+    producer.on_batch = take_batch;
+    cr_assert(eq(int, drop_one(sent_batch(3), 1, (kf_string){NULL, 0}), KF_OK));
+    cr_assert(eq(i32, told_batch.count, 1));
+    cr_assert(eq(int, told_batch.err, KF_ERR_INVALID_RECORD));
+    cr_assert(eq(int, (int)told_batch.fate, KF_NOT_STORED));
+    cr_assert(eq(i64, told_batch.offset, -1));
+}
+
 Test(producer_split, cuts_long_words_of_the_broker_short)
 {
     char words[KF_ERROR_TEXT_BYTES + 100];
