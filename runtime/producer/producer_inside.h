@@ -273,7 +273,8 @@ void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch
 kf_err kf__out_batch_split(struct kf_producer *producer, struct kf__out_batch *batch);
 /*
  * Tells the records that the answer names, and takes them out; the others
- * stay, as a batch that was never sent. KF_ERR_NO_MEMORY: nothing was done.
+ * stay, as a batch that was never sent. KF_ERR_NO_MEMORY: nothing was done;
+ * KF_ERR_STATE: the same, for all are named, or none is.
  */
 kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *batch,
                           const struct kf__out_answer *answer);

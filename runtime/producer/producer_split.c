@@ -300,13 +300,12 @@ kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *ba
     if (!err)
         err = copy_others(&reading, batch, others, answer);
     end_reading(&reading);
-    bool nothing_left = !err && others->count == 0;
-    if (err || nothing_left) {
+    bool all_or_none = !err && (others->count == 0 || others->count == batch->count);
+    if (err || all_or_none) {
         kf__out_batch_free(others);
         return err ? KF_ERR_NO_MEMORY : KF_ERR_STATE;
     }
-    if (others->count < batch->count)
-        tell_count(producer, batch, batch->count - others->count, answer);
+    tell_count(producer, batch, batch->count - others->count, answer);
     tell_named(batch, answer);
     put_behind(producer, kf__out_place_in_order(batch), batch, others);
     if (batch->id.producer_id >= 0) { /* what follows moves up, under a fresh epoch */

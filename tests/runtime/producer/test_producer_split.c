@@ -157,6 +157,15 @@ Test(producer_split, counts_what_was_refused_of_a_batch)
     cr_assert(eq(i64, told_batch.offset, -1));
 }
 
+/* Sent again as it is, it would be refused again, as fast as answers come. */
+Test(producer_split, does_not_send_a_batch_again_of_which_no_record_was_named)
+{
+    struct kf__out_batch *batch = sent_batch(2);
+    cr_assert(eq(int, drop_one(batch, 2, (kf_string){NULL, 0}), KF_ERR_STATE));
+    cr_assert(kf__link_is_alone(&partition.queue));
+    kf__out_batch_free(batch);
+}
+
 Test(producer_split, cuts_long_words_of_the_broker_short)
 {
     char words[KF_ERROR_TEXT_BYTES + 100];
