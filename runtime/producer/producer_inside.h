@@ -175,6 +175,8 @@ int64_t kf__out_timestamp(const struct kf_producer *producer, const kf_record *r
 
 /* ---- producer_wait.c ---- */
 
+/* What KF_MAX_BLOCK stands for now; any other deadline as it is. */
+kf_time kf__producer_deadline(const struct kf_producer *producer, kf_time deadline);
 /* Under the lock: flushes whose last batch has been told go on. */
 void kf__producer_wake_flushes(struct kf_producer *producer);
 
@@ -271,7 +273,8 @@ void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch
 kf_err kf__out_batch_split(struct kf_producer *producer, struct kf__out_batch *batch);
 /*
  * Tells the records that the answer names, and takes them out; the others
- * stay, as a batch that was never sent. KF_ERR_NO_MEMORY: nothing was done.
+ * stay, as a batch that was never sent. KF_ERR_NO_MEMORY: nothing was done;
+ * KF_ERR_STATE: the same, for all are named, or none is.
  */
 kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *batch,
                           const struct kf__out_answer *answer);

@@ -196,6 +196,13 @@ static kf_err begin_batch(struct taking *taking, struct kf__out_partition *parti
     partition->open = batch;
     if (atomic_fetch_add_explicit(&partition->batches, 1, memory_order_relaxed) == 0)
         atomic_store_explicit(&partition->first_since, batch->opened, memory_order_relaxed);
+    return KF_OK;
+}
+
+/* It has its first record: only now may others know of it, who could not see it go again. */
+static void announce(struct taking *taking, struct kf__out_batch *batch)
+{
+    struct kf_producer *producer = taking->producer;
     pthread_mutex_lock(&producer->lock);
     batch->number = ++producer->last_number;
     kf__link_append(&producer->unfinished, &batch->unfinished);
@@ -203,19 +210,14 @@ static kf_err begin_batch(struct taking *taking, struct kf__out_partition *parti
     taking->news = true;
     if (taking->news_by < 0)
         taking->news_by = batch->opened + producer->io.settings.linger_ms * KF_MILLISECOND;
-    return KF_OK;
 }
 
 /* An open batch that could not take its first record is no batch. */
-static void drop_empty(struct kf_producer *producer, struct kf__out_partition *partition)
+static void drop_empty(struct kf__out_partition *partition)
 {
     struct kf__out_batch *batch = partition->open;
     partition->open = NULL;
     atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
-    pthread_mutex_lock(&producer->lock);
-    kf__link_remove(&batch->unfinished);
-    kf__producer_wake_flushes(producer);
-    pthread_mutex_unlock(&producer->lock);
     kf__out_batch_free(batch);
 }
 
@@ -243,7 +245,14 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
                                 kf__out_timestamp(taking->producer, taking->record, batch),
                                 taking->receipt);
     if (err && !batch->count)
-        drop_empty(taking->producer, partition);
+        drop_empty(partition);
+    if (err == KF_ERR_BUFFER_FULL) { /* a new batch needs the least */
+        if (partition->open)
+            close_open(taking, partition);
+        taking->need = alone(&taking->producer->memory, taking->bound);
+    }
+    if (!err && batch->count == 1)
+        announce(taking, batch);
     if (!err && taking->urgent && !batch->urgent) {
         batch->urgent = true;
         taking->news = true;

@@ -103,10 +103,8 @@ static void done(struct kf__job *job)
     struct kf__out_partition *partition = batch->partition;
     batch->sealing = false;
     give_sealer(sealer);
-    if (batch->told) {
-        kf__link_remove(&batch->link);
-        kf__out_batch_free(batch);
-    }
+    if (batch->told)
+        kf__out_batch_end(producer, batch, KF_OK, NULL);
     if (atomic_load(&producer->closing))
         return;
     kf__out_partition_place(producer, partition);

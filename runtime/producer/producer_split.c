@@ -89,15 +89,20 @@ static kf_err read_record(struct reading *reading, kf_record *record, int64_t *t
  * Memory for what is rewritten is taken past the cap: it replaces what is
  * given back in a moment, and waiting for it here could last for ever.
  */
+static size_t promise(struct kf__out_memory *memory, size_t size)
+{
+    pthread_mutex_lock(memory->lock);
+    memory->used += size;
+    pthread_mutex_unlock(memory->lock);
+    return size;
+}
+
 static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch *old, size_t bytes,
                         struct kf__out_batch **batch)
 {
     struct kf__out_memory *memory = &producer->memory;
-    size_t credit = kf__out_memory_block(memory, sizeof **batch) +
-                    kf__out_memory_block(memory, bytes) + old->receipts_block;
-    pthread_mutex_lock(&producer->lock);
-    memory->used += credit;
-    pthread_mutex_unlock(&producer->lock);
+    size_t credit = promise(memory, kf__out_memory_block(memory, sizeof **batch) +
+                                        kf__out_memory_block(memory, bytes) + old->receipts_block);
     kf_err err = kf__out_batch_new(memory, bytes, &credit, batch);
     void *receipts = NULL;
     if (!err && old->receipts)
@@ -120,16 +125,27 @@ static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch
     return KF_OK;
 }
 
+/* Mostly there is: bytes_of counts what records took, where a bound says what they might. */
+static kf_err make_room(struct kf__out_batch *into, size_t bound, bool tells)
+{
+    size_t need, credit = 0;
+    kf_err err = kf__out_batch_reserve(into, bound, tells, 0, SIZE_MAX, &credit, &need);
+    if (err != KF_ERR_BUFFER_FULL)
+        return err;
+    credit = promise(into->memory, need);
+    err = kf__out_batch_reserve(into, bound, tells, 0, SIZE_MAX, &credit, &need);
+    kf__out_memory_return(into->memory, credit);
+    return err;
+}
+
 static kf_err copy_record(struct reading *reading, struct kf__out_batch *into,
                           struct kf__receipt receipt)
 {
     kf_record record;
     int64_t timestamp;
-    size_t need, credit = 0;
     kf_err err = read_record(reading, &record, &timestamp);
     if (!err)
-        err = kf__out_batch_reserve(into, kf__record_bound(&record), receipt.delivered != NULL, 0,
-                                    SIZE_MAX, &credit, &need);
+        err = make_room(into, kf__record_bound(&record), receipt.delivered != NULL);
     return err ? err : kf__out_batch_add(into, &record, timestamp, receipt);
 }
 
@@ -230,6 +246,23 @@ static kf_err copy_others(struct reading *reading, struct kf__out_batch *batch,
     return err;
 }
 
+static void tell_count(struct kf_producer *producer, const struct kf__out_batch *batch,
+                       int32_t refused, const struct kf__out_answer *answer)
+{
+    kf_delivery delivery = {
+        .err = answer->err,
+        .fate = batch->doubt ? KF_FATE_UNKNOWN : KF_NOT_STORED,
+        .partition = batch->partition->index,
+        .count = refused,
+        .offset = -1,
+        .timestamp = -1,
+        .topic = batch->partition->topic->name,
+        .reason = answer->reason,
+    };
+    if (producer->on_batch)
+        producer->on_batch(producer->on_batch_context, &delivery);
+}
+
 static void tell_named(struct kf__out_batch *batch, const struct kf__out_answer *answer)
 {
     for (int32_t i = 0; i < batch->count; i++) {
@@ -239,7 +272,8 @@ static void tell_named(struct kf__out_batch *batch, const struct kf__out_answer 
             continue;
         char words[KF_ERROR_TEXT_BYTES];
         kf_string said = why->batch_index_error_message;
-        snprintf(words, sizeof words, "%.*s", (int)(said.size < sizeof words ? said.size : 0),
+        snprintf(words, sizeof words, "%.*s",
+                 (int)(said.size < sizeof words ? said.size : sizeof words - 1),
                  said.data ? said.data : "");
         kf_delivery delivery = {
             .err = answer->err,
@@ -266,15 +300,18 @@ kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *ba
     if (!err)
         err = copy_others(&reading, batch, others, answer);
     end_reading(&reading);
-    bool nothing_left = !err && others->count == 0;
-    if (err || nothing_left) {
+    bool all_or_none = !err && (others->count == 0 || others->count == batch->count);
+    if (err || all_or_none) {
         kf__out_batch_free(others);
         return err ? KF_ERR_NO_MEMORY : KF_ERR_STATE;
     }
+    tell_count(producer, batch, batch->count - others->count, answer);
     tell_named(batch, answer);
-    struct kf__out_partition *partition = batch->partition;
     put_behind(producer, kf__out_place_in_order(batch), batch, others);
-    partition->renew |= batch->id.producer_id >= 0; /* what follows moves up */
+    if (batch->id.producer_id >= 0) { /* what follows moves up, under a fresh epoch */
+        batch->partition->renew = true;
+        others->sequence = batch->sequence; /* until then, for its place among them */
+    }
     drop_old(producer, batch);
     return KF_OK;
 }

@@ -159,7 +159,7 @@ static kf_err check_caller(kf_producer *producer, kf_error *error)
     return KF_OK;
 }
 
-static kf_time deadline_of(const struct kf_producer *producer, kf_time deadline)
+kf_time kf__producer_deadline(const struct kf_producer *producer, kf_time deadline)
 {
     if (deadline != KF_MAX_BLOCK)
         return deadline;
@@ -217,7 +217,7 @@ kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time d
     kf_err err = check_caller(producer, error);
     if (err)
         return err;
-    deadline = deadline_of(producer, deadline);
+    deadline = kf__producer_deadline(producer, deadline);
     struct kf__waiter *waiter = kf__waiter_new(producer);
     if (!waiter)
         return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory to wait for a record");
@@ -352,7 +352,7 @@ kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t 
     struct collection *collection = new_collection(producer, count);
     if (!collection)
         return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for %zu results", count);
-    deadline = deadline_of(producer, deadline);
+    deadline = kf__producer_deadline(producer, deadline);
     take_all(producer, collection, records, count, deadline, error);
     struct kf__waiter *waiter = collection->waiter;
     pthread_mutex_lock(&producer->lock);
@@ -382,7 +382,7 @@ kf_err kf_flush(kf_producer *producer, kf_time deadline)
     kf_err err = check_caller(producer, NULL);
     if (err)
         return err;
-    deadline = deadline_of(producer, deadline);
+    deadline = kf__producer_deadline(producer, deadline);
     struct kf__waiter *waiter = kf__waiter_new(producer);
     if (!waiter)
         return KF_ERR_NO_MEMORY;

@@ -442,6 +442,36 @@ Test(producer, waits_for_memory_only_until_the_deadline)
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+/* A batch that doubles its block might wait for more than there is, and all others behind it. */
+Test(producer, takes_more_records_than_there_is_memory_where_a_batch_would_be_larger_than_that)
+{
+    const char *settings[] = {"buffer.memory", "260000", "batch.size", "1000000",
+                              "linger.ms",     "1000",   NULL};
+    static char value[1000];
+    memset(value, 'v', sizeof value - 1);
+    kf_producer *producer = open_with(settings);
+    kf_record record = record_to(0, value);
+    for (int i = 0; i < 1000; i++) {
+        kf_err err = kf_produce(producer, &record, take_verdict, NULL, in(3 * KF_SECOND), &error);
+        cr_assert(eq(int, err, KF_OK), "record %d: %s", i, error.text);
+    }
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, verdicts.told, 1000));
+    cr_assert(eq(int, verdicts.failed, 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+Test(producer, waits_for_max_block_where_that_is_the_deadline)
+{
+    kf_producer *producer = open_with(NULL);
+    kf_record record = record_to(0, "v");
+    kf_err err = kf_produce(producer, &record, take_verdict, NULL, KF_MAX_BLOCK, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, verdicts.told, 1));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
 Test(producer, fails_what_is_left_when_it_is_closed)
 {
     kf_producer *producer = open_with(NULL);

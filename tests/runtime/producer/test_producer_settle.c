@@ -1,0 +1,166 @@
+/* Verdicts while another thread holds a batch: compresses it, or has only just opened it. */
+#include "runtime/producer/producer_inside.h"
+
+#include <kafiber/broker.h>
+#include <kafiber/messages.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static kf_broker *broker;
+static kf_error error;
+
+static void start_broker(void)
+{
+    kf_broker_options options = {.size = sizeof options, .nodes = 1, .thread = true};
+    error = (kf_error)KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 2, 1), KF_OK));
+}
+
+static void stop_broker(void) { kf_broker_stop(broker); }
+
+TestSuite(producer_settle, .init = start_broker, .fini = stop_broker, .timeout = 30);
+
+static void hush(void *context, const kf_log_event *event)
+{
+    (void)context;
+    (void)event;
+}
+
+/* Memory that lets a thread wait for it, and then may not be had. */
+static struct {
+    pthread_t thread; /* that waits; or, `others`, any but this one and the I/O thread */
+    pthread_t io;
+    bool others;
+    atomic_int countdown; /* allocations until then; 0: never */
+    kf_time wait;
+    bool fails;
+} slow;
+
+static bool is_meant(void)
+{
+    bool same = pthread_equal(pthread_self(), slow.thread);
+    return slow.others ? !same && !pthread_equal(pthread_self(), slow.io) : same;
+}
+
+static void *resize(void *context, void *pointer, size_t size)
+{
+    (void)context;
+    if (size && atomic_load(&slow.countdown) > 0 && is_meant() &&
+        atomic_fetch_sub(&slow.countdown, 1) == 1) {
+        kf_sleep(slow.wait);
+        if (slow.fails)
+            return NULL;
+    }
+    return kf_default_allocator.resize(NULL, pointer, size);
+}
+
+static kf_producer *open_with(const char *const *settings)
+{
+    static const kf_allocator alloc = {resize, NULL};
+    kf_config *config = kf_config_new(&alloc);
+    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
+    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
+    for (; settings && *settings; settings += 2)
+        kf_config_set(config, settings[0], settings[1], &error);
+    kf_producer *producer = error.code ? NULL : kf_producer_new(config, &error);
+    kf_config_free(config);
+    cr_assert(ne(ptr, (void *)producer, NULL), "%s", error.text);
+    return producer;
+}
+
+static kf_time in(kf_time duration) { return kf_now() + duration; }
+
+static atomic_int told, told_batches;
+static kf_fate fate;
+
+static void take_verdict(void *context, const kf_delivery *delivery)
+{
+    (void)context;
+    fate = delivery->fate;
+    atomic_fetch_add(&told, 1);
+}
+
+static void take_batch(void *context, const kf_delivery *delivery)
+{
+    (void)context;
+    (void)delivery;
+    atomic_fetch_add(&told_batches, 1);
+}
+
+/* Otherwise its partition would be taken for a slow one for ever. */
+Test(producer_settle, counts_a_batch_no_more_whose_time_ran_out_while_it_was_compressed)
+{
+    const char *settings[] = {"compression.type",
+                              "snappy",
+                              "batch.size",
+                              "100000",
+                              "delivery.timeout.ms",
+                              "300",
+                              "request.timeout.ms",
+                              "200",
+                              "fetch.max.wait.ms",
+                              "1",
+                              NULL};
+    static uint8_t value[8000];
+    kf_producer *producer = open_with(settings);
+    kf_record record = {.topic = "orders", .partition = 0, .value = {value, 10}};
+    cr_assert(eq(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), NULL, &error), KF_OK));
+    slow.thread = pthread_self();
+    slow.io = producer->io.thread;
+    slow.others = true;
+    slow.wait = 700 * KF_MILLISECOND;
+    atomic_store(&slow.countdown, 1);
+    record.value.size = sizeof value;
+    cr_assert(eq(int, kf_produce(producer, &record, take_verdict, NULL, in(KF_SECOND), &error), 0));
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, atomic_load(&slow.countdown), 0), "a helper compresses");
+    cr_assert(eq(int, atomic_load(&told), 1));
+    cr_assert(eq(int, (int)fate, KF_NOT_STORED));
+    kf_sleep(KF_SECOND);
+    const struct kf__out_topic *topic = kf__producer_topic(producer, "orders");
+    cr_assert(eq(i32, atomic_load(&atomic_load(&topic->partitions)->items[0]->batches), 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+static int32_t refuse_id(kf_err err)
+{
+    kf_broker_fault fault = {.size = sizeof fault,
+                             .kind = KF_BROKER_ANSWER_ERROR,
+                             .api_key = KF_API_INIT_PRODUCER_ID,
+                             .error = err};
+    return kf_broker_fault_add(broker, &fault);
+}
+
+/* The I/O thread must not see a batch before it has a record: it might be gone again. */
+Test(producer_settle, does_not_end_a_batch_that_could_not_take_its_first_record)
+{
+    const char *settings[] = {"retry.backoff.ms", "300", NULL};
+    int32_t passing = refuse_id(KF_ERR_COORDINATOR_LOAD_IN_PROGRESS);
+    kf_producer *producer = open_with(settings);
+    kf_producer_on_batch(producer, take_batch, NULL);
+    kf_record record = {.topic = "orders", .partition = 1};
+    kf_err err = kf_produce(producer, &record, take_verdict, NULL, in(5 * KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    refuse_id(KF_ERR_CLUSTER_AUTHORIZATION_FAILED); /* when it is asked for again */
+    kf_broker_fault_clear(broker, passing);
+    slow.thread = pthread_self();
+    slow.wait = 1500 * KF_MILLISECOND;
+    slow.fails = true;
+    atomic_store(&slow.countdown, 3); /* the batch, its bytes, its receipts */
+    record.partition = 0;
+    err = kf_produce(producer, &record, take_verdict, NULL, in(5 * KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_ERR_NO_MEMORY), "%s", error.text);
+    for (int i = 0; i < 500 && !atomic_load(&producer->failed); i++)
+        kf_sleep(10 *
+                 KF_MILLISECOND); /* metadata came just then: the lock held up the I/O thread */
+    cr_assert(atomic_load(&producer->failed));
+    kf_sleep(100 * KF_MILLISECOND);
+    cr_assert(eq(int, atomic_load(&told), 1));
+    cr_assert(eq(int, atomic_load(&told_batches), 1));
+    kf_producer_close(producer, in(KF_SECOND));
+}
