@@ -107,8 +107,21 @@ static bool is_address(const char *host)
     return inet_pton(AF_INET, host, room) == 1 || inet_pton(AF_INET6, host, room) == 1;
 }
 
+/* To OpenSSL ".example" is whatever lies below it: too much for a host's name. */
+static bool is_whole_name(struct kf__tls *tls)
+{
+    if (tls->host[0] && tls->host[0] != '.')
+        return true;
+    tls->verify_error = X509_V_ERR_HOSTNAME_MISMATCH;
+    snprintf(tls->verify_text, sizeof tls->verify_text, "no certificate can");
+    ERR_raise(ERR_LIB_SSL, SSL_R_CERTIFICATE_VERIFY_FAILED);
+    return false;
+}
+
 static bool verify_name(struct kf__tls *tls)
 {
+    if (!is_whole_name(tls))
+        return false;
     X509_VERIFY_PARAM *param = SSL_get0_param(tls->ssl);
     X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     if (is_address(tls->host))
@@ -119,9 +132,9 @@ static bool verify_name(struct kf__tls *tls)
 static bool set_client(struct kf__tls *tls)
 {
     SSL_set_connect_state(tls->ssl);
-    if (!is_address(tls->host) && !SSL_set_tlsext_host_name(tls->ssl, tls->host))
-        return false;
     if (!tls->context->settings.any_name && !verify_name(tls))
+        return false;
+    if (!is_address(tls->host) && !SSL_set_tlsext_host_name(tls->ssl, tls->host))
         return false;
     SSL_SESSION *session = kf__tls_session_find(tls->context, tls->made, tls->session_key);
     if (session)

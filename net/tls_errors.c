@@ -44,11 +44,14 @@ const char *kf__tls_reason(char *text, size_t size)
 
 /* ---- certificates ---- */
 
+/* The peer wrote the name, and nobody may have vouched for it: a log's line and a terminal stay. */
 static void append(char *text, size_t size, const char *kind, const char *name, int length)
 {
     size_t used = strlen(text);
     if (used < size)
         snprintf(text + used, size - used, "%s%s%.*s", used ? ", " : "", kind, length, name);
+    for (char *c = text + used; *c; c++)
+        *c = (unsigned char)*c < ' ' || *c == 0x7f ? '?' : *c;
 }
 
 static void append_name(char *text, size_t size, const GENERAL_NAME *name)

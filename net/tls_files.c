@@ -353,7 +353,7 @@ static kf_err add_all(const struct material *material, STACK_OF(X509) * all, SSL
     for (int i = 0; i < sk_X509_num(all); i++)
         if (!X509_STORE_add_cert(store, sk_X509_value(all, i)))
             return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for trusted certificates");
-    if (sk_X509_num(all) == 0)
+    if (sk_X509_num(all) <= 0) /* PKCS#12 without any leaves no list, which counts as -1 */
         return complain(material, error, "it holds no certificate to trust");
     return KF_OK;
 }

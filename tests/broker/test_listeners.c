@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -139,6 +140,22 @@ Test(listeners, rules_that_make_no_sense_are_refused)
             eq(int, kf__principal_rules_read(&rules, bad[i], &error), KF_ERR_INVALID_ARGUMENT),
             "%s", bad[i]);
     }
+}
+
+/* The list ends where the memory does: one rule too many is a crash. */
+Test(listeners, nonsense_in_the_last_rule_that_has_room_is_refused)
+{
+    char text[KF__MAX_PRINCIPAL_RULES * 16] = "";
+    struct kf__principal_rules *rules;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), size = (sizeof *rules / page + 1) * page;
+    char *pages = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    cr_assert(ne(ptr, pages, MAP_FAILED));
+    cr_assert(eq(int, mprotect(pages + size, page, PROT_NONE), 0));
+    rules = (void *)(pages + size - sizeof *rules);
+    for (int i = 0; i < KF__MAX_PRINCIPAL_RULES; i++)
+        strcat(text, i + 1 < KF__MAX_PRINCIPAL_RULES ? "RULE:^a$/b/," : "RULE:^a$/b/X");
+    cr_assert(eq(int, kf__principal_rules_read(rules, text, NULL), KF_ERR_INVALID_ARGUMENT));
+    munmap(pages, size + page);
 }
 
 /* ---- TLS ---- */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -256,6 +257,21 @@ Test(sasl_session, refuses_first_messages_that_break_scrams_rules)
     scram_fails("n,,n=alice,r=short", "first message");
     scram_fails("n,a=bob,n=alice,r=abcdefgh", "authorization id");
     scram_fails("n,,n=nobody,r=abcdefgh", "invalid credentials");
+}
+
+/* The message ends where the memory does: reading on is a crash. */
+Test(sasl_session, does_not_read_beyond_an_authorization_id_of_one_byte)
+{
+    static const char first[] = "n,a,x";
+    size_t size = sizeof first - 1, page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
+    cr_assert(ne(ptr, pages, MAP_FAILED));
+    cr_assert(eq(int, mprotect(pages + page, page, PROT_NONE), 0));
+    memcpy(pages + page - size, first, size);
+    open_server(&(kf_broker_sasl){0});
+    shake("SCRAM-SHA-256");
+    cr_assert(eq(int, say(pages + page - size, size), KF_ERR_SASL_AUTHENTICATION_FAILED));
+    munmap(pages, 2 * page);
 }
 
 /* librdkafka before 2.13 sent its own nonce twice; Kafka refuses that too. */

@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <openssl/pkcs12.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,23 @@ Test(tls, a_wildcard_stands_for_one_label)
     talks();
     connect_to("a.b1.wild.example");
     is_refused(KF_ERR_TLS_WRONG_NAME, "does not name a.b1.wild.example");
+}
+
+/* To OpenSSL a dot in front stands for every name below it. */
+Test(tls, a_host_that_begins_with_a_dot_is_no_name)
+{
+    serve_and_connect(&leaf, ".example");
+    is_refused(KF_ERR_TLS_WRONG_NAME, "does not name .example");
+}
+
+/* Whoever sits on the wire writes them: they must not act on a terminal or forge a line of a log. */
+Test(tls, a_certificates_names_are_shown_without_control_characters)
+{
+    struct made_cert other =
+        make_cert("broker", "DNS:up\033[2Jto\rno\177good", &authority, -DAY, 10 * DAY);
+    serve_and_connect(&other, "broker.example");
+    is_refused(KF_ERR_TLS_WRONG_NAME, "but DNS:up?[2Jto?no?good; use such a name");
+    free_cert(&other);
 }
 
 Test(tls, a_wrong_name_is_refused_with_the_names_that_would_do)
@@ -708,6 +726,20 @@ Test(tls, a_pkcs12_trust_store_is_trusted)
         (struct kf__tls_settings){.truststore_location = store, .truststore_password = "changeit"};
     serve_and_connect(&leaf, "broker.example");
     talks();
+}
+
+Test(tls, a_pkcs12_trust_store_without_certificates_is_refused)
+{
+    char store[96];
+    snprintf(store, sizeof store, "%s/trust.p12", folder);
+    PKCS12 *made = PKCS12_create("changeit", NULL, leaf.key, NULL, NULL, 0, 0, 1000, 1000, 0);
+    FILE *file = fopen(store, "w");
+    cr_assert(eq(int, i2d_PKCS12_fp(file, made), 1));
+    fclose(file);
+    PKCS12_free(made);
+    settings =
+        (struct kf__tls_settings){.truststore_location = store, .truststore_password = "changeit"};
+    opens_not("it holds no certificate to trust");
 }
 
 /* As a properties file joins them with backslashes: no line breaks, blanks instead. */

@@ -28,11 +28,11 @@ static void translate(const char *java, char *posix, size_t size)
     size_t used = 0;
     for (const char *at = java; *at && used + 6 < size; at++) {
         bool lazy = at[0] == '.' && (at[1] == '*' || at[1] == '+') && at[2] == '?';
-        const char *next = at[3] == ')' ? at + 4 : at + 3;
         if (!lazy) {
             posix[used++] = *at;
             continue;
         }
+        const char *next = at[3] == ')' ? at + 4 : at + 3;
         if (*next && !strchr("$.[(\\^", *next))
             used += (size_t)snprintf(posix + used, size - used, "[^%c]%c", *next, at[1]);
         else
@@ -76,7 +76,6 @@ kf_err kf__principal_rules_read(struct kf__principal_rules *rules, const char *t
         if (after)
             rules->count++; /* it holds a pattern, which is to be freed also if nonsense follows */
         if (!after || (*after && !strchr(blanks, *after))) {
-            rules->count += after != NULL; /* it was compiled, though something follows it */
             kf__principal_rules_free(rules);
             return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
                                 "ssl.principal.mapping.rules: RULE:pattern/replacement/[LU] or "

@@ -84,7 +84,7 @@ static bool read_first(struct kf__scram_server *scram, kf_string in, char *name,
     if (!kf__text_equal(binding, kf__text("n")) || !authzid.data || in.size >= FIRST_BYTES)
         return false;
     if (authzid.size &&
-        (memcmp(authzid.data, "a=", authzid.size < 2 ? authzid.size : 2) != 0 ||
+        (authzid.size < 2 || memcmp(authzid.data, "a=", 2) != 0 ||
          !unescape((kf_string){authzid.data + 2, authzid.size - 2}, other, NAME_BYTES)))
         return false;
     memcpy(scram->first_bare, in.data, in.size);
