@@ -400,3 +400,26 @@ Test(coordinator, refuses_session_timeouts_outside_the_brokers_bounds)
     kf__coordinator_join(&coordinator, T0, &asked, &told);
     cr_assert(eq(int, told.error, KF_ERR_INVALID_SESSION_TIMEOUT));
 }
+
+/* Whom the leader leaves out has nothing: not what it had in the generation before. */
+Test(coordinator, a_member_that_the_leader_leaves_out_is_assigned_nothing)
+{
+    struct told first = first_member(T0, NULL), second = {0}, again = {0}, synced[2] = {{0}};
+    join(T0, "", NULL, &second);
+    join(T0, first.member, NULL, &again);
+    sync_as(T0, &second, again.members == 0, &synced[1]);
+    cr_assert(eq(int, synced[1].count, 0));
+    sync_as(T0, &again, true, &synced[0]);
+    cr_assert(eq(str, synced[1].assignment, second.member));
+
+    join(T0, first.member, NULL, &first);
+    join(T0, second.member, NULL, &second);
+    cr_assert(eq(i32, first.generation, 3));
+    cr_assert(eq(i32, second.generation, 3));
+    struct kf__sync nobody = {.who = claim(&first)};
+    kf__coordinator_sync(&coordinator, T0, &nobody, &synced[0]);
+    sync_as(T0, &second, false, &synced[1]);
+    cr_assert(eq(int, synced[1].error, KF_OK));
+    cr_assert(eq(str, synced[0].assignment, ""));
+    cr_assert(eq(str, synced[1].assignment, ""));
+}
