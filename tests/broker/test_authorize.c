@@ -136,6 +136,64 @@ Test(authorize, reading_and_writing_are_refused)
     cr_assert(eq(i16, produced.responses.items[0].partition_responses.items[0].error_code, 29));
 }
 
+Test(authorize, what_is_about_the_whole_cluster_is_refused)
+{
+    kf_string orders = text("orders");
+    int32_t zero = 0;
+    struct kf_elect_leaders_request elect;
+    struct kf_elect_leaders_response elected;
+    struct kf_elect_leaders_request_topic_partitions led = {.topic = orders};
+    led.partitions.items = &zero;
+    led.partitions.count = 1;
+    kf_reset(&kf_schema_of_elect_leaders_request, &elect);
+    elect.topic_partitions.items = &led;
+    elect.topic_partitions.count = 1;
+    client_call(&client, KF_API_ELECT_LEADERS, 2, &elect, &elected);
+    cr_assert(eq(i16, elected.error_code, 31));
+    cr_assert(eq(
+        i16, elected.replica_election_results.items[0].partition_result.items[0].error_code, 31));
+
+    struct kf_alter_partition_reassignments_request alter;
+    struct kf_alter_partition_reassignments_response altered;
+    kf_reset(&kf_schema_of_alter_partition_reassignments_request, &alter);
+    client_call(&client, KF_API_ALTER_PARTITION_REASSIGNMENTS, 0, &alter, &altered);
+    cr_assert(eq(i16, altered.error_code, 31));
+
+    struct kf_list_partition_reassignments_request list;
+    struct kf_list_partition_reassignments_response listed;
+    kf_reset(&kf_schema_of_list_partition_reassignments_request, &list);
+    list.topics.count = -1;
+    client_call(&client, KF_API_LIST_PARTITION_REASSIGNMENTS, 0, &list, &listed);
+    cr_assert(eq(i16, listed.error_code, 31));
+
+    struct kf_add_partitions_to_txn_request add;
+    struct kf_add_partitions_to_txn_response added;
+    kf_reset(&kf_schema_of_add_partitions_to_txn_request, &add);
+    client_call(&client, KF_API_ADD_PARTITIONS_TO_TXN, 4, &add, &added);
+    cr_assert(eq(i16, added.error_code, 31));
+}
+
+Test(authorize, markers_are_refused_and_not_written)
+{
+    int32_t zero = 0;
+    struct kf_write_txn_markers_request write;
+    struct kf_write_txn_markers_response written;
+    struct kf_write_txn_markers_request_writable_txn_marker marker = {.producer_id = 7};
+    struct kf_write_txn_markers_request_writable_txn_marker_topic topic = {.name = text("orders")};
+    topic.partition_indexes.items = &zero;
+    topic.partition_indexes.count = 1;
+    marker.topics.items = &topic;
+    marker.topics.count = 1;
+    kf_reset(&kf_schema_of_write_txn_markers_request, &write);
+    write.markers.items = &marker;
+    write.markers.count = 1;
+    client_call(&client, KF_API_WRITE_TXN_MARKERS, 1, &write, &written);
+    cr_assert(eq(i16, written.markers.items[0].topics.items[0].partitions.items[0].error_code, 31));
+    int64_t start, end;
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, end, 0));
+}
+
 /* ---- ACLs by request ---- */
 
 static struct kf_create_acls_response create(const struct kf_create_acls_request_acl_creation *acl)
