@@ -194,6 +194,49 @@ Test(authorize, markers_are_refused_and_not_written)
     cr_assert(eq(i64, end, 0));
 }
 
+/* Or one could find out by the error which topics there are. */
+Test(authorize, a_topic_that_is_not_there_is_refused_like_one_that_is)
+{
+    struct kf_list_offsets_request list;
+    struct kf_list_offsets_response listed;
+    struct kf_list_offsets_request_list_offsets_partition partition = {
+        .timestamp = -1, .max_num_offsets = 1, .current_leader_epoch = -1};
+    struct kf_list_offsets_request_list_offsets_topic topic = {.name = text("unknown")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_list_offsets_request, &list);
+    list.topics.items = &topic;
+    list.topics.count = 1;
+    client_call(&client, KF_API_LIST_OFFSETS, 6, &list, &listed);
+    cr_assert(eq(i16, listed.topics.items[0].partitions.items[0].error_code, 29));
+
+    struct kf_fetch_request fetch;
+    struct kf_fetch_response fetched;
+    struct kf_fetch_request_fetch_partition read = {.current_leader_epoch = -1,
+                                                    .last_fetched_epoch = -1};
+    struct kf_fetch_request_fetch_topic from = {.topic = text("unknown")};
+    from.partitions.items = &read;
+    from.partitions.count = 1;
+    kf_reset(&kf_schema_of_fetch_request, &fetch);
+    fetch.session_epoch = -1;
+    fetch.topics.items = &from;
+    fetch.topics.count = 1;
+    client_call(&client, KF_API_FETCH, 11, &fetch, &fetched);
+    cr_assert(eq(i16, fetched.responses.items[0].partitions.items[0].error_code, 29));
+
+    struct kf_delete_records_request delete;
+    struct kf_delete_records_response deleted;
+    struct kf_delete_records_request_delete_records_partition all = {.offset = -1};
+    struct kf_delete_records_request_delete_records_topic of = {.name = text("unknown")};
+    of.partitions.items = &all;
+    of.partitions.count = 1;
+    kf_reset(&kf_schema_of_delete_records_request, &delete);
+    delete.topics.items = &of;
+    delete.topics.count = 1;
+    client_call(&client, KF_API_DELETE_RECORDS, 1, &delete, &deleted);
+    cr_assert(eq(i16, deleted.topics.items[0].partitions.items[0].error_code, 29));
+}
+
 /* ---- ACLs by request ---- */
 
 static struct kf_create_acls_response create(const struct kf_create_acls_request_acl_creation *acl)

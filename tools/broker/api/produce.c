@@ -281,7 +281,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct kf__topic *topic =
             by_id ? kf__broker_topics_find_id(&exchange->broker->topics, data->topic_id)
                   : kf__broker_topics_find(&exchange->broker->topics, data->name);
-        kf_err denied = topic || by_id ? KF_OK : kf__may_topic(exchange, data->name);
+        kf_err denied = by_id ? KF_OK : kf__may_unknown(exchange, topic, data->name);
         answer->name = data->name;
         answer->topic_id = data->topic_id;
         if (!KF__FILL(exchange, "responses/partition_responses", answer->partition_responses,
