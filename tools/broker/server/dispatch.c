@@ -308,6 +308,8 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         exchange->seen_changes = broker->changes;
         break;
     case KF__UNANSWERED:
+        if (exchange->verdict.throttle_ms > 0)
+            connection->muted_until = now + exchange->verdict.throttle_ms * KF_MILLISECOND;
         kf__journal_write(broker, exchange, "unanswered");
         end_exchange(connection);
         break;
