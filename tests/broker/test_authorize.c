@@ -340,6 +340,32 @@ Test(acl_apis, tells_authorized_operations_as_bits)
     cr_assert(eq(i32, response.topics.items[0].topic_authorized_operations, 3576));
 }
 
+Test(transactions_listed, are_those_that_one_may_describe, .timeout = 60)
+{
+    open_with(&(kf_broker_options){
+        .size = sizeof(kf_broker_options), .thread = true, .acls = true, .allow_if_no_acl = true});
+    struct kf_init_producer_id_request begin;
+    struct kf_init_producer_id_response begun;
+    kf_reset(&kf_schema_of_init_producer_id_request, &begin);
+    begin.transaction_timeout_ms = 1000;
+    begin.transactional_id = text("t");
+    client_call(&client, KF_API_INIT_PRODUCER_ID, 3, &begin, &begun);
+    cr_assert(eq(i16, begun.error_code, 0));
+
+    struct kf_list_transactions_request list;
+    struct kf_list_transactions_response listed;
+    kf_reset(&kf_schema_of_list_transactions_request, &list);
+    client_call(&client, KF_API_LIST_TRANSACTIONS, 1, &list, &listed);
+    cr_assert(eq(i32, listed.transaction_states.count, 1));
+    struct kf_create_acls_request_acl_creation acl = fine;
+    acl.resource_type = 5;
+    acl.resource_name = text("t");
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 0)); /* now it is bob's alone */
+    client_call(&client, KF_API_LIST_TRANSACTIONS, 1, &list, &listed);
+    cr_assert(eq(i32, listed.transaction_states.count, 0));
+    close_broker();
+}
+
 /* ---- without the authorizer ---- */
 
 Test(no_acls, are_kept_without_the_authorizer, .timeout = 60)

@@ -5,6 +5,7 @@
  * 2  only those whose id a pattern matches whole (KIP-1152): Kafka takes
  *    RE2's syntax, we take POSIX extended.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
@@ -53,6 +54,7 @@ static bool is_wanted(const struct kf__exchange *exchange, const struct filter *
 {
     int64_t duration = filter->request->duration_filter;
     return kf__topics_coordinator(&exchange->broker->topics, txn->id) == exchange->node &&
+           !kf__may(exchange, KF__ACL_DESCRIBE, KF__ACL_TRANSACTIONAL_ID, txn->id) &&
            has_state(filter, txn) && has_producer(filter, txn) &&
            (duration < 0 || filter->now_ms - txn->started_ms > duration) &&
            (!filter->has_pattern || regexec(&filter->pattern, txn->id.data, 0, NULL, 0) == 0);
