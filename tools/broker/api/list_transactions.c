@@ -12,6 +12,10 @@
 
 #include <regex.h>
 
+enum {
+    MAX_COPIES = 1000,
+};
+
 struct filter {
     const struct kf_list_transactions_request *request;
     bool has_pattern;
@@ -19,11 +23,38 @@ struct filter {
     int64_t now_ms;
 };
 
+/*
+ * Nested repetitions multiply, and regcomp takes memory for each copy. RE2
+ * refuses more than 1000 as well; it is less strict with those side by side.
+ */
+static bool repeats_too_often(kf_string pattern)
+{
+    int64_t copies = 1;
+    for (size_t i = 0; i < pattern.size; i++) {
+        int64_t most = 0, number = 0;
+        if (pattern.data[i] != '{')
+            continue;
+        for (i++; i < pattern.size && pattern.data[i] != '}'; i++) {
+            char c = pattern.data[i];
+            number = c < '0' || c > '9' ? 0 : number * 10 + (c - '0');
+            most = number > most ? number : most;
+            if (most > MAX_COPIES)
+                return true;
+        }
+        copies *= most > 0 ? most : 1;
+        if (copies > MAX_COPIES)
+            return true;
+    }
+    return false;
+}
+
 static kf_err compile(struct kf__exchange *exchange, struct filter *filter)
 {
     kf_string wanted = filter->request->transactional_id_pattern;
     if (wanted.size == 0)
         return KF_OK;
+    if (repeats_too_often(wanted))
+        return KF_ERR_INVALID_REGULAR_EXPRESSION;
     char *whole = kf_arena_alloc(&exchange->arena, wanted.size + sizeof "^()$");
     if (!whole)
         return KF_ERR_NO_MEMORY;
