@@ -235,6 +235,18 @@ Test(authorize, a_topic_that_is_not_there_is_refused_like_one_that_is)
     delete.topics.count = 1;
     client_call(&client, KF_API_DELETE_RECORDS, 1, &delete, &deleted);
     cr_assert(eq(i16, deleted.topics.items[0].partitions.items[0].error_code, 29));
+
+    int32_t zero = 0;
+    struct kf_describe_producers_request describe;
+    struct kf_describe_producers_response described;
+    struct kf_describe_producers_request_topic_request who = {.name = text("unknown")};
+    who.partition_indexes.items = &zero;
+    who.partition_indexes.count = 1;
+    kf_reset(&kf_schema_of_describe_producers_request, &describe);
+    describe.topics.items = &who;
+    describe.topics.count = 1;
+    client_call(&client, KF_API_DESCRIBE_PRODUCERS, 0, &describe, &described);
+    cr_assert(eq(i16, described.topics.items[0].partitions.items[0].error_code, 29));
 }
 
 /* ---- ACLs by request ---- */
