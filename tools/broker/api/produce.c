@@ -49,7 +49,7 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
         return KF_ERR_INVALID_RECORD;
     if (batch->producer_id >= 0 && batch->base_sequence < 0)
         return KF_ERR_INVALID_RECORD;
-    bool late = batch->max_timestamp - wall_ms > settings->after_max_ms;
+    bool late = batch->max_timestamp > 0 && batch->max_timestamp - wall_ms > settings->after_max_ms;
     bool early = batch->base_timestamp < wall_ms - settings->before_max_ms;
     return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
 }
