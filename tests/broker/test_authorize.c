@@ -236,6 +236,18 @@ Test(authorize, a_topic_that_is_not_there_is_refused_like_one_that_is)
     client_call(&client, KF_API_DELETE_RECORDS, 1, &delete, &deleted);
     cr_assert(eq(i16, deleted.topics.items[0].partitions.items[0].error_code, 29));
 
+    struct kf_txn_offset_commit_request commit;
+    struct kf_txn_offset_commit_response committed;
+    struct kf_txn_offset_commit_request_partition offset = {.committed_offset = 1};
+    struct kf_txn_offset_commit_request_topic where = {.name = text("unknown")};
+    where.partitions.items = &offset;
+    where.partitions.count = 1;
+    kf_reset(&kf_schema_of_txn_offset_commit_request, &commit);
+    commit.topics.items = &where;
+    commit.topics.count = 1;
+    client_call(&client, KF_API_TXN_OFFSET_COMMIT, 3, &commit, &committed);
+    cr_assert(eq(i16, committed.topics.items[0].partitions.items[0].error_code, 29));
+
     int32_t zero = 0;
     struct kf_describe_producers_request describe;
     struct kf_describe_producers_response described;
