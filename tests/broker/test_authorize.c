@@ -136,6 +136,131 @@ Test(authorize, reading_and_writing_are_refused)
     cr_assert(eq(i16, produced.responses.items[0].partition_responses.items[0].error_code, 29));
 }
 
+Test(authorize, what_is_about_the_whole_cluster_is_refused)
+{
+    kf_string orders = text("orders");
+    int32_t zero = 0;
+    struct kf_elect_leaders_request elect;
+    struct kf_elect_leaders_response elected;
+    struct kf_elect_leaders_request_topic_partitions led = {.topic = orders};
+    led.partitions.items = &zero;
+    led.partitions.count = 1;
+    kf_reset(&kf_schema_of_elect_leaders_request, &elect);
+    elect.topic_partitions.items = &led;
+    elect.topic_partitions.count = 1;
+    client_call(&client, KF_API_ELECT_LEADERS, 2, &elect, &elected);
+    cr_assert(eq(i16, elected.error_code, 31));
+    cr_assert(eq(
+        i16, elected.replica_election_results.items[0].partition_result.items[0].error_code, 31));
+
+    struct kf_alter_partition_reassignments_request alter;
+    struct kf_alter_partition_reassignments_response altered;
+    kf_reset(&kf_schema_of_alter_partition_reassignments_request, &alter);
+    client_call(&client, KF_API_ALTER_PARTITION_REASSIGNMENTS, 0, &alter, &altered);
+    cr_assert(eq(i16, altered.error_code, 31));
+
+    struct kf_list_partition_reassignments_request list;
+    struct kf_list_partition_reassignments_response listed;
+    kf_reset(&kf_schema_of_list_partition_reassignments_request, &list);
+    list.topics.count = -1;
+    client_call(&client, KF_API_LIST_PARTITION_REASSIGNMENTS, 0, &list, &listed);
+    cr_assert(eq(i16, listed.error_code, 31));
+
+    struct kf_add_partitions_to_txn_request add;
+    struct kf_add_partitions_to_txn_response added;
+    kf_reset(&kf_schema_of_add_partitions_to_txn_request, &add);
+    client_call(&client, KF_API_ADD_PARTITIONS_TO_TXN, 4, &add, &added);
+    cr_assert(eq(i16, added.error_code, 31));
+}
+
+Test(authorize, markers_are_refused_and_not_written)
+{
+    int32_t zero = 0;
+    struct kf_write_txn_markers_request write;
+    struct kf_write_txn_markers_response written;
+    struct kf_write_txn_markers_request_writable_txn_marker marker = {.producer_id = 7};
+    struct kf_write_txn_markers_request_writable_txn_marker_topic topic = {.name = text("orders")};
+    topic.partition_indexes.items = &zero;
+    topic.partition_indexes.count = 1;
+    marker.topics.items = &topic;
+    marker.topics.count = 1;
+    kf_reset(&kf_schema_of_write_txn_markers_request, &write);
+    write.markers.items = &marker;
+    write.markers.count = 1;
+    client_call(&client, KF_API_WRITE_TXN_MARKERS, 1, &write, &written);
+    cr_assert(eq(i16, written.markers.items[0].topics.items[0].partitions.items[0].error_code, 31));
+    int64_t start, end;
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, end, 0));
+}
+
+/* Or one could find out by the error which topics there are. */
+Test(authorize, a_topic_that_is_not_there_is_refused_like_one_that_is)
+{
+    struct kf_list_offsets_request list;
+    struct kf_list_offsets_response listed;
+    struct kf_list_offsets_request_list_offsets_partition partition = {
+        .timestamp = -1, .max_num_offsets = 1, .current_leader_epoch = -1};
+    struct kf_list_offsets_request_list_offsets_topic topic = {.name = text("unknown")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_list_offsets_request, &list);
+    list.topics.items = &topic;
+    list.topics.count = 1;
+    client_call(&client, KF_API_LIST_OFFSETS, 6, &list, &listed);
+    cr_assert(eq(i16, listed.topics.items[0].partitions.items[0].error_code, 29));
+
+    struct kf_fetch_request fetch;
+    struct kf_fetch_response fetched;
+    struct kf_fetch_request_fetch_partition read = {.current_leader_epoch = -1,
+                                                    .last_fetched_epoch = -1};
+    struct kf_fetch_request_fetch_topic from = {.topic = text("unknown")};
+    from.partitions.items = &read;
+    from.partitions.count = 1;
+    kf_reset(&kf_schema_of_fetch_request, &fetch);
+    fetch.session_epoch = -1;
+    fetch.topics.items = &from;
+    fetch.topics.count = 1;
+    client_call(&client, KF_API_FETCH, 11, &fetch, &fetched);
+    cr_assert(eq(i16, fetched.responses.items[0].partitions.items[0].error_code, 29));
+
+    struct kf_delete_records_request delete;
+    struct kf_delete_records_response deleted;
+    struct kf_delete_records_request_delete_records_partition all = {.offset = -1};
+    struct kf_delete_records_request_delete_records_topic of = {.name = text("unknown")};
+    of.partitions.items = &all;
+    of.partitions.count = 1;
+    kf_reset(&kf_schema_of_delete_records_request, &delete);
+    delete.topics.items = &of;
+    delete.topics.count = 1;
+    client_call(&client, KF_API_DELETE_RECORDS, 1, &delete, &deleted);
+    cr_assert(eq(i16, deleted.topics.items[0].partitions.items[0].error_code, 29));
+
+    struct kf_txn_offset_commit_request commit;
+    struct kf_txn_offset_commit_response committed;
+    struct kf_txn_offset_commit_request_partition offset = {.committed_offset = 1};
+    struct kf_txn_offset_commit_request_topic where = {.name = text("unknown")};
+    where.partitions.items = &offset;
+    where.partitions.count = 1;
+    kf_reset(&kf_schema_of_txn_offset_commit_request, &commit);
+    commit.topics.items = &where;
+    commit.topics.count = 1;
+    client_call(&client, KF_API_TXN_OFFSET_COMMIT, 3, &commit, &committed);
+    cr_assert(eq(i16, committed.topics.items[0].partitions.items[0].error_code, 29));
+
+    int32_t zero = 0;
+    struct kf_describe_producers_request describe;
+    struct kf_describe_producers_response described;
+    struct kf_describe_producers_request_topic_request who = {.name = text("unknown")};
+    who.partition_indexes.items = &zero;
+    who.partition_indexes.count = 1;
+    kf_reset(&kf_schema_of_describe_producers_request, &describe);
+    describe.topics.items = &who;
+    describe.topics.count = 1;
+    client_call(&client, KF_API_DESCRIBE_PRODUCERS, 0, &describe, &described);
+    cr_assert(eq(i16, described.topics.items[0].partitions.items[0].error_code, 29));
+}
+
 /* ---- ACLs by request ---- */
 
 static struct kf_create_acls_response create(const struct kf_create_acls_request_acl_creation *acl)
@@ -237,6 +362,32 @@ Test(acl_apis, tells_authorized_operations_as_bits)
     client_call(&client, KF_API_METADATA, 10, &request, &response);
     cr_assert(eq(i32, response.cluster_authorized_operations, 8096));
     cr_assert(eq(i32, response.topics.items[0].topic_authorized_operations, 3576));
+}
+
+Test(transactions_listed, are_those_that_one_may_describe, .timeout = 60)
+{
+    open_with(&(kf_broker_options){
+        .size = sizeof(kf_broker_options), .thread = true, .acls = true, .allow_if_no_acl = true});
+    struct kf_init_producer_id_request begin;
+    struct kf_init_producer_id_response begun;
+    kf_reset(&kf_schema_of_init_producer_id_request, &begin);
+    begin.transaction_timeout_ms = 1000;
+    begin.transactional_id = text("t");
+    client_call(&client, KF_API_INIT_PRODUCER_ID, 3, &begin, &begun);
+    cr_assert(eq(i16, begun.error_code, 0));
+
+    struct kf_list_transactions_request list;
+    struct kf_list_transactions_response listed;
+    kf_reset(&kf_schema_of_list_transactions_request, &list);
+    client_call(&client, KF_API_LIST_TRANSACTIONS, 1, &list, &listed);
+    cr_assert(eq(i32, listed.transaction_states.count, 1));
+    struct kf_create_acls_request_acl_creation acl = fine;
+    acl.resource_type = 5;
+    acl.resource_name = text("t");
+    cr_assert(eq(i16, create(&acl).results.items[0].error_code, 0)); /* now it is bob's alone */
+    client_call(&client, KF_API_LIST_TRANSACTIONS, 1, &list, &listed);
+    cr_assert(eq(i32, listed.transaction_states.count, 0));
+    close_broker();
 }
 
 /* ---- without the authorizer ---- */

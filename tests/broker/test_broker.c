@@ -1,5 +1,6 @@
 #include "broker/help_client.h"
 #include "proto/batch.h"
+#include "proto/crc32c.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -216,6 +217,23 @@ Test(broker, refuses_what_is_no_good_batch)
     int64_t start, end;
     kf_broker_offsets(broker, "orders", 0, &start, &end);
     cr_assert(eq(i64, end, 0));
+}
+
+/* Not to be reckoned with, but to be refused or taken in peace. */
+Test(broker, takes_the_earliest_time_that_a_batch_can_say)
+{
+    enum {
+        CRC = 17,
+        ATTRIBUTES = 21,
+        MAX_TIMESTAMP = 35
+    };
+    kf_bytes records = batch_of("a", -1, -1);
+    memset(wire.bytes + MAX_TIMESTAMP, 0, 8);
+    wire.bytes[MAX_TIMESTAMP] = 0x80;
+    uint32_t crc = kf__crc32c(0, wire.bytes + ATTRIBUTES, wire.used - ATTRIBUTES);
+    for (int i = 0; i < 4; i++)
+        wire.bytes[CRC + i] = (uint8_t)(crc >> (24 - 8 * i));
+    cr_assert(eq(i16, produce(9, 1, records).error_code, 0));
 }
 
 Test(broker, stores_a_repeated_sequence_once_and_tells_the_same_offset)

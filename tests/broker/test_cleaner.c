@@ -167,6 +167,16 @@ Test(cleaner, keeps_a_tombstone_for_its_time)
     CONTENT("2:b=1");
 }
 
+Test(cleaner, keeps_a_tombstone_for_ever_where_told)
+{
+    settings.delete_retention_ms = INT64_MAX;
+    append("a", 10, KF_CODEC_NONE);
+    append("b=1", 12, KF_CODEC_NONE);
+    clean(100);
+    clean(INT64_MAX - 1);
+    CONTENT("0:a 1:b=1");
+}
+
 Test(cleaner, the_last_batch_stays_without_records_if_need_be)
 {
     append("a", 10, KF_CODEC_NONE);
@@ -240,6 +250,17 @@ Test(cleaner, drops_what_is_older_than_retention_ms)
     CONTENT("");
     cr_assert(eq(i64, partition.log.start_offset, 3));
     cr_assert(eq(i64, partition.log.end_offset, 3));
+}
+
+/* A producer may say any time. */
+Test(cleaner, takes_the_earliest_time_for_old)
+{
+    settings =
+        (struct kf__topic_settings){.deletes = true, .retention_ms = 100, .retention_bytes = -1};
+    append("a=1", INT64_MIN, KF_CODEC_NONE);
+    append("a=2", 1000, KF_CODEC_NONE);
+    clean(1000);
+    CONTENT("1:a=2");
 }
 
 Test(cleaner, drops_what_is_beyond_retention_bytes)

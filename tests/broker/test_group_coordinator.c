@@ -400,3 +400,50 @@ Test(coordinator, refuses_session_timeouts_outside_the_brokers_bounds)
     kf__coordinator_join(&coordinator, T0, &asked, &told);
     cr_assert(eq(int, told.error, KF_ERR_INVALID_SESSION_TIMEOUT));
 }
+
+/* Whom the leader leaves out has nothing: not what it had in the generation before. */
+Test(coordinator, a_member_that_the_leader_leaves_out_is_assigned_nothing)
+{
+    struct told first = first_member(T0, NULL), second = {0}, again = {0}, synced[2] = {{0}};
+    join(T0, "", NULL, &second);
+    join(T0, first.member, NULL, &again);
+    sync_as(T0, &second, again.members == 0, &synced[1]);
+    cr_assert(eq(int, synced[1].count, 0));
+    sync_as(T0, &again, true, &synced[0]);
+    cr_assert(eq(str, synced[1].assignment, second.member));
+
+    join(T0, first.member, NULL, &first);
+    join(T0, second.member, NULL, &second);
+    cr_assert(eq(i32, first.generation, 3));
+    cr_assert(eq(i32, second.generation, 3));
+    struct kf__sync nobody = {.who = claim(&first)};
+    kf__coordinator_sync(&coordinator, T0, &nobody, &synced[0]);
+    sync_as(T0, &second, false, &synced[1]);
+    cr_assert(eq(int, synced[1].error, KF_OK));
+    cr_assert(eq(str, synced[0].assignment, ""));
+    cr_assert(eq(str, synced[1].assignment, ""));
+}
+
+/* A due time that doesn't move on would stop a clock that waits for it. */
+Test(coordinator, waits_a_while_for_static_members_that_give_no_time_to_rejoin)
+{
+    struct told one = {0}, two_joined = {0}, synced[2] = {{0}};
+    struct kf__join asked = new_join("", "one");
+    asked.rebalance_timeout = 0;
+    kf__coordinator_join(&coordinator, T0, &asked, &one);
+    sync_as(T0, &one, true, &synced[0]);
+    asked.instance_id = kf__text("two");
+    kf__coordinator_join(&coordinator, T0, &asked, &two_joined);
+    asked.instance_id = kf__text("one");
+    asked.member_id = kf__text(one.member);
+    kf__coordinator_join(&coordinator, T0, &asked, &one);
+    sync_as(T0, &one, true, &synced[0]);
+    sync_as(T0, &two_joined, false, &synced[1]);
+    cr_assert(eq(int, state_of("g"), KF__GROUP_STABLE));
+    struct kf__member_claim two = {
+        .group = kf__text("g"), .member_id = kf__text(""), .instance_id = kf__text("two")};
+    cr_assert(eq(int, kf__coordinator_leave(&coordinator, T0, &two), KF_OK));
+    kf__coordinator_tick(&coordinator, T0);
+    cr_assert(eq(int, state_of("g"), KF__GROUP_PREPARING));
+    cr_assert(eq(i64, kf__coordinator_deadline(&coordinator), T0 + KF_MILLISECOND));
+}

@@ -106,3 +106,21 @@ Test(broker_hostile, an_idle_connection_holds_little)
     cr_assert(le(sz, broker->server.in_bytes, 1 << 20));
     kf_broker_stop(broker);
 }
+
+/* Kafka's sasl.server.max.receive.size: a stranger has no use for 100 MiB. */
+Test(broker_hostile, who_has_not_said_who_he_is_sends_little)
+{
+    kf_broker_options options = {.size = sizeof options, .virtual_time = true};
+    options.sasl.required = true;
+    broker = kf_broker_start(&options, NULL);
+    world = kf_broker_world(broker);
+    int fd = dial();
+    cr_assert(eq(i64, send_bytes(fd, "\0\x08\0\0....", 8), 8)); /* 524,288: as much as he may */
+    kf_broker_step(broker, 0);
+    cr_assert(eq(i32, kf_broker_connections(broker), 1));
+    fd = dial();
+    cr_assert(eq(i64, send_bytes(fd, "\0\x08\0\x01....", 8), 8));
+    kf_broker_step(broker, 0);
+    cr_assert(eq(i32, kf_broker_connections(broker), 1));
+    kf_broker_stop(broker);
+}

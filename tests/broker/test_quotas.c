@@ -1,9 +1,11 @@
 #include "broker/help_client.h"
+#include "proto/batch.h"
 #include "tools/broker/admin/quotas.h"
 #include "tools/broker/text.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <poll.h>
 
 static struct kf__quotas quotas;
 
@@ -163,4 +165,47 @@ Test(quota_apis, a_producer_over_its_rate_is_told_to_wait)
     request.topic_data.count = 1;
     client_call(&client, KF_API_PRODUCE, 9, &request, &response);
     cr_assert(eq(i32, response.throttle_time_ms, 11000));
+}
+
+static void build_batch(struct kf__buffer *out)
+{
+    struct kf__codecs codecs;
+    struct kf__batch_builder builder;
+    struct kf__batch_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .leader_epoch = -1};
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__buffer_init(out, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    kf__batch_builder_add(&builder, 1700000000000, (kf_bytes){0}, (kf_bytes){0}, NULL, 0);
+    kf__batch_builder_finish(&builder, &options, &codecs, out);
+    kf__batch_builder_free(&builder);
+    kf__codecs_free(&codecs);
+}
+
+/* It has no answer that could tell it to wait. */
+Test(quota_apis, a_producer_without_acknowledgements_is_not_heard_for_as_long)
+{
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 1, 1), KF_OK));
+    cr_assert(eq(i16, alter("user", "ANONYMOUS", "producer_byte_rate", 1, false), 0));
+    struct kf__buffer batch;
+    struct kf_produce_request request;
+    struct kf_api_versions_request next;
+    build_batch(&batch);
+    struct kf_produce_request_partition_produce_data data = {.records = {batch.bytes, batch.used}};
+    struct kf_produce_request_topic_produce_data topic = {.name = kf__text("orders")};
+    topic.partition_data.items = &data;
+    topic.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &request);
+    request.acks = 0;
+    request.topic_data.items = &topic;
+    request.topic_data.count = 1;
+    client_send(&client, KF_API_PRODUCE, 9, &request);
+    kf__buffer_free(&batch);
+    kf_reset(&kf_schema_of_api_versions_request, &next);
+    client_send(&client, KF_API_API_VERSIONS, 0, &next);
+    struct pollfd answer = {.fd = client.fd, .events = POLLIN};
+    cr_assert(eq(int, poll(&answer, 1, 300), 0));
+    int64_t start, end;
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, end, 1)); /* it was taken all the same */
 }

@@ -426,6 +426,9 @@ Test(transactions, are_listed_by_state_and_name)
     cr_assert(eq(i32, list("Dead", "").unknown_state_filters.count, 0));
     cr_assert(eq(i32, list("Nonsense", "").unknown_state_filters.count, 1));
     cr_assert(eq(i16, list("", "((").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
+    cr_assert(eq(i32, list("", "[a-z]{1,1000}").transaction_states.count, 1));
+    cr_assert(
+        eq(i16, list("", "((x{1,20}){1,20}){9}").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
 }
 
 /* What brokers ask of each other (KIP-890): to verify, or to add, for many at once. */

@@ -25,6 +25,7 @@ enum {
     KF__MAX_API_KEY = 127,
     KF__FETCH_MAX_BYTES = 55 << 20,    /* fetch.max.bytes of the broker: Kafka's default */
     KF__MAX_REQUEST_BYTES = 100 << 20, /* socket.request.max.bytes: Kafka's default */
+    KF__MAX_SASL_BYTES = 512 << 10,    /* sasl.server.max.receive.size: of a stranger's requests */
     KF__MAX_IN_BYTES = 512 << 20,      /* received, of all connections: who needs more is closed */
     KF__MAX_DECODED_BYTES = 256 << 20, /* of one request's structs */
     KF__MAX_METADATA_BYTES = 4096,     /* offset.metadata.max.bytes */

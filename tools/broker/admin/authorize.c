@@ -35,7 +35,10 @@ static const struct need needs[] = {
     {.api = KF_API_DELETE_RECORDS, .topic = KF__ACL_DELETE},
     {.api = KF_API_OFFSET_FOR_LEADER_EPOCH, .topic = KF__ACL_DESCRIBE},
     {.api = KF_API_INIT_PRODUCER_ID, .txn = KF__ACL_WRITE},
-    {.api = KF_API_ADD_PARTITIONS_TO_TXN, .topic = KF__ACL_WRITE, .txn = KF__ACL_WRITE},
+    {.api = KF_API_ADD_PARTITIONS_TO_TXN,
+     .topic = KF__ACL_WRITE,
+     .txn = KF__ACL_WRITE,
+     .cluster = KF__ACL_CLUSTER_ACTION}, /* from version 4 on: between brokers */
     {.api = KF_API_ADD_OFFSETS_TO_TXN, .txn = KF__ACL_WRITE},
     {.api = KF_API_END_TXN, .txn = KF__ACL_WRITE},
     {.api = KF_API_DESCRIBE_TRANSACTIONS, .txn = KF__ACL_DESCRIBE},

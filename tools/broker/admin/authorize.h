@@ -17,6 +17,12 @@ kf_err kf__may(const struct kf__exchange *exchange, int8_t operation, int8_t res
 kf_err kf__may_topic(const struct kf__exchange *exchange, kf_string topic);
 /* On the group or transactional id that the API is about, what it does with it. */
 kf_err kf__may_key(const struct kf__exchange *exchange, kf_string key);
+/* On a topic that isn't there: who may not know of it doesn't learn that. */
+static inline kf_err kf__may_unknown(const struct kf__exchange *exchange,
+                                     const struct kf__topic *topic, kf_string name)
+{
+    return topic ? KF_OK : kf__may_topic(exchange, name);
+}
 /* On the cluster, what the API as a whole does: CLUSTER_AUTHORIZATION_FAILED. */
 kf_err kf__may_all(const struct kf__exchange *exchange);
 /* On a config resource. */

@@ -9,6 +9,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -131,6 +132,9 @@ static bool handle_many(struct kf__exchange *exchange)
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
+    kf_err refused = exchange->version < 4 ? KF_OK : kf__may_all(exchange);
+    if (refused)
+        return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
     bool done = exchange->version < 4 ? handle_one(exchange) : handle_many(exchange);
     return done ? KF__ANSWERED : KF__REFUSED;
 }

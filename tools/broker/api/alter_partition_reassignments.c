@@ -4,7 +4,9 @@
  *
  * 1  may forbid another number of replicas (KIP-860).
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -60,6 +62,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_alter_partition_reassignments_request *request = exchange->request;
     struct kf_alter_partition_reassignments_response *response = exchange->response;
+    kf_err refused = kf__may_all(exchange);
+    if (refused)
+        return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
     response->error_code = kf__wire_error(kf__forced_all(exchange));
     response->error_message = (kf_string){0};
     response->allow_replication_factor_change = request->allow_replication_factor_change;

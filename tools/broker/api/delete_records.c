@@ -1,6 +1,7 @@
 /*
  * DeleteRecords (21), versions 0–2: moves a log's start; 2 flexible.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 
@@ -29,6 +30,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         response->topics.items[t].name = request->topics.items[t].name;
         struct kf__topic *topic =
             kf__broker_topics_find(&exchange->broker->topics, request->topics.items[t].name);
+        kf_err denied = kf__may_unknown(exchange, topic, request->topics.items[t].name);
         int32_t count = request->topics.items[t].partitions.count;
         if (!KF__FILL(exchange, "topics/partitions", response->topics.items[t].partitions, count))
             return KF__REFUSED;
@@ -38,6 +40,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             int64_t start = -1;
             struct kf__partition *partition = NULL;
             kf_err err = kf__led_partition(exchange, topic, index, -1, &partition);
+            if (denied)
+                err = denied;
             if (!err && !topic->settings.deletes) /* a compacted log keeps what it has */
                 err = KF_ERR_POLICY_VIOLATION;
             if (!err)

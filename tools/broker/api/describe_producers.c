@@ -1,6 +1,7 @@
 /*
  * DescribeProducers (61), version 0: who writes to a partition (KIP-664).
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 
@@ -36,6 +37,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         const struct kf_describe_producers_request_topic_request *asked = &request->topics.items[t];
         struct kf_describe_producers_response_topic_response *topic = &response->topics.items[t];
         struct kf__topic *known = kf__broker_topics_find(&exchange->broker->topics, asked->name);
+        kf_err denied = kf__may_unknown(exchange, known, asked->name);
         topic->name = asked->name;
         if (!KF__FILL(exchange, "topics/partitions", topic->partitions,
                       asked->partition_indexes.count))
@@ -46,6 +48,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             answer->partition_index = asked->partition_indexes.items[p];
             kf_err err =
                 kf__led_partition(exchange, known, answer->partition_index, -1, &partition);
+            if (denied)
+                err = denied;
             answer->error_code = kf__wire_error(err);
             if (!known) /* Kafka says it in words only where the topic is unknown */
                 answer->error_message = kf__text(kf_err_text(err));

@@ -4,7 +4,9 @@
  * 0  the preferred replica. 1 unclean ones too (KIP-460). 2 flexible.
  * Topics null: every partition, of which those are told that needed one.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -112,6 +114,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_elect_leaders_request *request = exchange->request;
     struct kf_elect_leaders_response *response = exchange->response;
+    kf_err refused = kf__may_all(exchange);
+    if (refused)
+        return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
     kf_err err = kf__forced_all(exchange);
     if (!err && !is_election_type(request->election_type))
         err = KF_ERR_INVALID_REQUEST;

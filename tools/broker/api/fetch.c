@@ -15,6 +15,7 @@
  * max_wait_ms is over. The session is updated when the request comes; the
  * answer is made when it leaves.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/log/nearest_replica.h"
 #include "tools/broker/state.h"
@@ -133,6 +134,8 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
                                        &partition);
     if (!topic && fetch->by_id)
         err = KF_ERR_UNKNOWN_TOPIC_ID;
+    else if (kf__may_unknown(exchange, topic, item->topic))
+        err = KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     answer->partition_index = item->partition;
     answer->aborted_transactions.count = -1;
     if (!err && !diverges(partition, item, answer) &&

@@ -6,6 +6,7 @@
  * the earliest local offset (KIP-405). 9 -5: the last tiered one. 10 a timeout. 11 -6: the earliest
  * pending upload. Nothing is tiered here.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_log.h"
@@ -101,6 +102,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             &response->topics.items[t];
         topic->name = asked->name;
         struct kf__topic *known = kf__broker_topics_find(&exchange->broker->topics, asked->name);
+        kf_err denied = kf__may_unknown(exchange, known, asked->name);
         if (!KF__FILL(exchange, "topics/partitions", topic->partitions, asked->partitions.count))
             return KF__REFUSED;
         for (int32_t p = 0; p < asked->partitions.count; p++) {
@@ -110,6 +112,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             kf_err err =
                 kf__led_partition(exchange, known, answer->partition_index,
                                   asked->partitions.items[p].current_leader_epoch, &partition);
+            if (denied)
+                err = denied;
             if (!err)
                 err = find(exchange, partition, asked->partitions.items[p].timestamp, answer);
             answer->error_code = kf__wire_error(err);

@@ -2,7 +2,9 @@
  * ListPartitionReassignments (46), version 0: those that wait for a replica
  * (KIP-455). Topics null: all.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/state.h"
 
 typedef struct kf_list_partition_reassignments_response_ongoing_topic_reassignment topic_answer;
@@ -80,6 +82,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_list_partition_reassignments_request *request = exchange->request;
     struct kf_list_partition_reassignments_response *response = exchange->response;
     const struct kf__topics *topics = &exchange->broker->topics;
+    kf_err refused = kf__may_all(exchange);
+    if (refused)
+        return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
     bool all = request->topics.count < 0;
     kf_err err = kf__forced_all(exchange);
     response->error_code = kf__wire_error(err);

@@ -5,11 +5,16 @@
  * 2  only those whose id a pattern matches whole (KIP-1152): Kafka takes
  *    RE2's syntax, we take POSIX extended.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
 #include <regex.h>
+
+enum {
+    MAX_COPIES = 1000,
+};
 
 struct filter {
     const struct kf_list_transactions_request *request;
@@ -18,11 +23,38 @@ struct filter {
     int64_t now_ms;
 };
 
+/*
+ * Nested repetitions multiply, and regcomp takes memory for each copy. RE2
+ * refuses more than 1000 as well; it is less strict with those side by side.
+ */
+static bool repeats_too_often(kf_string pattern)
+{
+    int64_t copies = 1;
+    for (size_t i = 0; i < pattern.size; i++) {
+        int64_t most = 0, number = 0;
+        if (pattern.data[i] != '{')
+            continue;
+        for (i++; i < pattern.size && pattern.data[i] != '}'; i++) {
+            char c = pattern.data[i];
+            number = c < '0' || c > '9' ? 0 : number * 10 + (c - '0');
+            most = number > most ? number : most;
+            if (most > MAX_COPIES)
+                return true;
+        }
+        copies *= most > 0 ? most : 1;
+        if (copies > MAX_COPIES)
+            return true;
+    }
+    return false;
+}
+
 static kf_err compile(struct kf__exchange *exchange, struct filter *filter)
 {
     kf_string wanted = filter->request->transactional_id_pattern;
     if (wanted.size == 0)
         return KF_OK;
+    if (repeats_too_often(wanted))
+        return KF_ERR_INVALID_REGULAR_EXPRESSION;
     char *whole = kf_arena_alloc(&exchange->arena, wanted.size + sizeof "^()$");
     if (!whole)
         return KF_ERR_NO_MEMORY;
@@ -53,6 +85,7 @@ static bool is_wanted(const struct kf__exchange *exchange, const struct filter *
 {
     int64_t duration = filter->request->duration_filter;
     return kf__topics_coordinator(&exchange->broker->topics, txn->id) == exchange->node &&
+           !kf__may(exchange, KF__ACL_DESCRIBE, KF__ACL_TRANSACTIONAL_ID, txn->id) &&
            has_state(filter, txn) && has_producer(filter, txn) &&
            (duration < 0 || filter->now_ms - txn->started_ms > duration) &&
            (!filter->has_pattern || regexec(&filter->pattern, txn->id.data, 0, NULL, 0) == 0);

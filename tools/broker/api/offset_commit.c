@@ -55,6 +55,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         const struct kf__topic *topic = exchange->version >= 10
                                             ? kf__broker_topics_find_id(topics, asked->topic_id)
                                             : kf__broker_topics_find(topics, asked->name);
+        kf_err denied = err;
+        if (!err && exchange->version < 10)
+            denied = kf__may_unknown(exchange, topic, asked->name);
         answer->name = asked->name;
         answer->topic_id = asked->topic_id;
         if (!KF__FILL(exchange, "topics/partitions", answer->partitions, asked->partitions.count))
@@ -64,7 +67,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 &asked->partitions.items[p];
             answer->partitions.items[p].partition_index = partition->partition_index;
             answer->partitions.items[p].error_code =
-                kf__wire_error(commit(exchange, topic, err, partition));
+                kf__wire_error(commit(exchange, topic, denied, partition));
         }
     }
     return KF__ANSWERED;

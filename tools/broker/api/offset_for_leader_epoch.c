@@ -3,6 +3,7 @@
  *
  * 2  the leader epoch that the client knows. 3 replica id. 4 flexible.
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 
@@ -19,6 +20,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             &response->topics.items[t];
         topic->topic = asked->topic;
         struct kf__topic *known = kf__broker_topics_find(&exchange->broker->topics, asked->topic);
+        kf_err denied = kf__may_unknown(exchange, known, asked->topic);
         if (!KF__FILL(exchange, "topics/partitions", topic->partitions, asked->partitions.count))
             return KF__REFUSED;
         for (int32_t p = 0; p < asked->partitions.count; p++) {
@@ -30,6 +32,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             answer->partition = wanted->partition;
             kf_err err = kf__led_partition(exchange, known, wanted->partition,
                                            wanted->current_leader_epoch, &partition);
+            if (denied)
+                err = denied;
             answer->error_code = kf__wire_error(err);
             if (!err)
                 kf__plog_epoch_end(&partition->log, wanted->leader_epoch, partition->leader_epoch,

@@ -49,7 +49,7 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
         return KF_ERR_INVALID_RECORD;
     if (batch->producer_id >= 0 && batch->base_sequence < 0)
         return KF_ERR_INVALID_RECORD;
-    bool late = batch->max_timestamp - wall_ms > settings->after_max_ms;
+    bool late = batch->max_timestamp > 0 && batch->max_timestamp - wall_ms > settings->after_max_ms;
     bool early = batch->base_timestamp < wall_ms - settings->before_max_ms;
     return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
 }
@@ -281,7 +281,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         struct kf__topic *topic =
             by_id ? kf__broker_topics_find_id(&exchange->broker->topics, data->topic_id)
                   : kf__broker_topics_find(&exchange->broker->topics, data->name);
-        kf_err denied = topic || by_id ? KF_OK : kf__may_topic(exchange, data->name);
+        kf_err denied = by_id ? KF_OK : kf__may_unknown(exchange, topic, data->name);
         answer->name = data->name;
         answer->topic_id = data->topic_id;
         if (!KF__FILL(exchange, "responses/partition_responses", answer->partition_responses,

@@ -124,6 +124,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         const struct kf_txn_offset_commit_request_topic *asked = &request->topics.items[t];
         struct kf_txn_offset_commit_response_topic *answer = &response->topics.items[t];
         const struct kf__topic *topic = find_topic(exchange, asked);
+        kf_err denied = exchange->version >= FIRST_VERSION_WITH_IDS
+                            ? KF_OK
+                            : kf__may_unknown(exchange, topic, asked->name);
         answer->name = asked->name;
         answer->topic_id = asked->topic_id;
         if (!KF__FILL(exchange, "topics/partitions", answer->partitions, asked->partitions.count))
@@ -131,6 +134,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         for (int32_t p = 0; p < asked->partitions.count; p++) {
             const asked_partition *partition = &asked->partitions.items[p];
             kf_err err = check_partition(exchange, topic, partition->partition_index);
+            if (denied)
+                err = denied;
             if (!err)
                 err = refused;
             if (!err)

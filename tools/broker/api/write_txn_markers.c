@@ -5,7 +5,9 @@
  *
  * 1  flexible. 2 the version of transactions (KIP-1228).
  */
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -52,10 +54,20 @@ static bool mark_all(struct kf__exchange *exchange, const asked_marker *asked,
     return true;
 }
 
+/* To alter the cluster, as administrators may, is as good as to be a broker. */
+static kf_err may_write(const struct kf__exchange *exchange)
+{
+    kf_err err = kf__may(exchange, KF__ACL_ALTER, KF__ACL_CLUSTER, kf__cluster_name());
+    return err ? kf__may_all(exchange) : KF_OK;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_write_txn_markers_request *request = exchange->request;
     struct kf_write_txn_markers_response *response = exchange->response;
+    kf_err refused = may_write(exchange);
+    if (refused)
+        return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
     if (!KF__FILL(exchange, "markers", response->markers, request->markers.count))
         return KF__REFUSED;
     for (int32_t i = 0; i < request->markers.count; i++)

@@ -324,9 +324,12 @@ static kf_err check_claim(const struct kf__coordinator *coordinator,
     return who->generation == (*group)->generation ? KF_OK : KF_ERR_ILLEGAL_GENERATION;
 }
 
+/* Whom the leader leaves out has nothing, as in Kafka. */
 static void take_assignments(const struct kf__coordinator *coordinator,
                              struct kf__classic_group *group, const struct kf__sync *sync)
 {
+    for (int32_t i = 0; i < group->member_count; i++)
+        kf__bytes_free(coordinator->alloc, &group->members[i]->assignment);
     for (int32_t i = 0; i < sync->assignment_count; i++) {
         struct kf__group_member *member = kf__group_member(group, sync->assignments[i].member_id);
         kf_bytes copy;

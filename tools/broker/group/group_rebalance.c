@@ -115,7 +115,8 @@ static void complete_join(struct kf__coordinator *coordinator, kf_time now,
     drop_unjoined(coordinator, group);
     if (group->member_count > 0 && !elect_joined_leader(group)) {
         /* Only static members, and none has come back: give them another round. */
-        group->rebalance_deadline = now + longest_rebalance_timeout(group);
+        kf_time timeout = longest_rebalance_timeout(group);
+        group->rebalance_deadline = now + (timeout > 0 ? timeout : KF_MILLISECOND);
         return;
     }
     kf__text_free(coordinator->alloc, &group->protocol_name);

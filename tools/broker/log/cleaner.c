@@ -179,7 +179,9 @@ static kf_err write_again(struct compaction *c, const struct kf__topic_settings 
         return KF_OK;
     int64_t horizon = from->delete_horizon;
     if (horizon == 0 && c->has_tombstones)
-        horizon = c->now + settings->delete_retention_ms;
+        horizon = settings->delete_retention_ms < INT64_MAX - c->now
+                      ? c->now + settings->delete_retention_ms
+                      : INT64_MAX;
     if (c->dropped > 0)
         err = kf__batch_peek(broker->rebatched.bytes, broker->rebatched.used, &batch);
     return err ? err : kf__plog_keep(made, &batch, horizon);
@@ -223,7 +225,7 @@ int64_t kf__retained_from(const struct kf__partition_log *log,
     bool by_time = settings->retention_ms >= 0, by_size = settings->retention_bytes >= 0;
     while (first < log->batch_count) {
         const struct kf__plog_batch *batch = &log->batches[first];
-        bool old = by_time && now - batch->max_timestamp > settings->retention_ms;
+        bool old = by_time && batch->max_timestamp < now - settings->retention_ms;
         bool large = by_size && bytes >= (size_t)settings->retention_bytes + batch->size;
         if (!old && !large)
             return batch->base_offset > log->start_offset ? batch->base_offset : log->start_offset;

@@ -308,6 +308,8 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         exchange->seen_changes = broker->changes;
         break;
     case KF__UNANSWERED:
+        if (exchange->verdict.throttle_ms > 0)
+            connection->muted_until = now + exchange->verdict.throttle_ms * KF_MILLISECOND;
         kf__journal_write(broker, exchange, "unanswered");
         end_exchange(connection);
         break;
@@ -322,6 +324,14 @@ static uint32_t read_size(const uint8_t *at)
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
+/* Whoever must say who he is may not send much before. */
+static uint32_t largest_request(const struct kf_broker *broker,
+                                const struct kf__connection *connection)
+{
+    bool stranger = must_authenticate(broker, connection) && !connection->session.principal[0];
+    return stranger ? KF__MAX_SASL_BYTES : KF__MAX_REQUEST_BYTES;
+}
+
 void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
 {
     /* An event that this request set off comes before the next one. */
@@ -332,7 +342,7 @@ void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, k
             return;
         const uint8_t *at = connection->in + connection->in_start;
         uint32_t size = read_size(at);
-        if (size > KF__MAX_REQUEST_BYTES) { /* negative ones included */
+        if (size > largest_request(broker, connection)) { /* negative ones included */
             connection->closing = true;
             return;
         }
