@@ -202,8 +202,7 @@ Test(tls, a_host_that_begins_with_a_dot_is_no_name)
     is_refused(KF_ERR_TLS_WRONG_NAME, "does not name .example");
 }
 
-/* Whoever sits on the wire writes them: they must not act on a terminal or forge a line of a log.
- */
+/* Whoever sits on the wire writes them: they must not act on a terminal or forge a log's line. */
 Test(tls, a_certificates_names_are_shown_without_control_characters)
 {
     struct made_cert other =
