@@ -461,7 +461,7 @@ Test(configs, the_broker_puts_its_time_and_compression_where_the_topic_wants_it)
     cr_assert(eq(int, produce("value", 1, "key"), KF_OK));
     cr_assert(eq(int, kf_broker_read(broker, "orders", 0, 0, &message), KF_OK));
     cr_assert(eq(int, message.timestamp_type, KF_TIMESTAMP_LOG_APPEND));
-    cr_assert(gt(i64, message.timestamp, 1600000000000));
+    cr_assert(lt(i64, 1600000000000, message.timestamp));
     cr_assert(eq(sz, message.value.size, 5));
     cr_assert(eq(sz, message.key.size, 3));
 }

@@ -103,7 +103,7 @@ Test(broker_log, keeps_batches_where_they_are_while_it_grows)
     cr_assert(eq(ptr, (void *)(uintptr_t)kf__plog_read(&log_, 0, INT64_MAX, 10000, true).data,
                  (void *)(uintptr_t)before));
     cr_assert(eq(i64, log_.end_offset, 201));
-    cr_assert(gt(sz, log_.chunk_count, 5));
+    cr_assert(lt(sz, 5, log_.chunk_count));
     cr_assert(eq(sz, kf__plog_readable(&log_, 0, INT64_MAX), log_.bytes));
     cr_assert(eq(sz, kf__plog_readable(&log_, 200, INT64_MAX), log_.batches[200].size));
 }

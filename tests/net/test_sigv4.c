@@ -85,7 +85,7 @@ static kf_err give_credentials(void *context, kf_aws_credentials *credentials, k
 static void read_token(const kf_sasl_token *token, char *url)
 {
     ssize_t size = kf__base64url_read(token->text, strlen(token->text), (uint8_t *)url);
-    cr_assert(gt(int, (int)size, 0));
+    cr_assert(lt(int, 0, (int)size));
     url[size] = '\0';
 }
 

@@ -406,7 +406,7 @@ static void hears(const void *bytes, size_t size)
     kf__tls_context_open(&kf_default_allocator, &settings, &context, &error);
     tls = kf__tls_new(context, slabs, "broker:9093", "broker.example");
     step();
-    cr_expect(gt(sz, kf__tls_output(tls).iov_len, 100));
+    cr_expect(lt(sz, 100, kf__tls_output(tls).iov_len));
     if (!size)
         return;
     give(bytes, size);
@@ -826,7 +826,7 @@ Test(tls, no_memory_is_an_error_at_every_allocation)
             cr_expect(eq(int, err, KF_ERR_NO_MEMORY), "allocation %ld", at);
         cr_assert(lt(i64, at, 100));
     }
-    cr_expect(gt(i64, at, 8));
+    cr_expect(lt(i64, 8, at));
 }
 
 #endif

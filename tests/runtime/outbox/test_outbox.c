@@ -225,7 +225,7 @@ static int count_in_order(void)
             cr_assert(kf_message_header(&message, KF_OUTBOX_EVENT_ID, &header));
             int aggregate = number_in((kf_bytes){message.key.data + 1, message.key.size - 1});
             int number = number_in(header.value);
-            cr_assert(gt(int, number, last[aggregate]));
+            cr_assert(lt(int, last[aggregate], number));
             last[aggregate] = number;
         }
     return count;

@@ -263,7 +263,7 @@ static int32_t add_fault(kf_broker_fault fault)
 {
     fault.size = sizeof fault;
     int32_t id = kf_broker_fault_add(broker, &fault);
-    cr_assert(gt(i32, id, 0));
+    cr_assert(lt(i32, 0, id));
     return id;
 }
 

@@ -124,7 +124,7 @@ static int64_t check_log(int32_t partition)
     cr_assert(eq(int, kf_broker_offsets(broker, "orders", partition, &start, &end), KF_OK));
     for (int64_t offset = start; offset < end; offset++) {
         int number = number_at(partition, offset);
-        cr_assert(gt(int, number, last), "offset %lld", (long long)offset);
+        cr_assert(lt(int, last, number), "offset %lld", (long long)offset);
         cr_assert(ne(int, (int)verdicts[number].fate, KF_NOT_STORED), "record %d", number);
         if (verdicts[number].fate == KF_STORED)
             cr_assert(eq(i64, verdicts[number].offset, offset), "record %d", number);
@@ -144,7 +144,7 @@ static int32_t add_fault(kf_broker_fault fault)
 {
     fault.size = sizeof fault;
     int32_t id = kf_broker_fault_add(broker, &fault);
-    cr_assert(gt(i32, id, 0));
+    cr_assert(lt(i32, 0, id));
     return id;
 }
 
@@ -223,7 +223,7 @@ Test(producer_order, goes_on_behind_a_batch_that_no_retry_cures)
     cr_assert(eq(i64, kf_broker_fault_hits(broker, fault), 1));
     told_once(300);
     cr_assert(lt(int, atomic_load(&stored), 300));
-    cr_assert(gt(int, atomic_load(&stored), 270));
+    cr_assert(lt(int, 270, atomic_load(&stored)));
     cr_assert(eq(i64, check_log(2), atomic_load(&stored)));
     kf_producer_close(producer, in(KF_SECOND));
 }
@@ -453,7 +453,7 @@ static void produce_without_memory(long every, const char *codec)
     pthread_mutex_unlock(&account.lock);
     flush(producer);
     cr_assert(eq(int, atomic_load(&told), taken), "every %ld", every);
-    cr_assert(gt(int, taken, 0));
+    cr_assert(lt(int, 0, taken));
     for (int i = 0; i < 600; i++)
         cr_assert(verdicts[i].told == 1 || verdicts[i].told == -1);
     kf_producer_close(producer, in(KF_SECOND));
