@@ -1,5 +1,5 @@
 #!/bin/bash
-# seconds: 120
+# seconds: 300
 # The outbox on a real PostgreSQL: while transactions write events, three publishers are killed
 # with kill -9 again and again. Each event arrives, and those of an aggregate in order, by their
 # first occurrences.
@@ -75,7 +75,7 @@ for _ in $(seq $kills); do
     start_publisher $i
 done
 wait $writer || fail "pgbench: $(tail -n 3 "$work/pgbench")"
-eventually 30 is_empty
+eventually 120 is_empty
 for i in 0 1 2; do
     kill -TERM "${publishers[$i]}"
     wait "${publishers[$i]}" || fail "a publisher's exit: $(tail -n 3 "$work/publishers.err")"
@@ -99,7 +99,7 @@ sql -c "INSERT INTO outbox (aggregate_type, aggregate_id, event_type, payload)
         SELECT 'order', i % 1000, 'counted', 'x' FROM generate_series(1, $backlog) i" -c ANALYZE
 start_publisher 0
 before=$(date +%s%N)
-eventually 60 is_empty
+eventually 120 is_empty
 echo "a backlog of $backlog: $((backlog * 1000 / (($(date +%s%N) - before) / 1000000))) events/s"
 kill -TERM "${publishers[0]}"
 wait "${publishers[0]}" || fail "the publisher's exit"
