@@ -219,14 +219,20 @@ static void give_up(struct kf_producer *producer, struct kf__out_batch *batch, k
     }
 }
 
+/* NULL: every record has been told. */
+static struct kf__out_batch *oldest_unfinished(struct kf_producer *producer)
+{
+    pthread_mutex_lock(&producer->lock);
+    struct kf__link *at = producer->unfinished.next;
+    bool none = at == &producer->unfinished;
+    pthread_mutex_unlock(&producer->lock);
+    return none ? NULL : KF__OWNER(at, struct kf__out_batch, unfinished);
+}
+
 void kf__producer_expire(struct kf_producer *producer)
 {
     for (;;) {
-        pthread_mutex_lock(&producer->lock);
-        struct kf__link *at = producer->unfinished.next;
-        struct kf__out_batch *batch =
-            at == &producer->unfinished ? NULL : KF__OWNER(at, struct kf__out_batch, unfinished);
-        pthread_mutex_unlock(&producer->lock);
+        struct kf__out_batch *batch = oldest_unfinished(producer);
         if (!batch)
             return;
         if (batch->deadline > producer->now) {
@@ -241,11 +247,7 @@ void kf__producer_expire(struct kf_producer *producer)
 void kf__producer_fail_all(struct kf_producer *producer, kf_err err)
 {
     for (;;) {
-        pthread_mutex_lock(&producer->lock);
-        struct kf__link *at = producer->unfinished.next;
-        struct kf__out_batch *batch =
-            at == &producer->unfinished ? NULL : KF__OWNER(at, struct kf__out_batch, unfinished);
-        pthread_mutex_unlock(&producer->lock);
+        struct kf__out_batch *batch = oldest_unfinished(producer);
         if (!batch)
             return;
         give_up(producer, batch, err);

@@ -259,17 +259,6 @@ static void print_result(const struct bench *bench)
 
 static void note_signal(int number) { stop_signal = number; }
 
-static void set_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = note_signal;
-    action.sa_flags = (int)SA_RESETHAND; /* the second one ends us at once */
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 static int check(const struct bench *bench)
 {
     const struct kf__command *command = &bench->command;
@@ -321,7 +310,7 @@ static int run(struct bench *bench)
         kf_producer_close(bench->producer, 0);
         return KF__EXIT_PARTLY;
     }
-    set_signals();
+    kf__catch_signals(note_signal);
     running = bench;
     double cpu = cpu_now();
     bench->began = kf_now();

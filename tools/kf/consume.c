@@ -284,17 +284,6 @@ static int read_partitions(struct kf__consume *consume)
 
 static void note_signal(int number) { atomic_store(&kf__consume_signal, number); }
 
-static void set_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = note_signal;
-    action.sa_flags = (int)SA_RESETHAND; /* the second one ends us at once */
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 static int check(struct kf__consume *consume)
 {
     const struct kf__command *command = &consume->command;
@@ -334,7 +323,7 @@ int kf__verb_consume(int argc, char **argv)
     if (code == KF__GO_ON)
         code = check(&consume);
     if (code == KF__GO_ON) {
-        set_signals();
+        kf__catch_signals(note_signal);
         code = consume.group ? kf__consume_group(&consume) : read_partitions(&consume);
         code = kf__finish(&consume.command, code);
     }

@@ -375,17 +375,6 @@ static bool names_a_cluster(int argc, char **argv)
     return false;
 }
 
-static void set_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = note_signal;
-    action.sa_flags = (int)SA_RESETHAND; /* the second one ends us at once */
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 int kf__verb_demo(int argc, char **argv)
 {
     struct kf__demo demo = {
@@ -403,7 +392,7 @@ int kf__verb_demo(int argc, char **argv)
     if (code == KF__GO_ON && demo.member) {
         code = kf__demo_run_member(&demo);
     } else if (code == KF__GO_ON) {
-        set_signals();
+        kf__catch_signals(note_signal);
         code = run(&demo);
     }
     kf__command_free(&demo.command);

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,6 +75,17 @@ int kf__finish(const struct kf__command *command, int code)
 kf_time kf__command_deadline(const struct kf__command *command)
 {
     return kf_now() + command->timeout_ms * KF_MILLISECOND;
+}
+
+void kf__catch_signals(void (*note)(int number))
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = note;
+    action.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }
 
 /* ---- names that were meant ---- */

@@ -71,6 +71,10 @@ int kf__report(const struct kf__command *command, const kf_error *error);
 /* When a request that begins now has to be answered. */
 kf_time kf__command_deadline(const struct kf__command *command);
 
+/* For a verb that has something to finish: `note` gets the first SIGINT or SIGTERM, and the second
+   one ends the process at once. */
+void kf__catch_signals(void (*note)(int number));
+
 /* Flushes stdout; `code`, or 1 with a word where it could not be written. */
 int kf__finish(const struct kf__command *command, int code);
 

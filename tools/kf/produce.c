@@ -368,17 +368,6 @@ static int take_all(struct produce *produce)
 
 static void note_signal(int number) { stop_signal = number; }
 
-static void set_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = note_signal;
-    action.sa_flags = (int)SA_RESETHAND; /* the second one ends us at once */
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 static int read_headers(struct produce *produce)
 {
     size_t count = produce->header_texts.count;
@@ -450,7 +439,7 @@ static int run(struct produce *produce)
     produce->producer = kf_producer_new(produce->command.config, &error);
     if (!produce->producer)
         return kf__report(&produce->command, &error);
-    set_signals();
+    kf__catch_signals(note_signal);
     return kf__finish(&produce->command, finish(produce, take_all(produce)));
 }
 

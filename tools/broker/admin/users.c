@@ -5,13 +5,6 @@ enum {
     SALT_BYTES = 16,
 };
 
-static int compare(kf_string a, kf_string b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static void free_password(const kf_allocator *alloc, struct kf__user *user)
 {
     kf__free_secret(alloc, (void *)(uintptr_t)user->password.data, user->password.size);
@@ -52,7 +45,7 @@ static int32_t place_of(const struct kf__users *users, kf_string name)
     int32_t low = 0, high = users->count;
     while (low < high) {
         int32_t middle = low + (high - low) / 2;
-        if (compare(users->items[middle]->name, name) < 0)
+        if (kf__text_compare(users->items[middle]->name, name) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -63,7 +56,7 @@ static int32_t place_of(const struct kf__users *users, kf_string name)
 struct kf__user *kf__users_find(const struct kf__users *users, kf_string name)
 {
     int32_t at = place_of(users, name);
-    bool there = at < users->count && compare(users->items[at]->name, name) == 0;
+    bool there = at < users->count && kf__text_compare(users->items[at]->name, name) == 0;
     return there ? users->items[at] : NULL;
 }
 
