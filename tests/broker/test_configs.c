@@ -285,6 +285,31 @@ Test(configs, alter_configs_puts_back_what_it_does_not_name)
     cr_assert(eq(str, describe(TOPIC, "orders", "retention.bytes").value, (char *)"5"));
 }
 
+Test(configs, a_resource_named_twice_is_refused_in_both_places_and_the_others_are_altered)
+{
+    struct kf_alter_configs_request request;
+    struct kf_alter_configs_response response;
+    struct kf_alter_configs_request_alterable_config config = {.name = text("retention.bytes"),
+                                                               .value = text("5")};
+    struct kf_alter_configs_request_alter_configs_resource resources[3] = {
+        {.resource_type = TOPIC, .resource_name = text("orders")},
+        {.resource_type = GROUP, .resource_name = text("orders")},
+        {.resource_type = TOPIC, .resource_name = text("orders")}};
+    resources[0].configs.items = resources[2].configs.items = &config;
+    resources[0].configs.count = resources[2].configs.count = 1;
+    kf_reset(&kf_schema_of_alter_configs_request, &request);
+    request.resources.items = resources;
+    request.resources.count = 3;
+    client_call(&client, KF_API_ALTER_CONFIGS, 2, &request, &response);
+    cr_assert(eq(i32, response.responses.count, 3));
+    for (int i = 0; i < 3; i += 2) {
+        cr_assert(eq(i16, response.responses.items[i].error_code, KF_ERR_INVALID_REQUEST));
+        SAME(response.responses.items[i].error_message, "Each resource must appear at most once.");
+    }
+    cr_assert(eq(i16, response.responses.items[1].error_code, 0));
+    cr_assert(eq(str, describe(TOPIC, "orders", "retention.bytes").value, (char *)"-1"));
+}
+
 /* ---- creating ---- */
 
 static struct kf_create_topics_response

@@ -1,5 +1,6 @@
 #include "tools/broker/admin/alter_configs.h"
 
+#include "tools/broker/admin/authorize.h"
 #include "tools/broker/state.h"
 
 #include <stdlib.h>
@@ -377,4 +378,31 @@ void kf__apply_configs(struct kf_broker *broker, struct kf__topic *topic)
     }
     for (size_t i = 0; i < broker->topics.count; i++)
         apply(&broker->configs, broker->topics.items[i]);
+}
+
+/* ---- by request ---- */
+
+static bool is_named_twice(const struct kf__config_changes *all, int32_t count, int32_t index)
+{
+    for (int32_t i = 0; i < count; i++)
+        if (i != index && all[i].resource == all[index].resource &&
+            kf__text_equal(all[i].name, all[index].name))
+            return true;
+    return false;
+}
+
+kf_err kf__alter_asked(struct kf__exchange *exchange, const struct kf__config_changes *all,
+                       int32_t count, int32_t index, char *why)
+{
+    const struct kf__config_changes *asked = &all[index];
+    why[0] = 0;
+    kf_err err = kf__forced_all(exchange);
+    if (!err)
+        err = kf__may_configure(exchange, KF__ACL_ALTER_CONFIGS, asked->resource, asked->name);
+    if (err)
+        return err;
+    if (!is_named_twice(all, count, index))
+        return kf__alter_configs(exchange->broker, asked, why);
+    snprintf(why, KF__MAX_WHY_BYTES, "Each resource must appear at most once.");
+    return KF_ERR_INVALID_REQUEST;
 }

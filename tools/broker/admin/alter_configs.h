@@ -38,6 +38,11 @@ struct kf__config_changes {
 kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_changes *changes,
                          char *why);
 
+/* One of `all` resources that a request alters: first whether it may, and is named only once. */
+struct kf__exchange;
+kf_err kf__alter_asked(struct kf__exchange *exchange, const struct kf__config_changes *all,
+                       int32_t count, int32_t index, char *why);
+
 /* One topic config by its value alone: CreateTopics. */
 kf_err kf__check_topic_config(kf_string name, kf_string value, char *why);
 

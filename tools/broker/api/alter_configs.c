@@ -3,23 +3,13 @@
  * named; all else goes back to its default.
  */
 #include "tools/broker/admin/alter_configs.h"
-#include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 
 typedef struct kf_alter_configs_request_alter_configs_resource asked_resource;
 
-static bool is_named_twice(const struct kf_alter_configs_request *request, int32_t index)
-{
-    const asked_resource *asked = &request->resources.items[index];
-    for (int32_t i = 0; i < request->resources.count; i++)
-        if (i != index && request->resources.items[i].resource_type == asked->resource_type &&
-            kf__text_equal(request->resources.items[i].resource_name, asked->resource_name))
-            return true;
-    return false;
-}
-
-static kf_err alter(struct kf__exchange *exchange, const asked_resource *asked, char *why)
+static kf_err read_changes(struct kf__exchange *exchange, const asked_resource *asked,
+                           struct kf__config_changes *changes)
 {
     const struct kf_alter_configs_request *request = exchange->request;
     int32_t count = asked->configs.count;
@@ -30,40 +20,36 @@ static kf_err alter(struct kf__exchange *exchange, const asked_resource *asked, 
     for (int32_t i = 0; i < count; i++)
         items[i] = (struct kf__config_change){.name = asked->configs.items[i].name,
                                               .value = asked->configs.items[i].value};
-    struct kf__config_changes changes = {.resource = asked->resource_type,
-                                         .name = asked->resource_name,
-                                         .items = items,
-                                         .count = (size_t)count,
-                                         .replace = true,
-                                         .validate_only = request->validate_only,
-                                         .node = exchange->node};
-    return kf__alter_configs(exchange->broker, &changes, why);
+    *changes = (struct kf__config_changes){.resource = asked->resource_type,
+                                           .name = asked->resource_name,
+                                           .items = items,
+                                           .count = (size_t)count,
+                                           .replace = true,
+                                           .validate_only = request->validate_only,
+                                           .node = exchange->node};
+    return KF_OK;
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_alter_configs_request *request = exchange->request;
     struct kf_alter_configs_response *response = exchange->response;
-    if (!KF__FILL(exchange, "responses", response->responses, request->resources.count))
+    int32_t count = request->resources.count;
+    struct kf__config_changes *all =
+        kf_arena_alloc(&exchange->arena, sizeof *all * (size_t)(count > 0 ? count : 1));
+    if (!all || !KF__FILL(exchange, "responses", response->responses, count))
         return KF__REFUSED;
-    for (int32_t i = 0; i < request->resources.count; i++) {
-        const asked_resource *asked = &request->resources.items[i];
-        char why[KF__MAX_WHY_BYTES] = "";
-        kf_err err = kf__forced_all(exchange);
-        if (!err)
-            err = kf__may_configure(exchange, KF__ACL_ALTER_CONFIGS, asked->resource_type,
-                                    asked->resource_name);
-        if (!err && is_named_twice(request, i)) {
-            err = KF_ERR_INVALID_REQUEST;
-            snprintf(why, sizeof why, "Each resource must appear at most once.");
-        }
-        if (!err)
-            err = alter(exchange, asked, why);
+    for (int32_t i = 0; i < count; i++)
+        if (read_changes(exchange, &request->resources.items[i], &all[i]))
+            return KF__REFUSED;
+    for (int32_t i = 0; i < count; i++) {
+        char why[KF__MAX_WHY_BYTES];
+        kf_err err = kf__alter_asked(exchange, all, count, i, why);
         response->responses.items[i].error_code = kf__wire_error(err);
         if (why[0])
             response->responses.items[i].error_message = kf__answer_text(exchange, kf__text(why));
-        response->responses.items[i].resource_type = asked->resource_type;
-        response->responses.items[i].resource_name = asked->resource_name;
+        response->responses.items[i].resource_type = all[i].resource;
+        response->responses.items[i].resource_name = all[i].name;
     }
     return KF__ANSWERED;
 }
