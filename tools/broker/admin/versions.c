@@ -32,8 +32,6 @@ bool kf__release_by_name(const char *name, enum kf__release *release)
     return false;
 }
 
-const char *kf__release_name(enum kf__release release) { return names[release]; }
-
 struct kf__range kf__spoken(enum kf__release release, int16_t api)
 {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

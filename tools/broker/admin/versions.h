@@ -28,8 +28,6 @@ struct kf__range {
 
 /* "2.8" or "2.8.2"; false where the release isn't known. */
 bool kf__release_by_name(const char *name, enum kf__release *release);
-/* "2.8" */
-const char *kf__release_name(enum kf__release release);
 struct kf__range kf__spoken(enum kf__release release, int16_t api);
 
 #endif
