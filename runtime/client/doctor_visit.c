@@ -1,5 +1,6 @@
 /* doctor_visit: a connection step by step; see doctor_visit.h. */
 #include "runtime/client/doctor_visit.h"
+#include "net/loop/times.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

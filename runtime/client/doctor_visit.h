@@ -9,7 +9,7 @@
 #ifndef KF_RUNTIME_DOCTOR_VISIT_H
 #define KF_RUNTIME_DOCTOR_VISIT_H
 
-#include "net/conn.h"
+#include "net/conn/conn.h"
 #include <kafiber/doctor.h>
 
 enum {

@@ -10,7 +10,7 @@
 #ifndef KF_RUNTIME_IO_H
 #define KF_RUNTIME_IO_H
 
-#include "net/cluster.h"
+#include "net/cluster/cluster.h"
 #include "runtime/config/config.h"
 #include "runtime/list.h"
 #include <pthread.h>

@@ -11,8 +11,8 @@
 #define KF_RUNTIME_CONFIG_H
 
 #include "group/assignor.h"
-#include "net/cluster.h"
-#include "net/security.h"
+#include "net/cluster/cluster.h"
+#include "net/conn/security.h"
 #include <kafiber/config.h>
 #include <stdbool.h>
 #include <stdint.h>

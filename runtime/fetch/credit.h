@@ -10,8 +10,8 @@
 #ifndef KF_RUNTIME_CREDIT_H
 #define KF_RUNTIME_CREDIT_H
 
-#include "net/loop.h"
-#include "net/slab.h"
+#include "net/loop/loop.h"
+#include "net/loop/slab.h"
 #include <pthread.h>
 
 struct kf__credit {

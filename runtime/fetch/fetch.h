@@ -17,7 +17,7 @@
 #ifndef KF_RUNTIME_FETCH_H
 #define KF_RUNTIME_FETCH_H
 
-#include "net/cluster.h"
+#include "net/cluster/cluster.h"
 #include "runtime/fetch/credit.h"
 #include "runtime/fetch/held.h"
 #include "runtime/list.h"

@@ -12,7 +12,7 @@
 #ifndef KF_RUNTIME_HELD_H
 #define KF_RUNTIME_HELD_H
 
-#include "net/slab.h"
+#include "net/loop/slab.h"
 #include "proto/batch.h"
 #include <stdatomic.h>
 

@@ -13,7 +13,7 @@
 #ifndef KF_RUNTIME_SCHED_H
 #define KF_RUNTIME_SCHED_H
 
-#include "net/loop.h"
+#include "net/loop/loop.h"
 #include "runtime/fiber/fiber.h"
 #include <stdatomic.h>
 

@@ -10,7 +10,7 @@
 #ifndef KF_RUNTIME_PRODUCER_BATCH_H
 #define KF_RUNTIME_PRODUCER_BATCH_H
 
-#include "net/loop.h"
+#include "net/loop/loop.h"
 #include "proto/batch.h"
 #include "runtime/list.h"
 #include "runtime/producer/producer_memory.h"

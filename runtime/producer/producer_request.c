@@ -5,7 +5,7 @@
  */
 #include "runtime/producer/producer_inside.h"
 
-#include "net/calls.h"
+#include "net/conn/calls.h"
 #include <kafiber/messages.h>
 #include <stdlib.h>
 #include <string.h>

@@ -11,7 +11,7 @@
  */
 #include "runtime/producer/producer_inside.h"
 
-#include "net/calls.h"
+#include "net/conn/calls.h"
 
 enum {
     SMALL_BATCH = 4096, /* bytes: compressed on the I/O thread, rather than handed to a helper */

@@ -13,7 +13,8 @@
  */
 #include "runtime/producer/producer_inside.h"
 
-#include "net/calls.h"
+#include "net/conn/calls.h"
+#include "net/loop/times.h"
 #include <kafiber/messages.h>
 
 /* ---- verdicts ---- */

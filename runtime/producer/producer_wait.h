@@ -10,7 +10,7 @@
 #ifndef KF_RUNTIME_PRODUCER_WAIT_H
 #define KF_RUNTIME_PRODUCER_WAIT_H
 
-#include "net/loop.h"
+#include "net/loop/loop.h"
 #include "runtime/list.h"
 #include <kafiber/producer.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* Clients that mean harm, over memory: limits hold and others are served. */
-#include "net/world.h"
+#include "net/loop/world.h"
 #include "tools/broker/state.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,6 @@
 /* Tokens from a token endpoint: over real TLS, from a server of a few lines inside the test. */
 #ifdef KAFIBER_WITH_OPENSSL
-#include "net/oidc.h"
+#include "net/sasl/oidc.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

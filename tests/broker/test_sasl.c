@@ -1,7 +1,7 @@
 /* The embedded broker's end of SASL: sessions on their own, and clients of ours against it. */
 #include "tools/broker/security/sasl_server.h"
 
-#include "net/base64.h"
+#include "net/sasl/base64.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <inttypes.h>

@@ -8,7 +8,7 @@
  * KAFIBER_FUZZ_COUNT in the environment: says at the end how many requests
  * were sent.
  */
-#include "net/world.h"
+#include "net/loop/world.h"
 #include "proto/batch.h"
 #include "proto/frame.h"
 #include "proto/schema.h"

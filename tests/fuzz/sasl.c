@@ -8,12 +8,12 @@
  * again; a body is never longer than its limit; a password never gets into an
  * error; a server without its key never convinces the client.
  */
-#include "net/aws.h"
-#include "net/base64.h"
-#include "net/http.h"
-#include "net/jwt.h"
-#include "net/oidc.h"
-#include "net/sasl_scram.h"
+#include "net/sasl/aws.h"
+#include "net/sasl/base64.h"
+#include "net/sasl/http.h"
+#include "net/sasl/jwt.h"
+#include "net/sasl/oidc.h"
+#include "net/sasl/sasl_scram.h"
 #include "runtime/config/config_jaas.h"
 
 #include <stdlib.h>

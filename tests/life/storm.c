@@ -5,7 +5,7 @@
  *
  *     life_storm [CONNECTIONS [DIR]]    with the certificates of DIR, where it has some
  */
-#include "net/link.h"
+#include "net/conn/link.h"
 #include "proto/frame.h"
 #include <kafiber/broker.h>
 #include <kafiber/fiber.h>

@@ -10,7 +10,7 @@
 #ifndef KF_TESTS_NET_FAKE_WORLD_H
 #define KF_TESTS_NET_FAKE_WORLD_H
 
-#include "net/cluster.h"
+#include "net/cluster/cluster.h"
 #include "proto/frame.h"
 
 #include <criterion/criterion.h>

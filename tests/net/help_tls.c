@@ -1,6 +1,6 @@
 #ifdef KAFIBER_WITH_OPENSSL
 
-#include "net/help_tls.h"
+#include "tests/net/help_tls.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

@@ -2,8 +2,8 @@
  * loop_threads: what other threads may do to a loop and its slabs, for the
  * thread sanitizer: posts, wakes, blocking jobs, references dropped late.
  */
-#include "net/loop.h"
-#include "net/slab.h"
+#include "net/loop/loop.h"
+#include "net/loop/slab.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -4,7 +4,7 @@
  * wait for pipes, spawn, yield and are cancelled while other threads make
  * activations ready. Prints the cost of a hand-off; exit code 0 is success.
  */
-#include "net/loop.h"
+#include "net/loop/loop.h"
 #include "runtime/fiber/sched.h"
 #include <kafiber/fiber.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "net/loop.h"
+#include "net/loop/loop.h"
 #include "runtime/fiber/fiber.h"
 #include "runtime/fiber/sanitizer.h"
 #include "runtime/fiber/sched.h"

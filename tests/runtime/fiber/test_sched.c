@@ -1,4 +1,4 @@
-#include "net/loop.h"
+#include "net/loop/loop.h"
 #include "runtime/fiber/sched.h"
 #include <criterion/criterion.h>
 #include <kafiber/fiber.h>

@@ -7,7 +7,7 @@
 #ifndef KF_BROKER_USERS_H
 #define KF_BROKER_USERS_H
 
-#include "net/sasl_scram.h"
+#include "net/sasl/sasl_scram.h"
 #include "tools/broker/text.h"
 
 enum {

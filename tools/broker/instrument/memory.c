@@ -1,6 +1,6 @@
 #include "tools/broker/instrument/memory.h"
 
-#include "net/loop.h"
+#include "net/loop/loop.h"
 
 #include "tools/broker/state.h"
 

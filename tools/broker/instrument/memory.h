@@ -1,6 +1,6 @@
 /*
  * memory: a network without sockets and a clock that a test moves: the world
- * (net/world.h) of our own client, with this broker as its only peer.
+ * (net/loop/world.h) of our own client, with this broker as its only peer.
  *
  *     client ──send──▶ to_broker ──▶ server.c reads
  *     client ◀─receive─ to_client ◀── server.c writes
@@ -11,7 +11,7 @@
 #ifndef KF_BROKER_MEMORY_H
 #define KF_BROKER_MEMORY_H
 
-#include "net/world.h"
+#include "net/loop/world.h"
 #include <kafiber/alloc.h>
 #include <stdbool.h>
 

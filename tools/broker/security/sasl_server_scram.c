@@ -5,7 +5,7 @@
  */
 #include "tools/broker/security/sasl_server.h"
 
-#include "net/base64.h"
+#include "net/sasl/base64.h"
 #include <stdio.h>
 
 enum {

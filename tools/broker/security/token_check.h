@@ -6,7 +6,7 @@
 #ifndef KF_BROKER_TOKEN_CHECK_H
 #define KF_BROKER_TOKEN_CHECK_H
 
-#include "net/jwt.h"
+#include "net/sasl/jwt.h"
 
 struct kf__token_rules {
     bool unsecured; /* tokens without a signature are believed */

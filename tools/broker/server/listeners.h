@@ -8,7 +8,7 @@
 #ifndef KF_BROKER_LISTENERS_H
 #define KF_BROKER_LISTENERS_H
 
-#include "net/security.h"
+#include "net/conn/security.h"
 #include "tools/broker/security/principal.h"
 #include <kafiber/broker.h>
 
