@@ -1,6 +1,6 @@
 /* The cache of tokens: when the source is asked, by whom, and what the others get meanwhile. */
-#include "net/sasl/token.h"
 #include "net/failing_alloc.h"
+#include "net/sasl/token.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -189,7 +189,8 @@ Test(token, that_is_good_is_used_while_a_new_one_is_asked_for)
     cr_expect(eq(int, source.calls, 2));
 }
 
-/* The second looks at the clock with the lock held, before it waits: only then the source answers. */
+/* The second looks at the clock with the lock held, before it waits: only then the source answers.
+ */
 Test(token, who_waits_for_the_source_shares_what_becomes_of_it)
 {
     make();
