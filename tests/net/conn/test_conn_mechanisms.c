@@ -1,13 +1,14 @@
 /*
  * Each mechanism through a whole authentication against a few lines of broker:
- * with no memory at every allocation in turn, and with an eye on each block
- * that is freed or left behind, so that a secret of any length is gone.
+ * with no memory at every allocation in turn, with an eye on each block that is
+ * freed or left behind, so that a secret of any length is gone, and with brokers
+ * that break the rules again and again and must not get any memory for it.
  */
 #include "net/conn/conn.h"
 #include "net/conn/security.h"
+#include "net/failing_alloc.h"
 #include "net/sasl/base64.h"
 #include "net/sasl/sasl_scram.h"
-#include "net/failing_alloc.h"
 #include "net/watching_alloc.h"
 
 #include "proto/frame.h"
@@ -22,11 +23,24 @@ TestSuite(conn_mechanisms, .timeout = 120);
 enum {
     LONG_SECRET = 16000, /* a token's limit is 16,383 */
     MOST_ALLOCATIONS = 200,
+    ROUNDS = 50,
 };
+
+/* What a broker of SCRAM says first and last; %s in the first is the client's nonce. */
+struct script {
+    const char *first, *last;
+    kf_err err;
+    const char *words;
+};
+static const struct script ignorant = {
+    /* it follows the rules, but does not know the password */
+    "r=%sX,s=c2FsdHNhbHQ=,i=4096", "v=bm8=", KF_ERR_SASL_SERVER_UNPROVEN, "wrong signature"};
+static const struct script *script = &ignorant;
 
 static char secret[LONG_SECRET + 1];
 static struct kf__conn conn;
 static struct kf__world world;
+static char said[KF__CONN_TEXT_BYTES]; /* why it failed */
 static uint8_t wire[64 * 1024];
 static size_t wire_size;
 
@@ -68,17 +82,21 @@ static int16_t asked_key(void) { return (int16_t)(wire[4] << 8 | wire[5]); }
 static int16_t asked_version(void) { return (int16_t)(wire[6] << 8 | wire[7]); }
 static int32_t asked_id(void) { return wire[8] << 24 | wire[9] << 16 | wire[10] << 8 | wire[11]; }
 
-static void feed(const void *bytes, size_t size)
+static void feed(const uint8_t *bytes, size_t size)
 {
     uint8_t *room;
     size_t space;
-    if (kf__conn_space(&conn, &room, &space)) {
-        kf__conn_lost(&conn, 0, "no memory");
-        return;
+    while (size && kf__conn_is_open(&conn)) {
+        if (kf__conn_space(&conn, &room, &space)) {
+            kf__conn_lost(&conn, 0, "no memory");
+            return;
+        }
+        size_t part = size < space ? size : space;
+        memcpy(room, bytes, part);
+        kf__conn_received(&conn, 0, part);
+        bytes += part;
+        size -= part;
     }
-    cr_assert(le(sz, size, space));
-    memcpy(room, bytes, size);
-    kf__conn_received(&conn, 0, size);
 }
 
 static void answer(const kf_schema *schema, const void *message)
@@ -116,16 +134,21 @@ static void answer_handshake(const char *mechanism)
     answer(&kf_schema_of_sasl_handshake_response, &response);
 }
 
-/* Of SCRAM the first message, with the client's own nonce, and then no right signature. */
 static void answer_authenticate(bool scram)
 {
-    char text[200] = "";
+    static char text[80 * 1024];
+    char nonce[33] = "";
     struct kf_sasl_authenticate_response response;
-    const char *nonce = scram ? memmem(wire, wire_size, ",r=", 3) : NULL;
-    if (nonce && memmem(wire, wire_size, "n,,n=", 5))
-        snprintf(text, sizeof text, "r=%.32sX,s=c2FsdHNhbHQ=,i=4096", nonce + 3);
-    else if (scram)
-        snprintf(text, sizeof text, "v=bm8=");
+    const char *first = memmem(wire, wire_size, "n,,n=alice,r=", 13);
+    text[0] = '\0';
+    if (scram && first) {
+        memcpy(nonce, first + 13, 32);
+        char *place = strstr(strcpy(text, script->first), "%s");
+        if (place)
+            snprintf(place, 200, "%s%s", nonce, strstr(script->first, "%s") + 2);
+    } else if (scram) {
+        strcpy(text, script->last);
+    }
     kf_reset(&kf_schema_of_sasl_authenticate_response, &response);
     response.auth_bytes = (kf_bytes){(const uint8_t *)text, strlen(text)};
     answer(&kf_schema_of_sasl_authenticate_response, &response);
@@ -213,6 +236,7 @@ static kf_err run(const char *mechanism)
         go_on(mechanism);
     kf_err err = conn.state == KF__CONN_READY ? KF_OK : conn.err;
     cr_assert(conn.state == KF__CONN_READY || conn.state == KF__CONN_BACKOFF);
+    snprintf(said, sizeof said, "%s", conn.text);
     kf__conn_free(&conn, KF_ERR_CLOSED);
     return err;
 }
@@ -248,7 +272,6 @@ static kf_err authenticate(const kf_allocator *alloc, const char *mechanism)
     return err;
 }
 
-/* SCRAM's broker here does not know the password. */
 static kf_err expected(const char *mechanism)
 {
     return strncmp(mechanism, "SCRAM", 5) == 0 ? KF_ERR_SASL_SERVER_UNPROVEN : KF_OK;
@@ -293,3 +316,36 @@ Test(conn_mechanisms, tell_when_memory_ends_at_any_point_and_leak_none)
         cr_expect(lt(int, 6, allowed));
     }
 }
+
+#ifdef KAFIBER_WITH_OPENSSL
+Test(conn_mechanisms, brokers_that_break_the_rules_are_refused_and_get_no_memory_for_it)
+{
+    static char large[70 * 1024] = "r=";
+    memset(large + 2, 'a', sizeof large - 3);
+    const kf_err bad = KF_ERR_SASL_MALFORMED;
+    const struct script scripts[] = {
+        {"r=%sX,s=c2FsdHNhbHQ=,i=1", "", bad, "outside 4096 to 100000"},
+        {"r=%sX,s=c2FsdHNhbHQ=,i=1000000000", "", bad, "outside 4096 to 100000"},
+        {"r=foreign,s=c2FsdHNhbHQ=,i=4096", "", bad, "does not begin with the client's"},
+        {"r=%s,s=c2FsdHNhbHQ=,i=4096", "", bad, "adds nothing"},
+        {"m=x,r=%sX,s=c2FsdHNhbHQ=,i=4096", "", bad, "extension (m=)"},
+        {"", "", bad, "has no nonce"},
+        {large, "", bad, "longer than 64 KiB"},
+        {ignorant.first, "", KF_ERR_SASL_SERVER_UNPROVEN, "no signature"},
+        {ignorant.first, "v=bm8=", KF_ERR_SASL_SERVER_UNPROVEN, "wrong signature"},
+        {ignorant.first, "e=other-error", KF_ERR_SASL_AUTHENTICATION_FAILED, "refuses"},
+    };
+    make_secret(24);
+    for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
+        script = &scripts[i];
+        for (int round = 0; round < ROUNDS; round++) {
+            struct failing_alloc memory;
+            kf_allocator alloc = failing_alloc(&memory, MOST_ALLOCATIONS);
+            cr_assert(eq(int, authenticate(&alloc, "SCRAM-SHA-256"), script->err), "%s", said);
+            cr_assert(eq(int, memory.live, 0));
+        }
+        cr_expect(ne(ptr, strstr(said, script->words), NULL), "%s", said);
+        cr_expect(eq(ptr, strstr(said, secret), NULL));
+    }
+}
+#endif
