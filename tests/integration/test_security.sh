@@ -70,9 +70,9 @@ numbers() {
 renewed() {
     local seconds=${KAFIBER_SECURITY_SECONDS:-5} topic=$unique-renewed i members=() producers=()
     local here=(-b "$reauth" "${bare[@]}" "${who[@]}") out=$work/renewed
-    "$kf" topic create "$topic" -p 24 -r 1 -b "$bootstrap"
+    "$kf" topic create "$topic" -p 32 -r 1 -b "$bootstrap"
     for i in $(seq "${KAFIBER_SECURITY_MEMBERS:-1}"); do
-        timeout $((seconds + 60)) "$kf" consume "$topic" -g "$topic" "${here[@]}" \
+        timeout --foreground $((seconds + 60)) "$kf" consume "$topic" -g "$topic" "${here[@]}" \
             >"$out.out$i" 2>"$out.member$i.err" &
         members+=($!)
     done
