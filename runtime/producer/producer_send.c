@@ -359,16 +359,6 @@ static void send_all(struct kf_producer *producer)
 
 /* ---- one look ---- */
 
-static void set_timer(struct kf_producer *producer)
-{
-    struct kf__loop *loop = producer->io.loop;
-    if (producer->next == KF_FOREVER || kf__timer_set(loop, &producer->timer, producer->next)) {
-        kf__timer_cancel(loop, &producer->timer);
-        return;
-    }
-    atomic_store(&producer->looks_at, producer->next);
-}
-
 void kf__producer_look(struct kf_producer *producer)
 {
     if (atomic_load(&producer->closing))
@@ -387,5 +377,6 @@ void kf__producer_look(struct kf_producer *producer)
     if (producer->wants_metadata)
         kf__cluster_refresh(producer->io.cluster);
     producer->wants_metadata = false;
-    set_timer(producer);
+    kf__timer_set(producer->io.loop, &producer->timer, producer->next);
+    atomic_store(&producer->looks_at, producer->next);
 }
