@@ -120,7 +120,7 @@ static void take_answer(struct kf__call *call, kf_err err, const struct kf__answ
     kf__producer_look(producer);
 }
 
-static void ask(struct kf_producer *producer, struct kf__out_topic *topic)
+static void ask(struct kf_producer *producer, struct kf__out_topic *topic, int32_t node)
 {
     struct kf__out_limit *limit = &topic->limit;
     kf_time now = kf__loop_now(producer->io.loop);
@@ -135,7 +135,7 @@ static void ask(struct kf_producer *producer, struct kf__out_topic *topic)
         .owner = topic,
     };
     /* Answers come in order: on the lane of records, a slow one would hold those up. */
-    kf__cluster_send(producer->io.cluster, KF__NODE_ANY, KF__LANE_JOIN, &limit->call);
+    kf__cluster_send(producer->io.cluster, node, KF__LANE_JOIN, &limit->call);
 }
 
 /* ---- what the rest asks ---- */
@@ -170,6 +170,6 @@ bool kf__out_batch_too_large(struct kf_producer *producer, struct kf__out_batch 
     if (is_fresh(producer, limit, batch))
         tell_all(producer, topic);
     else
-        ask(producer, topic);
+        ask(producer, topic, batch->node->id);
     return true;
 }
