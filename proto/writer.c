@@ -122,8 +122,8 @@ kf_err kf__writer_part(kf_writer *writer, size_t segment, size_t at, kf_bytes mi
     memmove(first + 3, first + 1, (writer->segment_count - segment - 1) * sizeof *first);
     writer->segment_count += 2;
     first[1] = (struct kf_segment){first->at, middle};
-    first[2] = (struct kf_segment){
-        first->at, {first->bytes.data + at, first->bytes.size - middle.size - at}};
+    first[2] = (struct kf_segment){first->at,
+                                   {first->bytes.data + at, first->bytes.size - middle.size - at}};
     first->bytes.size = at;
     return KF_OK;
 }

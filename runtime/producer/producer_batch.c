@@ -174,9 +174,9 @@ kf_err kf__out_batch_add_apart(struct kf__out_batch *batch, const kf_record *rec
                                int64_t timestamp, struct kf__receipt receipt)
 {
     assert(batch->count == 0);
-    kf_err err = kf__batch_builder_add_apart(&batch->builder, timestamp, record->key, record->value,
-                                             record->headers, record->header_count,
-                                             &batch->apart_at);
+    kf_err err =
+        kf__batch_builder_add_apart(&batch->builder, timestamp, record->key, record->value,
+                                    record->headers, record->header_count, &batch->apart_at);
     if (err)
         return err;
     if (batch->receipts) {
@@ -262,8 +262,8 @@ bool kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery
         told.offset = delivery->offset < 0 ? -1 : delivery->offset + i;
         if (delivery->timestamp < 0)
             told.timestamp = receipt->timestamp;
-        told.reason = batch->each_words && batch->each_words[i] ? batch->each_words[i]
-                                                                : delivery->reason;
+        told.reason =
+            batch->each_words && batch->each_words[i] ? batch->each_words[i] : delivery->reason;
         receipt->delivered(receipt->context, &told);
         receipt->delivered = NULL;
     }

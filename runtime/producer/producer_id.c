@@ -252,8 +252,9 @@ void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity 
     batch->sequence = sequence;
     bool ordered = id.producer_id >= 0;
     size_t size = batch->size - batch->apart.size;
-    kf__batch_stamp_apart(batch->bytes, size, batch->apart, batch->apart.data ? batch->apart_at : size,
-                          id.producer_id, id.epoch, ordered ? sequence : -1);
+    kf__batch_stamp_apart(batch->bytes, size, batch->apart,
+                          batch->apart.data ? batch->apart_at : size, id.producer_id, id.epoch,
+                          ordered ? sequence : -1);
 }
 
 struct kf__link *kf__out_place_in_order(const struct kf__out_batch *batch)

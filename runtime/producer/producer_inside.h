@@ -91,10 +91,10 @@ struct kf__out_topic {
     bool *near;      /* whether that stands in client.rack */
     int32_t *queues; /* room for struct kf__sticky_view */
     int32_t available_count;
-    int32_t waiting;       /* under the producer's lock: who waits for its partitions */
-    int32_t waiting_for;   /* and the last index of those */
-    kf_err error;          /* under the producer's lock: as metadata says */
-    int32_t cluster_index; /* the I/O thread's; -1: not yet */
+    int32_t waiting;            /* under the producer's lock: who waits for its partitions */
+    int32_t waiting_for;        /* and the last index of those */
+    kf_err error;               /* under the producer's lock: as metadata says */
+    int32_t cluster_index;      /* the I/O thread's; -1: not yet */
     struct kf__out_limit limit; /* the I/O thread's */
 };
 

@@ -19,8 +19,8 @@ struct taking {
     size_t need;   /* bytes that it waits for */
     kf_time deadline;
     enum kf__haste haste;
-    bool inside;        /* its receipt is one of ours */
-    kf_release release; /* its value stands apart; NULL: it is copied */
+    bool inside;                /* its receipt is one of ours */
+    kf_release release;         /* its value stands apart; NULL: it is copied */
     struct kf__out_batch *full; /* closed by it: to be sealed */
     bool news;
     kf_time news_by; /* -1: nothing said yet */
@@ -488,7 +488,8 @@ static kf_err take_intercepted(struct kf_producer *producer, const kf_record *re
 }
 
 kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, enum kf__haste haste, kf_time deadline, kf_error *error)
+                         struct kf__receipt receipt, enum kf__haste haste, kf_time deadline,
+                         kf_error *error)
 {
     if (producer->interceptors.count == 0)
         return take_checked(producer, record, receipt, NULL, haste, deadline, error);
@@ -507,8 +508,7 @@ static bool stands_apart(const struct kf_producer *producer, kf_bytes value)
     const struct kf__settings *settings = &producer->io.settings;
     int64_t enough = settings->batch_size < MOST ? settings->batch_size : MOST;
     return value.data && settings->compression_type == KF__COMPRESSION_NONE &&
-           producer->interceptors.count == 0 && value.size >= LEAST &&
-           value.size >= (size_t)enough;
+           producer->interceptors.count == 0 && value.size >= LEAST && value.size >= (size_t)enough;
 }
 
 kf_err kf_produce_take(kf_producer *producer, const kf_record *record, kf_release release,

@@ -597,10 +597,7 @@ static kf_runtime *start_forwarding_with(const char *name, const char *value)
     return runtime;
 }
 
-static kf_runtime *start_forwarding(void)
-{
-    return start_forwarding_with("client.id", "forward");
-}
+static kf_runtime *start_forwarding(void) { return start_forwarding_with("client.id", "forward"); }
 
 static void stop_forwarding(kf_runtime *runtime)
 {

@@ -176,8 +176,8 @@ Test(producer_refused, fails_records_without_a_key_in_a_compacted_topic_and_stor
 Test(producer_refused, fails_records_of_another_time_and_stores_the_others)
 {
     set("message.timestamp.before.max.ms", "3600000");
-    kf_producer *producer = open_with(
-        (const char *[]){"linger.ms", "500", "compression.type", "lz4", NULL});
+    kf_producer *producer =
+        open_with((const char *[]){"linger.ms", "500", "compression.type", "lz4", NULL});
     for (size_t i = 0; i < RECORDS; i++)
         produce(producer, i, (kf_record){.timestamp = i == 5 ? 1000 : 0});
     kf_producer_close(producer, in(10 * KF_SECOND));

@@ -256,9 +256,9 @@ Test(producer_take, counts_the_value_against_the_buffer)
 /* A broker may still read them from our socket's queue; and they are no other record's. */
 Test(producer_take, gives_back_only_once_the_request_has_ended_what_ran_out_of_time)
 {
-    kf_producer *producer = open_from(
-        NULL, (const char *[]){"delivery.timeout.ms", "400", "request.timeout.ms", "300",
-                               "fetch.max.wait.ms", "1", "linger.ms", "0", NULL});
+    kf_producer *producer =
+        open_from(NULL, (const char *[]){"delivery.timeout.ms", "400", "request.timeout.ms", "300",
+                                         "fetch.max.wait.ms", "1", "linger.ms", "0", NULL});
     produce_small(producer, 0);
     cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
     kf_broker_pause(broker);

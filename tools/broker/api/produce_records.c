@@ -90,9 +90,8 @@ static kf_err walk(struct check *check, const struct kf__batch *batch)
 static bool may_refuse(const struct check *check, const struct kf__batch *batch)
 {
     const struct kf__topic_settings *settings = &check->topic->settings;
-    return settings->compacts ||
-           (!settings->append_time &&
-            (batch->max_timestamp > check->latest || check->earliest > NO_TIMESTAMP));
+    return settings->compacts || (!settings->append_time && (batch->max_timestamp > check->latest ||
+                                                             check->earliest > NO_TIMESTAMP));
 }
 
 kf_err kf__check_each_record(struct kf__exchange *exchange, const struct kf__topic *topic,
@@ -121,8 +120,8 @@ kf_err kf__check_each_record(struct kf__exchange *exchange, const struct kf__top
     answer->record_errors.items = check.items;
     answer->record_errors.count = refused;
     char text[TEXT_BYTES];
-    snprintf(text, sizeof text, "%d of %d records of the batch were refused; each says why", refused,
-             batch->record_count);
+    snprintf(text, sizeof text, "%d of %d records of the batch were refused; each says why",
+             refused, batch->record_count);
     answer->error_message = kf__answer_text(exchange, kf__text(text));
     return check.untimely ? KF_ERR_INVALID_TIMESTAMP : KF_ERR_INVALID_RECORD;
 }
