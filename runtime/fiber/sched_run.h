@@ -34,6 +34,8 @@ struct kf__run {
     /* Guarded by the sched's family lock. */
     struct kf_fiber *children;
     bool waits_for_children;
+    void (*cancelled)(void *owner); /* of kf__sched_suspend_for; NULL: none, or called */
+    void *cancelled_owner;
 };
 
 struct kf__worker {
