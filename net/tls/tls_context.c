@@ -117,9 +117,8 @@ static kf_err use_identity(SSL_CTX *ctx, const struct kf__tls_identity *identity
                         kf__tls_reason(reason, sizeof reason));
 }
 
-static void set_client(const struct kf__tls_settings *settings, SSL_CTX *ctx, bool has_identity)
+static void set_client(SSL_CTX *ctx, bool has_identity)
 {
-    (void)settings;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, kf__tls_verify);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, keep_session);
@@ -179,7 +178,7 @@ static kf_err fill_ctx(const struct kf__tls_context *context, struct kf__tls_mad
     if (settings->server)
         set_server(settings, made->ctx);
     else
-        set_client(settings, made->ctx, made->has_identity);
+        set_client(made->ctx, made->has_identity);
     return KF_OK;
 }
 
