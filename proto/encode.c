@@ -311,9 +311,9 @@ struct move {
     const struct kf__row *row;
     uint16_t place;
     uint8_t kind;
-    uint8_t turn;  /* of numbers: bits to turn right, so that the first becomes the highest */
-    uint8_t bytes; /* of numbers: how many count */
-    uint8_t times; /* of arrays and bytes: so many lie side by side, of as many rows */
+    uint8_t turn;     /* of numbers: bits to turn right, so that the first becomes the highest */
+    uint8_t bytes;    /* of numbers: how many count */
+    uint8_t times;    /* of arrays and bytes: so many lie side by side, of as many rows */
     uint8_t nullable; /* a bit for each of them */
 };
 
@@ -321,11 +321,11 @@ struct moves {
     struct encoder *encoder;
     const struct kf__plan *plan;
     const uint8_t *limit; /* up to here there is room for one more struct */
-    size_t room; /* most bytes of one struct but for its long values */
-    size_t size; /* of the C struct */
-    size_t tags; /* where its unknown tags lie in it */
-    bool others;   /* the plan has some */
-    bool flexible; /* a byte for the tags */
+    size_t room;          /* most bytes of one struct but for its long values */
+    size_t size;          /* of the C struct */
+    size_t tags;          /* where its unknown tags lie in it */
+    bool others;          /* the plan has some */
+    bool flexible;        /* a byte for the tags */
     struct move items[KF__MOST_ROWS + 1];
 };
 
