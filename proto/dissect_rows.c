@@ -339,8 +339,9 @@ static void add_fixed(struct kf__dissector *d, const struct kf__row *row, int64_
 static bool names_topics(const struct kf__dissector *d)
 {
     int16_t key = d->schema->api_key;
-    return d->schema->kind == KF__RESPONSE && (key == KF_API_METADATA || key == KF_API_CREATE_TOPICS ||
-                                               key == KF_API_DESCRIBE_TOPIC_PARTITIONS);
+    return d->schema->kind == KF__RESPONSE &&
+           (key == KF_API_METADATA || key == KF_API_CREATE_TOPICS ||
+            key == KF_API_DESCRIBE_TOPIC_PARTITIONS);
 }
 
 /* Learns which id an internal topic has, or looks it up. */

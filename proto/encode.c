@@ -312,9 +312,9 @@ struct move {
     const struct kf__row *row;
     uint16_t place;
     uint8_t kind;
-    uint8_t turn;  /* of numbers: bits to turn right, so that the first becomes the highest */
-    uint8_t bytes; /* of numbers: how many count */
-    uint8_t times; /* of arrays and bytes: so many lie side by side, of as many rows */
+    uint8_t turn;     /* of numbers: bits to turn right, so that the first becomes the highest */
+    uint8_t bytes;    /* of numbers: how many count */
+    uint8_t times;    /* of arrays and bytes: so many lie side by side, of as many rows */
     uint8_t nullable; /* a bit for each of them */
 };
 
@@ -484,7 +484,8 @@ static inline uint8_t *set_int32s(struct encoder *e, uint8_t *at, const struct m
     for (unsigned i = 0; at && i < move->times; i++, field += sizeof(struct kf__array)) {
         struct kf__array array = kf__array_get(field);
         size_t count = (uint32_t)array.count;
-        if (KF__LIKELY(count - 2 <= 2)) { /* two pairs, which may overlap: replicas of a partition */
+        if (KF__LIKELY(count - 2 <=
+                       2)) { /* two pairs, which may overlap: replicas of a partition */
             const char *last = (const char *)array.items + (count - 2) * sizeof(int32_t);
             *at++ = (uint8_t)(count + 1);
             set_pair(at, array.items);

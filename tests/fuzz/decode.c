@@ -64,10 +64,10 @@ static void one_frame(const uint8_t *frame, size_t size, bool request, int16_t k
     memory.forwarded = size % 2;
     memory.forwarded_api_key = key;
     memory.forwarded_api_version = version;
-    kf_err err =
-        request ? kf_dissect_request(frame, size, &memory, &kf_default_allocator, look_at, &shown, &facts)
-                : kf_dissect_response(key, version, frame, size, &memory, &kf_default_allocator, look_at,
-                                      &shown, &facts);
+    kf_err err = request ? kf_dissect_request(frame, size, &memory, &kf_default_allocator, look_at,
+                                              &shown, &facts)
+                         : kf_dissect_response(key, version, frame, size, &memory,
+                                               &kf_default_allocator, look_at, &shown, &facts);
     if (!err)
         check(&facts, frame, size, shown);
 }

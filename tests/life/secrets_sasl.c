@@ -116,7 +116,8 @@ static int count_everywhere(int seed)
 static kf_err give_token(void *context, kf_sasl_token *token, kf_error *error)
 {
     (void)error;
-    make_secret(2, *(const int *)context, token->text); /* no JSON web token: the broker refuses it */
+    make_secret(2, *(const int *)context,
+                token->text); /* no JSON web token: the broker refuses it */
     return KF_OK;
 }
 

@@ -1,4 +1,7 @@
-/* connections: 1,000 at once: opening them, a turn of Produce on each, the memory they take. */
+/*
+ * connections: 1,000 at once: opening them, the memory they take, and Produce
+ * on each in turn: one request at a time, and all of them together.
+ */
 #include "tools/bench/broker/rows.h"
 
 #include <stdio.h>
@@ -22,12 +25,11 @@ static void introduce(struct wire *wire)
     must_be_good(response.error_code, "ApiVersions");
 }
 
-static void produce_one(struct wire *wire, kf_bytes batch)
+static void send_one(struct wire *wire, kf_bytes batch)
 {
     struct kf_produce_request_partition_produce_data partition = {.index = 0, .records = batch};
     struct kf_produce_request_topic_produce_data topic = {.name = string_of("connections")};
     struct kf_produce_request request;
-    struct kf_produce_response response;
     kf_reset(&kf_schema_of_produce_request, &request);
     topic.partition_data.items = &partition;
     topic.partition_data.count = 1;
@@ -35,8 +37,39 @@ static void produce_one(struct wire *wire, kf_bytes batch)
     request.timeout_ms = 30000;
     request.topic_data.items = &topic;
     request.topic_data.count = 1;
-    wire_call(wire, KF_API_PRODUCE, 9, &request, &response);
+    wire_send(wire, KF_API_PRODUCE, 9, &request);
+}
+
+static void take_one(struct wire *wire)
+{
+    struct kf_produce_response response;
+    wire_receive(wire, KF_API_PRODUCE, 9, &response);
     must_be_good(response.responses.items[0].partition_responses.items[0].error_code, "Produce");
+}
+
+static void one_at_a_time(kf_bytes batch)
+{
+    for (int i = 0; i < CONNECTIONS; i++) {
+        send_one(&wires[i], batch);
+        take_one(&wires[i]);
+    }
+}
+
+static void all_together(kf_bytes batch)
+{
+    for (int i = 0; i < CONNECTIONS; i++)
+        send_one(&wires[i], batch);
+    for (int i = 0; i < CONNECTIONS; i++)
+        take_one(&wires[i]);
+}
+
+/* CPU time of the broker for one Produce, in microseconds. */
+static double cost_of(const struct target *target, void (*turn)(kf_bytes batch), kf_bytes batch)
+{
+    double cpu = target_cpu_s(target);
+    for (int i = 0; i < TURNS; i++)
+        turn(batch);
+    return (target_cpu_s(target) - cpu) / (TURNS * CONNECTIONS) * 1e6;
 }
 
 void measure_connections(const struct target *target)
@@ -52,12 +85,8 @@ void measure_connections(const struct target *target)
     }
     printf("connections_open_cpu_s %.2f\n", target_cpu_s(target) - cpu);
     printf("connections_memory_mb %.1f\n", target_memory_mb(target) - memory);
-    cpu = target_cpu_s(target);
-    for (int turn = 0; turn < TURNS; turn++)
-        for (int i = 0; i < CONNECTIONS; i++)
-            produce_one(&wires[i], batch);
-    printf("connections_produce_cpu_us %.1f\n",
-           (target_cpu_s(target) - cpu) / (TURNS * CONNECTIONS) * 1e6);
+    printf("connections_single_cpu_us %.1f\n", cost_of(target, one_at_a_time, batch));
+    printf("connections_together_cpu_us %.1f\n", cost_of(target, all_together, batch));
     for (int i = 0; i < CONNECTIONS; i++)
         wire_close(&wires[i]);
     wire_close(&first);
