@@ -358,7 +358,7 @@ Test(coordinator, lets_commit_only_whose_generation_is_current)
     cr_assert(eq(int, kf__coordinator_check_commit(&coordinator, T0, &who), KF_OK));
     outside.member_id = kf__text("");
     cr_assert(eq(int, kf__coordinator_check_commit(&coordinator, T0, &outside),
-                 KF_ERR_ILLEGAL_GENERATION));
+                 KF_ERR_UNKNOWN_MEMBER_ID));
 
     join(T0, "", NULL, &second);
     cr_assert(eq(int, kf__coordinator_check_commit(&coordinator, T0, &who), KF_OK),

@@ -137,12 +137,17 @@ kf_err kf__users_set_password(struct kf__users *users, kf_string name, kf_string
 kf_err kf__users_set_scram(struct kf__users *users, kf_string name, enum kf__digest digest,
                            int32_t iterations, kf_bytes salt, kf_bytes salted_password)
 {
-    if (salted_password.size != kf__digest_size(digest))
+    uint8_t salted[KF__DIGEST_MAX] = {0}; /* as a key it is the same with zeros behind it */
+    if (salted_password.size > kf__digest_size(digest))
         return KF_ERR_UNACCEPTABLE_CREDENTIAL;
     struct kf__user *user = find_or_make(users, name);
     if (!user)
         return KF_ERR_NO_MEMORY;
-    return put_credential(users, user, digest, iterations, salt, salted_password.data);
+    if (salted_password.size > 0)
+        memcpy(salted, salted_password.data, salted_password.size);
+    kf_err err = put_credential(users, user, digest, iterations, salt, salted);
+    kf__wipe(salted, sizeof salted);
+    return err;
 }
 
 kf_err kf__users_remove_scram(struct kf__users *users, kf_string name, enum kf__digest digest)
