@@ -275,18 +275,19 @@ static kf_err copy_static(const struct kf__configs *from, struct kf__configs *to
 /* Empty ones with the broker's own options. */
 static kf_err open_parts(const kf_broker *broker, struct parts *parts)
 {
+    const kf_allocator *alloc = &broker->budget.state;
     take_parts(broker, parts);
-    kf__configs_init(&parts->configs, broker->alloc);
+    kf__configs_init(&parts->configs, alloc);
     parts->acls.items = NULL;
     parts->acls.count = parts->acls.capacity = 0;
-    kf__quotas_init(&parts->quotas, broker->alloc);
-    kf__broker_topics_init(&parts->topics, broker->alloc, broker->topics.node_count, 0);
+    kf__quotas_init(&parts->quotas, alloc);
+    kf__broker_topics_init(&parts->topics, alloc, broker->topics.node_count, 0);
     memcpy(parts->topics.runs, broker->topics.runs, sizeof parts->topics.runs);
-    kf__committed_init(&parts->committed, broker->alloc);
+    kf__committed_init(&parts->committed, alloc);
     parts->coordinator.groups = NULL;
     parts->coordinator.group_count = 0;
-    kf__txns_init(&parts->txns, broker->alloc, broker->txns.sink);
-    kf__pending_init(&parts->pending, broker->alloc);
+    kf__txns_init(&parts->txns, alloc, broker->txns.sink);
+    kf__pending_init(&parts->pending, alloc);
     return copy_static(&broker->configs, &parts->configs);
 }
 
