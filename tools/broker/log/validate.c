@@ -151,8 +151,11 @@ static kf_err check_records(const struct kf__batch *batch, const struct kf__expe
             return KF_ERR_UNKNOWN_SERVER_ERROR;
         if (record.timestamp > *max_timestamp)
             *max_timestamp = record.timestamp;
-        if (check_key(expected, batch, &record, i, complaint) ||
-            check_time(expected, batch, &record, i, complaint))
+        int32_t before = complaint->record_count;
+        err = check_key(expected, batch, &record, i, complaint);
+        if (!err && complaint->record_count == before) /* one complaint a record */
+            err = check_time(expected, batch, &record, i, complaint);
+        if (err)
             return KF_ERR_NO_MEMORY;
     }
     return err ? broken(batch, err) : KF_OK;
