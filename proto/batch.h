@@ -180,6 +180,7 @@ struct kf__batch_options {
     bool control;
     kf_timestamp_type timestamp_type;
     bool unstamped; /* kf__batch_stamp follows: no checksum yet */
+    size_t apart;   /* bytes of a value that stands apart; uncompressed and unstamped only */
 };
 
 /* Collects records in wire form; offsets count from base_offset. */
@@ -208,6 +209,13 @@ kf_err kf__batch_builder_add(struct kf__batch_builder *builder, int64_t timestam
 kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offset,
                                 int64_t timestamp, kf_bytes key, kf_bytes value,
                                 const kf_header *headers, size_t header_count);
+/*
+ * The same, but the value's bytes stay where they are: they belong behind the
+ * first *apart_at bytes of the builder. Of a batch with this record alone.
+ */
+kf_err kf__batch_builder_add_apart(struct kf__batch_builder *builder, int64_t timestamp,
+                                   kf_bytes key, kf_bytes value, const kf_header *headers,
+                                   size_t header_count, size_t *apart_at);
 /* A varint that is unzigzagged no more. */
 static inline uint8_t *kf__put_raw_varint(uint8_t *at, uint64_t raw)
 {
@@ -273,6 +281,9 @@ kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
  * checksum. */
 void kf__batch_stamp(uint8_t *batch, size_t size, int64_t producer_id, int16_t producer_epoch,
                      int32_t base_sequence);
+/* The same where a value stands apart, behind the first `at` of the batch's other `size` bytes. */
+void kf__batch_stamp_apart(uint8_t *batch, size_t size, kf_bytes apart, size_t at,
+                           int64_t producer_id, int16_t producer_epoch, int32_t base_sequence);
 /* Writes a new base offset or leader epoch into a finished batch: outside the checksum. */
 void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset);
 void kf__batch_set_leader_epoch(uint8_t *batch, int32_t leader_epoch);

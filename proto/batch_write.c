@@ -105,9 +105,10 @@ static size_t body_size(int64_t timestamp_delta, int64_t offset_delta, kf_bytes 
     return size;
 }
 
-kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offset,
-                                int64_t timestamp, kf_bytes key, kf_bytes value,
-                                const kf_header *headers, size_t header_count)
+/* Where `apart_at` is not NULL, the value's length alone is written. */
+static kf_err add_record(struct kf__batch_builder *builder, int64_t offset, int64_t timestamp,
+                         kf_bytes key, kf_bytes value, const kf_header *headers,
+                         size_t header_count, size_t *apart_at)
 {
     if (offset < builder->base_offset ||
         offset - builder->base_offset <= builder->last_offset_delta ||
@@ -116,7 +117,8 @@ kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offse
     for (size_t i = 0; i < header_count; i++)
         if (!headers[i].name.data)
             return KF_ERR_INVALID_ARGUMENT;
-    kf_err err = reserve(builder, upper_bound(key, value, headers, header_count));
+    kf_bytes inside = apart_at ? (kf_bytes){NULL, 0} : value;
+    kf_err err = reserve(builder, upper_bound(key, inside, headers, header_count));
     if (err)
         return err;
 
@@ -132,13 +134,15 @@ kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offse
     at = kf__varint_write(at, timestamp_delta);
     at = kf__varint_write(at, offset_delta);
     at = write_bytes(at, key);
-    at = write_bytes(at, value);
+    at = apart_at ? kf__varint_write(at, (int64_t)value.size) : write_bytes(at, value);
+    if (apart_at)
+        *apart_at = (size_t)(at - builder->bytes);
     at = kf__varint_write(at, (int64_t)header_count);
     for (size_t i = 0; i < header_count; i++) {
         at = write_bytes(at, name_bytes(&headers[i]));
         at = write_bytes(at, headers[i].value);
     }
-    assert((size_t)(at - body) == size);
+    assert((size_t)(at - body) + (apart_at ? value.size : 0) == size);
     (void)body;
 
     builder->used = (size_t)(at - builder->bytes);
@@ -147,6 +151,22 @@ kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offse
     if (timestamp > builder->max_timestamp)
         builder->max_timestamp = timestamp;
     return KF_OK;
+}
+
+kf_err kf__batch_builder_add_at(struct kf__batch_builder *builder, int64_t offset,
+                                int64_t timestamp, kf_bytes key, kf_bytes value,
+                                const kf_header *headers, size_t header_count)
+{
+    return add_record(builder, offset, timestamp, key, value, headers, header_count, NULL);
+}
+
+kf_err kf__batch_builder_add_apart(struct kf__batch_builder *builder, int64_t timestamp,
+                                   kf_bytes key, kf_bytes value, const kf_header *headers,
+                                   size_t header_count, size_t *apart_at)
+{
+    assert(builder->record_count == 0 && value.data);
+    return add_record(builder, builder->base_offset, timestamp, key, value, headers, header_count,
+                      apart_at);
 }
 
 kf_err kf__batch_builder_add(struct kf__batch_builder *builder, int64_t timestamp, kf_bytes key,
@@ -191,7 +211,7 @@ static void exchange_memory(struct kf__batch_builder *builder, struct kf__buffer
 static kf_err finish_plain(struct kf__batch_builder *builder,
                            const struct kf__batch_options *options, struct kf__buffer *out)
 {
-    write_header(builder->bytes, builder->used, builder, options);
+    write_header(builder->bytes, builder->used + options->apart, builder, options);
     if (out->used || out->alloc != builder->alloc)
         return kf__buffer_put(out, builder->bytes, builder->used);
     exchange_memory(builder, out);
@@ -233,13 +253,23 @@ kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
     return err;
 }
 
-void kf__batch_stamp(uint8_t *batch, size_t size, int64_t producer_id, int16_t producer_epoch,
-                     int32_t base_sequence)
+void kf__batch_stamp_apart(uint8_t *batch, size_t size, kf_bytes apart, size_t at,
+                           int64_t producer_id, int16_t producer_epoch, int32_t base_sequence)
 {
     kf__set_u64(batch + 43, (uint64_t)producer_id);
     kf__set_u16(batch + 51, (uint16_t)producer_epoch);
     kf__set_u32(batch + 53, (uint32_t)base_sequence);
-    kf__set_u32(batch + 17, kf__crc32c(0, batch + 21, size - 21));
+    uint32_t checksum = kf__crc32c(0, batch + 21, at - 21);
+    if (apart.data)
+        checksum = kf__crc32c(checksum, apart.data, apart.size);
+    kf__set_u32(batch + 17, kf__crc32c(checksum, batch + at, size - at));
+}
+
+void kf__batch_stamp(uint8_t *batch, size_t size, int64_t producer_id, int16_t producer_epoch,
+                     int32_t base_sequence)
+{
+    kf__batch_stamp_apart(batch, size, (kf_bytes){NULL, 0}, size, producer_id, producer_epoch,
+                          base_sequence);
 }
 
 void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset)

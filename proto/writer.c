@@ -84,9 +84,9 @@ void kf_writer_put(kf_writer *writer, const void *bytes, size_t size)
         memcpy(room, bytes, size);
 }
 
-static bool reserve_segment(kf_writer *writer)
+static bool reserve_segments(kf_writer *writer, size_t count)
 {
-    if (writer->segment_count < writer->segment_capacity)
+    if (writer->segment_capacity - writer->segment_count >= count)
         return true;
     size_t capacity = writer->segment_capacity ? writer->segment_capacity * 2 : FIRST_SEGMENTS;
     struct kf_segment *segments =
@@ -106,10 +106,24 @@ void kf__writer_splice(kf_writer *writer, kf_bytes bytes)
     }
     if (writer->err)
         return;
-    if (!reserve_segment(writer)) {
+    if (!reserve_segments(writer, 1)) {
         kf__writer_fail(writer, KF_ERR_NO_MEMORY);
         return;
     }
     writer->segments[writer->segment_count++] = (struct kf_segment){writer->used, bytes};
     writer->total += bytes.size;
+}
+
+kf_err kf__writer_part(kf_writer *writer, size_t segment, size_t at, kf_bytes middle)
+{
+    if (!reserve_segments(writer, 2))
+        return KF_ERR_NO_MEMORY;
+    struct kf_segment *first = &writer->segments[segment];
+    memmove(first + 3, first + 1, (writer->segment_count - segment - 1) * sizeof *first);
+    writer->segment_count += 2;
+    first[1] = (struct kf_segment){first->at, middle};
+    first[2] = (struct kf_segment){first->at,
+                                   {first->bytes.data + at, first->bytes.size - middle.size - at}};
+    first->bytes.size = at;
+    return KF_OK;
 }

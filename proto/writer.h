@@ -17,6 +17,12 @@ uint8_t *kf__writer_extend(kf_writer *writer, size_t size);
 uint8_t *kf__writer_reserve(kf_writer *writer, size_t size);
 /* Borrowed bytes: kept as a segment where `splice` is set and they are many, else copied. */
 void kf__writer_splice(kf_writer *writer, kf_bytes bytes);
+/*
+ * Bytes of another owner into the middle of a segment: they stand behind its
+ * first `at` bytes, and it counts them already. KF_ERR_NO_MEMORY: it is as it
+ * was.
+ */
+kf_err kf__writer_part(kf_writer *writer, size_t segment, size_t at, kf_bytes middle);
 void kf__writer_fail(kf_writer *writer, kf_err err);
 
 static inline uint8_t *kf__room(kf_writer *writer, size_t size)

@@ -50,7 +50,7 @@ typedef struct kf_outbox_row {
 
 /* What a claim is to bring; valid during the call of `claim`. */
 typedef struct kf_outbox_claim kf_outbox_claim;
-/* At most so many rows. */
+/* How many more rows are wanted; 0 once so many were added. */
 KF_API size_t kf_outbox_claim_rows(const kf_outbox_claim *claim);
 /* Aggregates to leave out: in hand already, or waiting after a failure. Borrowed. */
 KF_API const kf_outbox_aggregate *kf_outbox_claim_without(const kf_outbox_claim *claim,
@@ -92,6 +92,7 @@ typedef struct kf_outbox_options {
     int32_t backoff_ms;      /* after the first failure of an aggregate, doubled each time; 100 */
     int32_t backoff_max_ms;  /* 10,000 */
     int32_t stop_timeout_ms; /* what a stop leaves for records under way; 30,000 */
+    const kf_allocator *allocator; /* outlives the outbox; kf_default_allocator */
 } kf_outbox_options;
 
 typedef struct kf_outbox kf_outbox;

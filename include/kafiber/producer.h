@@ -4,9 +4,12 @@
  * partition (KIP-98, KIP-360); batched per partition, retried until
  * delivery.timeout.ms; keys choose the partition by murmur2, as in Java.
  *
- * Any thread and any fiber may produce. Callbacks run one after the other on
- * the producer's I/O thread and must not block: from within one kf_produce
- * never waits, and the calls that wait are KF_ERR_STATE.
+ * Any thread and any fiber may produce. Callbacks run one after the other, a
+ * partition's in its order, on a thread of the producer's own that serves no
+ * broker: one that blocks holds up other callbacks, and kf_flush, which waits
+ * for them, but no record. From within one kf_produce never waits, and the
+ * calls that wait are KF_ERR_STATE. A handler that is asked to stop while it
+ * waits here goes on with KF_ERR_CANCELLED.
  */
 #ifndef KAFIBER_PRODUCER_H
 #define KAFIBER_PRODUCER_H
@@ -23,8 +26,9 @@ typedef struct kf_producer kf_producer;
 KF_API kf_producer *kf_producer_new(const kf_config *config, kf_error *error);
 /*
  * Flushes until the deadline; what is left then fails with KF_ERR_CLOSED, and
- * the close returns KF_ERR_TIMED_OUT. No other thread may use the producer
- * any more. NULL is allowed.
+ * the close returns KF_ERR_TIMED_OUT. All callbacks have run when it returns:
+ * it waits for one that blocks. No other thread may use the producer any
+ * more. NULL is allowed.
  */
 KF_API kf_err kf_producer_close(kf_producer *producer, kf_time deadline);
 
@@ -78,24 +82,45 @@ typedef void (*kf_delivered)(void *context, const kf_delivery *delivery);
 /*
  * Takes a record; `delivered` (may be NULL) is called exactly once for each
  * record taken. Waits up to `deadline` (0: not at all) for the topic's
- * metadata (the topic's error, or KF_ERR_NO_BROKER) and for room in
- * buffer.memory (KF_ERR_BUFFER_FULL); inside a fiber these waits suspend it.
+ * metadata (the topic's error, or KF_ERR_NO_BROKER), for the partition that
+ * the record names, where the topic has fewer yet
+ * (KF_ERR_UNKNOWN_TOPIC_OR_PARTITION), and for room in buffer.memory
+ * (KF_ERR_BUFFER_FULL); inside a fiber these waits suspend it.
  * KF_ERR_MESSAGE_TOO_LARGE: larger than max.request.size. A record that can't
  * be taken is reported by the return value only.
  */
 KF_API kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered delivered,
                          void *context, kf_time deadline, kf_error *error);
+
+/* Gives back a value that was taken over. */
+typedef void (*kf_release)(void *context, kf_bytes value);
 /*
- * The same, leaving at once and waiting until it is told; inside a fiber the
- * wait suspends it, on a plain thread it blocks. KF_ERR_TIMED_OUT with
- * KF_FATE_UNKNOWN: it may still be stored. `delivery` may be NULL.
+ * As kf_produce, but the value's bytes are taken over: on KF_OK they must
+ * stay as they are until `release` is called, with the same context, exactly
+ * once; after an error they are the caller's as before. Key and headers are
+ * copied. A value that would fill a batch by itself (64 KiB, or batch.size
+ * where that is less, but 1 KiB at least) is not copied on its way to the
+ * socket: it is a batch of its own, counts against buffer.memory, and is
+ * released on the callbacks' thread behind `delivered`, once no broker can
+ * need it any more. A smaller one is copied, and so is any where records are
+ * compressed or intercepted: then it is released before the call returns.
+ */
+KF_API kf_err kf_produce_take(kf_producer *producer, const kf_record *record, kf_release release,
+                              kf_delivered delivered, void *context, kf_time deadline,
+                              kf_error *error);
+/*
+ * The same as kf_produce, leaving at once and waiting until it is told; inside a fiber the
+ * wait suspends it, on a plain thread it blocks. KF_ERR_TIMED_OUT or
+ * KF_ERR_CANCELLED with KF_FATE_UNKNOWN: it may still be stored. `delivery`
+ * may be NULL.
  */
 KF_API kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
                               kf_delivery *delivery, kf_error *error);
 /*
  * Many records at once, sent without lingering. results[i] is what became of
  * records[i], also of one that could not be taken; KF_OK: all are stored,
- * otherwise the first error by index.
+ * otherwise the first error by index. One that names a partition which the
+ * topic does not have is refused without a wait.
  */
 KF_API kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t count,
                                kf_time deadline, kf_delivery *results, kf_error *error);

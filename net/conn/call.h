@@ -42,6 +42,11 @@ struct kf__call {
      * An error ends the call with that error.
      */
     kf_err (*build)(struct kf__call *call, int16_t version, kf_arena *arena, const void **message);
+    /*
+     * May be NULL. Called once the request is encoded: what was spliced in stands in the writer's
+     * segments from `first` on, and may be parted (kf__writer_part). An error ends the call.
+     */
+    kf_err (*spliced)(struct kf__call *call, kf_writer *output, size_t first);
     /* err != KF_OK: answer is NULL. Error codes inside the message are the caller's business. */
     void (*done)(struct kf__call *call, kf_err err, const struct kf__answer *answer);
     void *owner;

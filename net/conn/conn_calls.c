@@ -26,11 +26,14 @@ void kf__conn_send(struct kf__conn *conn, struct kf__call *call)
 }
 
 /* The writer's contents are undefined after an error: back to where it stood. */
-static kf_err encode_frame(kf_writer *output, const kf_schema *schema, int16_t version,
-                           int32_t correlation_id, kf_string client_id, const void *message)
+static kf_err encode_frame(kf_writer *output, struct kf__call *call, const kf_schema *schema,
+                           int16_t version, int32_t correlation_id, kf_string client_id,
+                           const void *message)
 {
     size_t used = output->used, total = output->total, segments = output->segment_count;
     kf_err err = kf__encode_request(output, schema, version, correlation_id, client_id, message);
+    if (!err && call && call->spliced)
+        err = call->spliced(call, output, segments);
     if (err) {
         output->used = used;
         output->total = total;
@@ -49,7 +52,7 @@ kf_err kf__conn_encode(struct kf__conn *conn, struct kf__call *call, int16_t api
     const char *id = conn->settings->client_id;
     kf_string client_id = {id, id ? strlen(id) : 0};
     size_t before = conn->output.total;
-    kf_err err = encode_frame(&conn->output, kf_schema_request(api_key), version,
+    kf_err err = encode_frame(&conn->output, call, kf_schema_request(api_key), version,
                               entry->correlation_id, client_id, message);
     if (err)
         return err;

@@ -96,6 +96,14 @@ int32_t kf__sched_workers(const struct kf__sched *sched); /* threads now */
  * returns at once. Not woken by cancel.
  */
 kf_err kf__sched_suspend(struct kf__activation *activation);
+/*
+ * The same where a cancel is to end the wait: `cancelled` is called, at most
+ * once, when the activation is asked to stop, by another thread (under a lock
+ * of the sched's own) or, if it was asked before, by this one; it has to see
+ * to it that a resume follows.
+ */
+kf_err kf__sched_suspend_for(struct kf__activation *activation, void (*cancelled)(void *owner),
+                             void *owner);
 void kf__sched_resume(struct kf__activation *activation, kf_err reason);
 
 /* ---- overflow.c ---- */

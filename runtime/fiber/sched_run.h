@@ -34,6 +34,8 @@ struct kf__run {
     /* Guarded by the sched's family lock. */
     struct kf_fiber *children;
     bool waits_for_children;
+    void (*cancelled)(void *owner); /* of kf__sched_suspend_for; NULL: none, or called */
+    void *cancelled_owner;
 };
 
 struct kf__worker {
@@ -113,7 +115,7 @@ void kf__sched_enter(struct kf__worker *worker, struct kf__activation *activatio
 bool kf__sched_post(struct kf__sched *sched, struct kf__task *task);
 
 /* ---- sched_workers.c ---- */
-kf_err kf__workers_init(struct kf__sched *sched);
+void kf__workers_init(struct kf__sched *sched);
 kf_err kf__workers_start(struct kf__sched *sched, int32_t count);
 /* Something was queued: returns an idle worker to signal once the lock is released, or NULL. The
  * sched's lock is held. */

@@ -54,20 +54,14 @@ static void on_ready(struct kf__watch *watch, int events, void *owner)
 static kf_err arm(struct kf__run *run)
 {
     struct kf__loop *loop = run->sched->loop;
-    if (run->wait_until != KF_FOREVER) {
-        kf_err err = kf__timer_set(loop, &run->timer, run->wait_until);
-        if (err)
-            return err;
-    }
     if (run->wait_fd >= 0) {
         run->watch = (struct kf__watch){
             .fd = run->wait_fd, .events = run->wait_events, .ready = on_ready, .owner = run};
         kf_err err = kf__watch_add(loop, &run->watch);
-        if (err) {
-            kf__timer_cancel(loop, &run->timer);
+        if (err)
             return err;
-        }
     }
+    kf__timer_set(loop, &run->timer, run->wait_until);
     run->armed = true;
     return KF_OK;
 }
@@ -81,6 +75,17 @@ static void on_arm(struct kf__task *task)
         kf__sched_resume(run->activation, err);
 }
 
+/* A wait of somebody else's (kf__sched_suspend_for) hears of it once. */
+static void tell_cancelled(struct kf__run *run)
+{
+    pthread_mutex_lock(&run->sched->family);
+    if (run->cancelled && is_cancelled(run)) {
+        run->cancelled(run->cancelled_owner);
+        run->cancelled = NULL;
+    }
+    pthread_mutex_unlock(&run->sched->family);
+}
+
 /* Late or early: a run that waits for nothing, or works for somebody else by now, is left alone. */
 static void on_cancel(struct kf__task *task)
 {
@@ -88,6 +93,7 @@ static void on_cancel(struct kf__task *task)
         (struct kf__run *)(void *)((char *)task - offsetof(struct kf__run, cancel_task));
     if (run->armed && is_cancelled(run))
         finish(run, KF_ERR_CANCELLED);
+    tell_cancelled(run);
     kf__children_cancel(run);
 }
 
@@ -106,6 +112,26 @@ void kf__wait_forget(struct kf__run *run)
 }
 
 /* ---- the fiber's side ---- */
+
+static void watch_cancel(struct kf__run *run, void (*cancelled)(void *owner), void *owner)
+{
+    pthread_mutex_lock(&run->sched->family);
+    run->cancelled = cancelled;
+    run->cancelled_owner = owner;
+    pthread_mutex_unlock(&run->sched->family);
+}
+
+kf_err kf__sched_suspend_for(struct kf__activation *activation, void (*cancelled)(void *owner),
+                             void *owner)
+{
+    struct kf__run *run = kf__run_current();
+    watch_cancel(run, cancelled, owner);
+    if (is_cancelled(run)) /* whoever asked found nobody to tell */
+        tell_cancelled(run);
+    kf_err reason = kf__sched_suspend(activation);
+    watch_cancel(run, NULL, NULL);
+    return reason;
+}
 
 static kf_err wait_in_fiber(struct kf__run *run, kf_time until, int fd, int events)
 {

@@ -77,7 +77,11 @@ static void tell_trouble(const struct kf_outbox *outbox, const kf_outbox_row *ro
 
 /* ---- claiming ---- */
 
-size_t kf_outbox_claim_rows(const kf_outbox_claim *claim) { return claim->room - claim->added; }
+/* A source may bring more than was asked for: all of an aggregate that it has locked, say. */
+size_t kf_outbox_claim_rows(const kf_outbox_claim *claim)
+{
+    return claim->added < claim->room ? claim->room - claim->added : 0;
+}
 
 const kf_outbox_aggregate *kf_outbox_claim_without(const kf_outbox_claim *claim, size_t *count)
 {
@@ -469,10 +473,6 @@ static void set_default(int32_t *option, int32_t value)
 static kf_err take_options(struct kf_outbox *outbox, const kf_outbox_options *options,
                            kf_error *error)
 {
-    if (options && options->size != sizeof *options)
-        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
-                            "kf_outbox_options: size is %zu, not %zu", options->size,
-                            sizeof *options);
     if (options)
         outbox->options = *options;
     set_default(&outbox->options.max_rows, 1000);
@@ -508,12 +508,19 @@ kf_outbox *kf_outbox_new(kf_producer *producer, const kf_outbox_source *source,
                      "an outbox needs a producer, and a source that can claim and mark");
         return NULL;
     }
-    struct kf_outbox *outbox = kf_alloc_zero(&kf_default_allocator, sizeof *outbox);
+    if (options && options->size != sizeof *options) {
+        kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "kf_outbox_options: size is %zu, not %zu",
+                     options->size, sizeof *options);
+        return NULL;
+    }
+    const kf_allocator *alloc =
+        options && options->allocator ? options->allocator : &kf_default_allocator;
+    struct kf_outbox *outbox = kf_alloc_zero(alloc, sizeof *outbox);
     if (!outbox) {
         kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for an outbox");
         return NULL;
     }
-    outbox->alloc = outbox->rows.alloc = &kf_default_allocator;
+    outbox->alloc = outbox->rows.alloc = alloc;
     outbox->producer = producer;
     outbox->source = *source;
     outbox->is_hurried = true;

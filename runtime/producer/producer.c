@@ -65,8 +65,11 @@ static kf_err prepare(struct kf_producer *producer, const kf_config *config, kf_
     if (!err)
         err = choose_idempotence(producer, config, error);
     producer->in_flight_max = settings->max_in_flight_requests_per_connection;
+    size_t kept = sizeof(struct kf__out_batch); /* what each batch takes is kept for the next */
+    if (kept < (size_t)settings->batch_size)
+        kept = (size_t)settings->batch_size;
     kf__out_memory_init(&producer->memory, producer->alloc, &producer->lock,
-                        (size_t)settings->buffer_memory, (size_t)settings->batch_size);
+                        (size_t)settings->buffer_memory, kept);
     producer->real_clock = kf__loop_world(producer->io.loop) == &kf__real_world;
     producer->keys_by_murmur2 =
         settings->partitioner <= KF__PARTITIONER_MURMUR2 && !settings->partitioner_ignore_keys;
@@ -113,6 +116,8 @@ static void free_producer(struct kf_producer *producer)
     free_nodes(producer);
     kf__out_memory_free(&producer->memory);
     pthread_mutex_destroy(&producer->lock);
+    pthread_cond_destroy(&producer->teller_wanted);
+    pthread_cond_destroy(&producer->teller_rested);
     kf_allocator alloc = producer->allocator;
     kf_free(&alloc, producer);
 }
@@ -125,6 +130,7 @@ static void init_lists(struct kf_producer *producer)
     kf__link_init(&producer->lingering);
     kf__link_init(&producer->backing_off);
     kf__link_init(&producer->requests);
+    kf__link_init(&producer->to_tell);
 }
 
 kf_producer *kf_producer_new(const kf_config *config, kf_error *error)
@@ -140,6 +146,8 @@ kf_producer *kf_producer_new(const kf_config *config, kf_error *error)
     producer->alloc = &producer->allocator;
     producer->forks = kf__forks();
     pthread_mutex_init(&producer->lock, NULL);
+    pthread_cond_init(&producer->teller_wanted, NULL);
+    pthread_cond_init(&producer->teller_rested, NULL);
     init_lists(producer);
     atomic_init(&producer->looks_at, KF_FOREVER);
     producer->task.run = look_task;
@@ -203,16 +211,18 @@ kf_err kf_producer_close(kf_producer *producer, kf_time deadline)
         free_in_child(producer);
         return KF_ERR_FORKED;
     }
-    if (pthread_equal(pthread_self(), producer->io.thread))
+    if (kf__producer_must_not_wait(producer))
         return KF_ERR_STATE;
     kf_err err = kf_flush(producer, deadline);
     atomic_store(&producer->closing, true);
     atomic_store(&producer->not_plain, true);
     kf__io_stop(&producer->io);
+    kf__producer_hold_teller(producer); /* a callback that produces did so before: all is known */
     kf__producer_fail_all(producer, KF_ERR_CLOSED);
     kf__producer_stop_id(producer);
     kf__timer_cancel(producer->io.loop, &producer->timer);
     kf__io_close(&producer->io); /* requests under way end here, with KF_ERR_CLOSED */
+    kf__producer_end_teller(producer);
     free_producer(producer);
     return err;
 }

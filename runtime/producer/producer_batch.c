@@ -38,13 +38,24 @@ kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *cr
     return KF_OK;
 }
 
+void kf__out_batch_drop_bytes(struct kf__out_batch *batch)
+{
+    kf__out_memory_give(batch->memory, batch->bytes ? batch->bytes : batch->builder.bytes,
+                        batch->block);
+    batch->bytes = batch->builder.bytes = NULL;
+    batch->block = 0;
+}
+
 void kf__out_batch_free(struct kf__out_batch *batch)
 {
     if (!batch)
         return;
     struct kf__out_memory *memory = batch->memory;
-    kf__out_memory_give(memory, batch->bytes ? batch->bytes : batch->builder.bytes, batch->block);
+    kf__out_batch_drop_bytes(batch);
+    kf__out_memory_return(memory, batch->apart.size);
     kf__out_memory_give(memory, batch->receipts, batch->receipts_block);
+    kf_free(memory->alloc, batch->words);
+    kf_free(memory->alloc, batch->each_words);
     kf__out_memory_give(memory, batch, kf__out_memory_block(memory, sizeof *batch));
 }
 
@@ -159,6 +170,23 @@ kf_err kf__out_batch_add(struct kf__out_batch *batch, const kf_record *record, i
     return KF_OK;
 }
 
+kf_err kf__out_batch_add_apart(struct kf__out_batch *batch, const kf_record *record,
+                               int64_t timestamp, struct kf__receipt receipt)
+{
+    assert(batch->count == 0);
+    kf_err err =
+        kf__batch_builder_add_apart(&batch->builder, timestamp, record->key, record->value,
+                                    record->headers, record->header_count, &batch->apart_at);
+    if (err)
+        return err;
+    if (batch->receipts) {
+        receipt.timestamp = timestamp;
+        batch->receipts[0] = receipt;
+    }
+    batch->count = 1;
+    return KF_OK;
+}
+
 /* The sealed bytes lie in the batch's own block, compressed only where they fit into it. */
 static kf_err compress(struct kf__out_batch *batch, const struct kf__batch_options *options,
                        struct kf__codecs *codecs, struct kf__buffer *scratch)
@@ -192,7 +220,9 @@ kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int 
         .leader_epoch = -1,
         .timestamp_type = KF_TIMESTAMP_CREATE,
         .unstamped = true,
+        .apart = batch->apart.size,
     };
+    assert(codec == KF_CODEC_NONE || !batch->apart.size);
     if (codec == KF_CODEC_NONE || compress(batch, &options, codecs, scratch)) {
         options.codec = KF_CODEC_NONE;
         struct kf__buffer wire;
@@ -201,7 +231,7 @@ kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int 
         if (err)
             return err;
         batch->bytes = wire.bytes;
-        batch->size = wire.used;
+        batch->size = wire.used + batch->apart.size;
         batch->codec = KF_CODEC_NONE;
     }
     batch->builder.bytes = NULL;
@@ -215,19 +245,27 @@ int32_t kf__sequence_after(int32_t sequence, int32_t count)
     return (int32_t)(((uint32_t)sequence + (uint32_t)count) & INT32_MAX);
 }
 
-void kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery,
-                        bool own_timestamps)
+bool kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery,
+                        bool (*chosen)(const struct kf__receipt *receipt))
 {
     kf_delivery told = *delivery;
+    bool others = false;
     told.count = 1;
     for (int32_t i = 0; batch->receipts && i < batch->count; i++) {
         struct kf__receipt *receipt = &batch->receipts[i];
         if (!receipt->delivered)
             continue;
+        if (chosen && !chosen(receipt)) {
+            others = true;
+            continue;
+        }
         told.offset = delivery->offset < 0 ? -1 : delivery->offset + i;
-        if (own_timestamps)
+        if (delivery->timestamp < 0)
             told.timestamp = receipt->timestamp;
+        told.reason =
+            batch->each_words && batch->each_words[i] ? batch->each_words[i] : delivery->reason;
         receipt->delivered(receipt->context, &told);
         receipt->delivered = NULL;
     }
+    return others;
 }

@@ -5,7 +5,8 @@
  *   OPEN ──close──▶ CLOSED ──seal──▶ SEALED ──stamp──▶ bytes never change ──tell──▶ gone
  *
  * Knows no lock, cluster or request: producer_queue.c adds, producer_seal.c
- * compresses, producer_id.c stamps, producer_settle.c tells.
+ * compresses, producer_id.c stamps, producer_settle.c judges, producer_tell.c
+ * tells.
  */
 #ifndef KF_RUNTIME_PRODUCER_BATCH_H
 #define KF_RUNTIME_PRODUCER_BATCH_H
@@ -68,6 +69,21 @@ struct kf__out_batch {
     bool doubt;                      /* an attempt ended without telling whether it was stored */
     bool told;                       /* too late, while a request with it was under way */
     atomic_bool sealed;
+    int32_t inside; /* of its receipts: who waits in a call of ours */
+
+    /* ---- the value that was taken over (kf_produce_take): a batch of one record ---- */
+    kf_bytes apart;     /* stands behind the first `apart_at` bytes; NULL: none */
+    size_t apart_at;    /* `size` counts it too */
+    kf_release release; /* NULL: none is to be given back */
+    void *release_context;
+
+    /* ---- its verdict: see producer_tell.c ---- */
+    kf_delivery verdict;
+    char *words;         /* verdict.reason */
+    char **each_words;   /* of each record, where they differ; one block */
+    bool is_told;        /* its callbacks have run; the callbacks' thread's */
+    bool is_handed_over; /* under the producer's lock, as is_over */
+    bool is_over;        /* the I/O thread has done with it */
 };
 
 /* More than the record can take in a batch, bytes; SIZE_MAX where it fits into none. */
@@ -113,13 +129,22 @@ static inline void kf__out_batch_put(struct kf__out_batch *batch, const kf_recor
 /* There is room. */
 kf_err kf__out_batch_add(struct kf__out_batch *batch, const kf_record *record, int64_t timestamp,
                          struct kf__receipt receipt);
+/* The first and only one; its value stays apart: batch->apart, which counts in memory already. */
+kf_err kf__out_batch_add_apart(struct kf__out_batch *batch, const kf_record *record,
+                               int64_t timestamp, struct kf__receipt receipt);
 /* Compresses into `scratch` where `codec` says so; the result lies in the batch's own block. */
 kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int level,
                           struct kf__codecs *codecs, struct kf__buffer *scratch);
 /* The sequence after `count` more; wraps behind INT32_MAX to 0, as the brokers count. */
 int32_t kf__sequence_after(int32_t sequence, int32_t count);
-/* Calls each record's `delivered`, once. `delivery` is that of the first record. */
-void kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery,
-                        bool own_timestamps);
+/*
+ * Calls each record's `delivered`, once; only of those receipts that `chosen`
+ * says, where it is not NULL: true then where others are left. `delivery` is
+ * that of the first record; a timestamp of -1 stands for each record's own.
+ */
+bool kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery,
+                        bool (*chosen)(const struct kf__receipt *receipt));
+/* Its wire bytes; the receipts stay. */
+void kf__out_batch_drop_bytes(struct kf__out_batch *batch);
 
 #endif

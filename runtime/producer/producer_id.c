@@ -251,7 +251,10 @@ void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity 
     batch->id = id;
     batch->sequence = sequence;
     bool ordered = id.producer_id >= 0;
-    kf__batch_stamp(batch->bytes, batch->size, id.producer_id, id.epoch, ordered ? sequence : -1);
+    size_t size = batch->size - batch->apart.size;
+    kf__batch_stamp_apart(batch->bytes, size, batch->apart,
+                          batch->apart.data ? batch->apart_at : size, id.producer_id, id.epoch,
+                          ordered ? sequence : -1);
 }
 
 struct kf__link *kf__out_place_in_order(const struct kf__out_batch *batch)

@@ -6,7 +6,8 @@
  *   I/O thread:  look: whose batches may leave?                   producer_send.c
  *                  ├─▶ id, epoch, sequence: its place in order    producer_id.c
  *                  ├─▶ one request per broker, many partitions    producer_request.c
- *                  └─▶ answer: told, split, or again later        producer_settle.c
+ *                  └─▶ answer: verdict, split, or again later     producer_settle.c
+ *   callbacks' thread: the caller's functions                     producer_tell.c
  *
  * Locks, in this order: a partition's (its open and closed batches; held for
  * one record), then the producer's (memory, unfinished batches, who waits;
@@ -69,6 +70,16 @@ struct kf__out_partitions {
     struct kf__out_partition *items[];
 };
 
+/* What a topic takes at most, as far as anybody had to know: see producer_limits.c. */
+struct kf__out_limit {
+    struct kf_producer *producer;
+    struct kf__call call;
+    struct kf__link waiting; /* kf__out_batch.link: refused, and not told yet */
+    kf_time asked_at;        /* 0: never */
+    int64_t bytes;           /* -1: not known */
+    kf_err err;              /* why not */
+};
+
 struct kf__out_topic {
     struct kf__out_topic *_Atomic next; /* in its chain */
     struct kf__out_topic *next_added;
@@ -80,9 +91,11 @@ struct kf__out_topic {
     bool *near;      /* whether that stands in client.rack */
     int32_t *queues; /* room for struct kf__sticky_view */
     int32_t available_count;
-    int32_t waiting;       /* under the producer's lock: who waits for its partitions */
-    kf_err error;          /* under the producer's lock: as metadata says */
-    int32_t cluster_index; /* the I/O thread's; -1: not yet */
+    int32_t waiting;            /* under the producer's lock: who waits for its partitions */
+    int32_t waiting_for;        /* and the last index of those */
+    kf_err error;               /* under the producer's lock: as metadata says */
+    int32_t cluster_index;      /* the I/O thread's; -1: not yet */
+    struct kf__out_limit limit; /* the I/O thread's */
 };
 
 /* A broker as the producer sees it. */
@@ -134,11 +147,27 @@ struct kf_producer {
     struct kf__link unfinished;  /* batches with records not yet told, in the order of opening */
     uint64_t last_number;        /* of a batch */
     struct kf__link for_topics;  /* who waits for metadata */
+    bool partitions_wanted;      /* one of them for more partitions than a topic has */
     struct kf__link for_flush;   /* who waits for batches to be told */
     struct kf__waiter *waiters;  /* all, those under way too */
     struct kf__waiter *free_waiters; /* at rest */
     struct kf__sealer *sealers;      /* at rest */
     kf_error fatal;
+    struct kf__link to_tell; /* kf__out_batch.unfinished: batches for the callbacks' thread */
+    uint64_t handed_over;    /* how many ever came into that list */
+    uint64_t told;           /* and have left it, told */
+    bool tells;              /* callbacks run right now */
+    bool teller_rests;       /* and has to be woken */
+    bool teller_holds;       /* begins no other batch */
+    bool teller_ends;        /* once all is told */
+    pthread_t teller_thread; /* to be joined */
+
+    /* ---- the callbacks' thread ---- */
+    pthread_t teller; /* written by itself, before teller_known */
+    atomic_bool teller_known;
+    atomic_bool teller_runs;
+    pthread_cond_t teller_wanted;
+    pthread_cond_t teller_rested;
 
     /* ---- the I/O thread's ---- */
     struct kf__timer timer;
@@ -156,6 +185,7 @@ struct kf_producer {
     kf_time now;     /* of this look */
     kf_time next;    /* when to look again */
     bool wants_metadata;
+    bool teller_is_due; /* something was handed over since it was last woken */
 };
 
 /* ---- producer.c ---- */
@@ -175,6 +205,8 @@ int64_t kf__out_timestamp(const struct kf_producer *producer, const kf_record *r
 
 /* ---- producer_wait.c ---- */
 
+/* Whether it tells one who waits in a call of ours: that runs on the I/O thread. */
+bool kf__receipt_is_inside(const struct kf__receipt *receipt);
 /* What KF_MAX_BLOCK stands for now; any other deadline as it is. */
 kf_time kf__producer_deadline(const struct kf_producer *producer, kf_time deadline);
 /* Under the lock: flushes whose last batch has been told go on. */
@@ -182,9 +214,15 @@ void kf__producer_wake_flushes(struct kf_producer *producer);
 
 /* ---- producer_queue.c: on the producing thread ---- */
 
+enum kf__haste {
+    KF__LINGERS,
+    KF__AT_ONCE, /* somebody waits for it */
+    KF__OF_MANY, /* lingers; that its partition is missing must not hold up the others */
+};
+
 /* Puts the record into its partition's open batch. KF_ERR_…, with a sentence. */
 kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, bool urgent, kf_time deadline,
+                         struct kf__receipt receipt, enum kf__haste haste, kf_time deadline,
                          kf_error *error);
 
 /* ---- producer_topics.c ---- */
@@ -260,9 +298,32 @@ void kf__producer_expire(struct kf_producer *producer);
 /* All that is left ends with `err`. */
 void kf__producer_fail_all(struct kf_producer *producer, kf_err err);
 void kf__producer_take_fatal(void *owner);
-/* Out of its list, told, and gone. */
+/* Its verdict, by what the broker said; `answer` NULL: nothing. */
+void kf__out_batch_judge(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
+                         const struct kf__out_answer *answer);
+/* Out of its list, its verdict on its way, and gone after that. */
 void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
                        const struct kf__out_answer *answer);
+
+/* ---- producer_tell.c ---- */
+
+/* On a producing thread: starts the callbacks' thread where there is none yet. KF_ERR_SYSTEM. */
+kf_err kf__producer_want_teller(struct kf_producer *producer, kf_error *error);
+/* Whether the calling thread is the I/O or the callbacks' one. */
+bool kf__producer_must_not_wait(const struct kf_producer *producer);
+/*
+ * On the I/O thread: each record's verdict is on its way; the batch leaves
+ * the unfinished. `delivery` is borrowed.
+ */
+void kf__out_batch_verdict(struct kf_producer *producer, struct kf__out_batch *batch,
+                           const kf_delivery *delivery);
+/* On the I/O thread: nobody needs its bytes any more. It is gone once it has been told, too. */
+void kf__out_batch_over(struct kf_producer *producer, struct kf__out_batch *batch);
+/* On the I/O thread, once a look: what was handed over meanwhile is told. */
+void kf__producer_wake_teller(struct kf_producer *producer);
+/* Closing: no callback runs any more, until end_teller lets all run that are left, and joins. */
+void kf__producer_hold_teller(struct kf_producer *producer);
+void kf__producer_end_teller(struct kf_producer *producer);
 
 /* ---- producer_split.c: on the I/O thread ---- */
 
@@ -278,6 +339,15 @@ kf_err kf__out_batch_split(struct kf_producer *producer, struct kf__out_batch *b
  */
 kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *batch,
                           const struct kf__out_answer *answer);
+
+/* ---- producer_limits.c: on the I/O thread ---- */
+
+void kf__out_limit_init(struct kf__out_limit *limit);
+/*
+ * The topic refused it for its size, for good; it stands in no list. True:
+ * it is told here, now or later. False: nothing more can be said of it.
+ */
+bool kf__out_batch_too_large(struct kf_producer *producer, struct kf__out_batch *batch);
 
 /* ---- producer_id.c: on the I/O thread ---- */
 

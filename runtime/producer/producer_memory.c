@@ -101,6 +101,21 @@ kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *c
     return KF_ERR_NO_MEMORY;
 }
 
+kf_err kf__out_memory_count(struct kf__out_memory *memory, size_t size, size_t *credit)
+{
+    kf_err err = KF_OK;
+    pthread_mutex_lock(memory->lock);
+    if (*credit >= size)
+        *credit -= size;
+    else if (atomic_load_explicit(&memory->waiting, memory_order_relaxed) > 0 ||
+             !trim(memory, size))
+        err = KF_ERR_BUFFER_FULL;
+    else
+        memory->used += size;
+    pthread_mutex_unlock(memory->lock);
+    return err;
+}
+
 /* ---- giving ---- */
 
 void kf__out_memory_give(struct kf__out_memory *memory, void *block, size_t size)

@@ -51,7 +51,9 @@ kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *c
                            void **block);
 void kf__out_memory_give(struct kf__out_memory *memory, void *block,
                          size_t size); /* without the lock */
-/* Bytes promised and not used. Without the lock. */
+/* Bytes that somebody else allocated: they count until kf__out_memory_return. As take. */
+kf_err kf__out_memory_count(struct kf__out_memory *memory, size_t size, size_t *credit);
+/* Bytes promised and not used, or counted. Without the lock. */
 void kf__out_memory_return(struct kf__out_memory *memory, size_t credit);
 /* Under the lock: promises bytes to those who wait, as far as they reach. */
 void kf__out_memory_serve(struct kf__out_memory *memory);

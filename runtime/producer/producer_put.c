@@ -142,5 +142,5 @@ kf_err kf_produce(kf_producer *producer, const kf_record *record, kf_delivered d
     }
     struct kf__receipt receipt = {.delivered = delivered, .context = context};
     deadline = kf__producer_deadline(producer, deadline);
-    return kf__producer_take(producer, record, receipt, false, deadline, error);
+    return kf__producer_take(producer, record, receipt, KF__LINGERS, deadline, error);
 }

@@ -18,7 +18,9 @@ struct taking {
     size_t credit; /* bytes of memory promised to it */
     size_t need;   /* bytes that it waits for */
     kf_time deadline;
-    bool urgent;
+    enum kf__haste haste;
+    bool inside;                /* its receipt is one of ours */
+    kf_release release;         /* its value stands apart; NULL: it is copied */
     struct kf__out_batch *full; /* closed by it: to be sealed */
     bool news;
     kf_time news_by; /* -1: nothing said yet */
@@ -40,15 +42,21 @@ static kf_err check_shape(const kf_record *record, kf_error *error)
     return KF_OK;
 }
 
-/* The least that a batch with this record alone takes. */
-static size_t alone(const struct kf__out_memory *memory, size_t bound)
+/* The least that a batch with this record alone takes; `apart` bytes of it are not copied. */
+static size_t alone(const struct kf__out_memory *memory, size_t bound, size_t apart)
 {
     return kf__out_memory_block(memory, sizeof(struct kf__out_batch)) +
-           kf__out_memory_block(memory, KF__BATCH_HEADER_BYTES + bound) +
+           kf__out_memory_block(memory, KF__BATCH_HEADER_BYTES + bound - apart) + apart +
            kf__out_memory_block(memory, sizeof(struct kf__receipt));
 }
 
-static kf_err check_size(const struct kf_producer *producer, size_t bound, kf_error *error)
+static size_t bytes_apart(const struct taking *taking)
+{
+    return taking->release ? taking->record->value.size : 0;
+}
+
+static kf_err check_size(const struct kf_producer *producer, size_t bound, size_t apart,
+                         kf_error *error)
 {
     const struct kf__settings *settings = &producer->io.settings;
     if (bound <= producer->largest_record)
@@ -58,7 +66,7 @@ static kf_err check_size(const struct kf_producer *producer, size_t bound, kf_er
         return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
                             "a record of %zu bytes is larger than max.request.size=%d", bound,
                             settings->max_request_size);
-    if (alone(&producer->memory, bound) > producer->memory.cap)
+    if (alone(&producer->memory, bound, apart) > producer->memory.cap)
         return kf_error_set(error, KF_ERR_MESSAGE_TOO_LARGE,
                             "a record of %zu bytes is larger than buffer.memory=%lld", bound,
                             (long long)settings->buffer_memory);
@@ -102,26 +110,37 @@ static kf_err tell_no_metadata(struct kf_producer *producer, const char *topic, 
     return kf_error_set(error, KF_ERR_NO_BROKER, "no metadata of topic %s came in time", topic);
 }
 
-/* Until the next metadata; false when the deadline has passed. */
-static bool wait_for_metadata(struct kf_producer *producer, struct kf__out_topic *topic,
-                              kf_time deadline)
+/* Whether the topic has more than `index` partitions. */
+static bool has_partition(const struct kf__out_topic *topic, int32_t index)
 {
+    const struct kf__out_partitions *partitions =
+        atomic_load_explicit(&topic->partitions, memory_order_acquire);
+    return partitions && partitions->count > index;
+}
+
+/* Until the next metadata; KF_ERR_TIMED_OUT when the deadline has passed, KF_ERR_CANCELLED. */
+static kf_err wait_for_metadata(struct taking *taking, struct kf__out_topic *topic, int32_t index)
+{
+    struct kf_producer *producer = taking->producer;
     struct kf__waiter *waiter = kf__waiter_new(producer);
     if (!waiter)
-        return false;
+        return KF_ERR_NO_MEMORY;
+    kf_err err = KF_OK;
     pthread_mutex_lock(&producer->lock);
-    bool woken = atomic_load(&topic->partitions) != NULL;
-    if (!woken) {
+    if (!has_partition(topic, index)) {
         kf__link_append(&producer->for_topics, &waiter->link);
-        topic->waiting++;
+        if (topic->waiting++ == 0 || topic->waiting_for < index)
+            topic->waiting_for = index;
+        producer->partitions_wanted |= has_partition(topic, 0);
         kf__loop_post(producer->io.loop, &producer->task);
-        woken = kf__waiter_wait(waiter, deadline);
+        if (!kf__waiter_wait(waiter, taking->deadline))
+            err = kf__waiter_error(waiter, KF_ERR_TIMED_OUT);
         topic->waiting--;
         kf__link_remove(&waiter->link);
     }
     pthread_mutex_unlock(&producer->lock);
     kf__waiter_release(waiter);
-    return woken;
+    return err;
 }
 
 static kf_err error_of(struct kf_producer *producer, const struct kf__out_topic *topic)
@@ -132,19 +151,32 @@ static kf_err error_of(struct kf_producer *producer, const struct kf__out_topic 
     return err;
 }
 
-static kf_err wait_for_partitions(struct taking *taking, struct kf__out_topic *topic)
+static kf_err tell_no_partition(const struct taking *taking, const struct kf__out_topic *topic)
+{
+    return kf_error_set(taking->error, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                        "topic %s has no partition %d: it has %d", topic->name,
+                        taking->record->partition, atomic_load(&topic->partitions)->count);
+}
+
+/* Until the topic has more than `index`; partitions may just have been added, as Java's has it. */
+static kf_err wait_for_partitions(struct taking *taking, struct kf__out_topic *topic, int32_t index)
 {
     struct kf_producer *producer = taking->producer;
     for (;;) {
-        bool woken = wait_for_metadata(producer, topic, taking->deadline);
+        kf_err waited = wait_for_metadata(taking, topic, index);
         kf_err err = unusable(producer, taking->error);
-        if (err || atomic_load(&topic->partitions))
+        if (err || has_partition(topic, index))
             return err;
         err = error_of(producer, topic);
-        if (err && (!woken || !kf_err_retriable(err)))
+        if (err && (waited || !kf_err_retriable(err)))
             return kf_error_set(taking->error, err, "nothing can be written to topic %s: %s",
                                 topic->name, kf_err_text(err));
-        if (!woken)
+        if (waited && waited != KF_ERR_TIMED_OUT)
+            return kf_error_set(taking->error, waited, "waiting for metadata of topic %s: %s",
+                                topic->name, kf_err_text(waited));
+        if (waited && has_partition(topic, 0))
+            return tell_no_partition(taking, topic);
+        if (waited)
             return tell_no_metadata(producer, topic->name, taking->error);
     }
 }
@@ -155,9 +187,12 @@ static kf_err find_topic(struct taking *taking, struct kf__out_topic **topic)
     *topic = kf__producer_topic(taking->producer, name);
     if (!*topic)
         return kf_error_set(taking->error, KF_ERR_NO_MEMORY, "no memory for topic %s", name);
-    if (atomic_load_explicit(&(*topic)->partitions, memory_order_acquire))
+    int32_t index = taking->record->partition < 0 ? 0 : taking->record->partition;
+    if (has_partition(*topic, index))
         return KF_OK;
-    return wait_for_partitions(taking, *topic);
+    if (taking->haste == KF__OF_MANY && has_partition(*topic, 0))
+        return tell_no_partition(taking, *topic);
+    return wait_for_partitions(taking, *topic, index);
 }
 
 /* ---- the batch: under the partition's lock ---- */
@@ -176,6 +211,18 @@ static void close_open(struct taking *taking, struct kf__out_partition *partitio
     taking->news_by = 0;
 }
 
+/* From its first record on it counts. */
+static void begin(struct taking *taking, struct kf__out_partition *partition,
+                  struct kf__out_batch *batch)
+{
+    batch->partition = partition;
+    batch->opened = kf_now();
+    batch->deadline =
+        batch->opened + taking->producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
+    if (atomic_fetch_add_explicit(&partition->batches, 1, memory_order_relaxed) == 0)
+        atomic_store_explicit(&partition->first_since, batch->opened, memory_order_relaxed);
+}
+
 static kf_err begin_batch(struct taking *taking, struct kf__out_partition *partition)
 {
     struct kf_producer *producer = taking->producer;
@@ -187,15 +234,11 @@ static kf_err begin_batch(struct taking *taking, struct kf__out_partition *parti
     kf_err err = kf__out_batch_new(&producer->memory, bytes, &taking->credit, &batch);
     if (err == KF_ERR_BUFFER_FULL && bytes > least) /* where memory is short, small batches too */
         err = kf__out_batch_new(&producer->memory, least, &taking->credit, &batch);
-    taking->need = alone(&producer->memory, taking->bound);
+    taking->need = alone(&producer->memory, taking->bound, 0);
     if (err)
         return err;
-    batch->partition = partition;
-    batch->opened = kf_now();
-    batch->deadline = batch->opened + producer->io.settings.delivery_timeout_ms * KF_MILLISECOND;
+    begin(taking, partition, batch);
     partition->open = batch;
-    if (atomic_fetch_add_explicit(&partition->batches, 1, memory_order_relaxed) == 0)
-        atomic_store_explicit(&partition->first_since, batch->opened, memory_order_relaxed);
     return KF_OK;
 }
 
@@ -249,16 +292,65 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
     if (err == KF_ERR_BUFFER_FULL) { /* a new batch needs the least */
         if (partition->open)
             close_open(taking, partition);
-        taking->need = alone(&taking->producer->memory, taking->bound);
+        taking->need = alone(&taking->producer->memory, taking->bound, 0);
     }
+    if (!err)
+        batch->inside += taking->inside;
     if (!err && batch->count == 1)
         announce(taking, batch);
-    if (!err && taking->urgent && !batch->urgent) {
+    if (!err && taking->haste == KF__AT_ONCE && !batch->urgent) {
         batch->urgent = true;
         taking->news = true;
         taking->news_by = 0;
     }
     return err;
+}
+
+/* ---- a value that stands apart: a batch of its own ---- */
+
+static kf_err new_apart(struct taking *taking, struct kf__out_batch **batch)
+{
+    struct kf__out_memory *memory = &taking->producer->memory;
+    size_t apart = bytes_apart(taking);
+    size_t inside = taking->bound - apart;
+    size_t need;
+    taking->need = alone(memory, taking->bound, apart);
+    kf_err err = kf__out_memory_count(memory, apart, &taking->credit);
+    if (err)
+        return err;
+    err = kf__out_batch_new(memory, KF__BATCH_HEADER_BYTES + inside, &taking->credit, batch);
+    if (err) {
+        kf__out_memory_return(memory, apart);
+        return err;
+    }
+    (*batch)->apart = taking->record->value;
+    err = kf__out_batch_reserve(*batch, inside, taking->receipt.delivered != NULL, 0, SIZE_MAX,
+                                &taking->credit, &need);
+    if (!err)
+        err = kf__out_batch_add_apart(*batch, taking->record,
+                                      kf__out_timestamp(taking->producer, taking->record, *batch),
+                                      taking->receipt);
+    if (err)
+        kf__out_batch_free(*batch);
+    return err;
+}
+
+static kf_err put_apart(struct taking *taking, struct kf__out_partition *partition)
+{
+    struct kf__out_batch *batch;
+    if (partition->open)
+        close_open(taking, partition);
+    kf_err err = new_apart(taking, &batch);
+    if (err)
+        return err;
+    batch->inside = taking->inside;
+    batch->release = taking->release;
+    batch->release_context = taking->receipt.context;
+    begin(taking, partition, batch);
+    kf__link_append(&partition->closed, &batch->link);
+    announce(taking, batch);
+    taking->news_by = 0;
+    return KF_OK;
 }
 
 /* ---- taking a record ---- */
@@ -300,6 +392,7 @@ static kf_err wait_for_memory(struct taking *taking)
     kf__out_memory_serve(memory);
     kf__loop_post(producer->io.loop, &producer->task); /* nothing lingers now */
     bool served = kf__waiter_wait(waiter, taking->deadline);
+    bool cancelled = waiter->cancelled;
     if (served) {
         taking->credit = taking->need;
     } else {
@@ -309,6 +402,9 @@ static kf_err wait_for_memory(struct taking *taking)
     }
     pthread_mutex_unlock(&producer->lock);
     kf__waiter_release(waiter);
+    if (cancelled && !served)
+        return kf_error_set(taking->error, KF_ERR_CANCELLED, "waiting for room: %s",
+                            kf_err_text(KF_ERR_CANCELLED));
     return served ? unusable(producer, taking->error) : tell_full(taking);
 }
 
@@ -324,7 +420,7 @@ static kf_err take(struct taking *taking)
                                   &partition, taking->error);
     while (!err) {
         kf__brief_lock(&partition->lock);
-        kf_err full = put(taking, partition);
+        kf_err full = taking->release ? put_apart(taking, partition) : put(taking, partition);
         kf__brief_unlock(&partition->lock);
         if (taking->news)
             tell_io(taking, partition);
@@ -337,9 +433,17 @@ static kf_err take(struct taking *taking)
     return err;
 }
 
+/* What runs on the callbacks' thread: it is there before the first of it may be due. */
+static kf_err prepare_callbacks(struct taking *taking)
+{
+    bool wanted = (taking->receipt.delivered && !taking->inside) || taking->release ||
+                  taking->producer->on_batch;
+    return wanted ? kf__producer_want_teller(taking->producer, taking->error) : KF_OK;
+}
+
 static kf_err take_checked(struct kf_producer *producer, const kf_record *record,
-                           struct kf__receipt receipt, bool urgent, kf_time deadline,
-                           kf_error *error)
+                           struct kf__receipt receipt, kf_release release, enum kf__haste haste,
+                           kf_time deadline, kf_error *error)
 {
     struct taking taking = {
         .producer = producer,
@@ -347,13 +451,17 @@ static kf_err take_checked(struct kf_producer *producer, const kf_record *record
         .receipt = receipt,
         .bound = kf__record_bound(record),
         .deadline = deadline,
-        .urgent = urgent,
+        .haste = haste,
+        .inside = kf__receipt_is_inside(&receipt),
+        .release = release,
         .news_by = -1,
         .error = error,
     };
     kf_err err = check_shape(record, error);
     if (!err)
-        err = check_size(producer, taking.bound, error);
+        err = check_size(producer, taking.bound, bytes_apart(&taking), error);
+    if (!err)
+        err = prepare_callbacks(&taking);
     if (!err)
         err = take(&taking);
     if (taking.credit)
@@ -362,7 +470,7 @@ static kf_err take_checked(struct kf_producer *producer, const kf_record *record
 }
 
 static kf_err take_intercepted(struct kf_producer *producer, const kf_record *record,
-                               struct kf__receipt receipt, bool urgent, kf_time deadline,
+                               struct kf__receipt receipt, enum kf__haste haste, kf_time deadline,
                                kf_error *error)
 {
     struct kf_sending sending;
@@ -371,7 +479,7 @@ static kf_err take_intercepted(struct kf_producer *producer, const kf_record *re
     if (err) {
         kf_error_set(error, err, "no memory for the interceptors of a record");
     } else {
-        err = take_checked(producer, &sending.record, receipt, urgent, deadline, error);
+        err = take_checked(producer, &sending.record, receipt, NULL, haste, deadline, error);
         if (err)
             kf__sending_refused(receipt, err);
     }
@@ -380,9 +488,44 @@ static kf_err take_intercepted(struct kf_producer *producer, const kf_record *re
 }
 
 kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
-                         struct kf__receipt receipt, bool urgent, kf_time deadline, kf_error *error)
+                         struct kf__receipt receipt, enum kf__haste haste, kf_time deadline,
+                         kf_error *error)
 {
     if (producer->interceptors.count == 0)
-        return take_checked(producer, record, receipt, urgent, deadline, error);
-    return take_intercepted(producer, record, receipt, urgent, deadline, error);
+        return take_checked(producer, record, receipt, NULL, haste, deadline, error);
+    return take_intercepted(producer, record, receipt, haste, deadline, error);
+}
+
+/* ---- kf_produce_take ---- */
+
+/* A batch of its own costs more than to copy so many bytes. */
+static bool stands_apart(const struct kf_producer *producer, kf_bytes value)
+{
+    enum {
+        MOST = 64 * 1024,
+        LEAST = 1024, /* the writer keeps what is much smaller as its own bytes */
+    };
+    const struct kf__settings *settings = &producer->io.settings;
+    int64_t enough = settings->batch_size < MOST ? settings->batch_size : MOST;
+    return value.data && settings->compression_type == KF__COMPRESSION_NONE &&
+           producer->interceptors.count == 0 && value.size >= LEAST && value.size >= (size_t)enough;
+}
+
+kf_err kf_produce_take(kf_producer *producer, const kf_record *record, kf_release release,
+                       kf_delivered delivered, void *context, kf_time deadline, kf_error *error)
+{
+    if (!producer || !record || !release)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
+                            "a value to be taken over needs a producer and a release");
+    if (producer->forks != kf__forks())
+        return kf_error_set(error, KF_ERR_FORKED, "%s", kf_err_text(KF_ERR_FORKED));
+    struct kf__receipt receipt = {.delivered = delivered, .context = context};
+    kf_bytes value = record->value;
+    deadline = kf__producer_deadline(producer, deadline);
+    if (stands_apart(producer, value))
+        return take_checked(producer, record, receipt, release, KF__LINGERS, deadline, error);
+    kf_err err = kf__producer_take(producer, record, receipt, KF__LINGERS, deadline, error);
+    if (!err)
+        release(context, value);
+    return err;
 }

@@ -6,6 +6,7 @@
 #include "runtime/producer/producer_inside.h"
 
 #include "net/conn/calls.h"
+#include "proto/writer.h"
 #include <kafiber/messages.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,27 @@ static kf_err build(struct kf__call *call, int16_t version, kf_arena *arena, con
     return err;
 }
 
+/* Values that stand apart go between what precedes and what follows them; segments and batches
+ * stand in the same order, but for batches that were too small for a segment. */
+static kf_err spliced(struct kf__call *call, kf_writer *output, size_t first)
+{
+    const struct kf__out_request *request = call->owner;
+    size_t at = first;
+    for (int32_t i = 0; i < request->count; i++) {
+        const struct kf__out_batch *batch = request->batches[i];
+        if (!batch->apart.data || batch->told)
+            continue;
+        while (at < output->segment_count && output->segments[at].bytes.data != batch->bytes)
+            at++;
+        if (at == output->segment_count)
+            return KF_ERR_STATE;
+        kf_err err = kf__writer_part(output, at, batch->apart_at, batch->apart);
+        if (err)
+            return err;
+    }
+    return KF_OK;
+}
+
 /* ---- the answer ---- */
 
 static bool same_topic(const struct kf_produce_response_topic_produce_response *row,
@@ -130,7 +152,10 @@ static kf_time append_time(const struct kf_produce_response_partition_produce_re
     return row->log_append_time_ms >= 0 ? row->log_append_time_ms : -1;
 }
 
-/* Where the leader is now, if the answer says so (KIP-951). */
+/*
+ * Where the leader is now, if the answer says so (KIP-951). False where we know better: an answer
+ * of yesterday would have the batch sent again and again without back-off.
+ */
 static bool learn_leader(struct kf_producer *producer, const struct kf__out_partition *partition,
                          const struct kf__answer *answer,
                          const struct kf_produce_response_partition_produce_response *row)
@@ -146,7 +171,8 @@ static bool learn_leader(struct kf_producer *producer, const struct kf__out_part
     }
     kf__cluster_learn_leader(producer->io.cluster, partition->topic->cluster_index,
                              partition->index, leader, row->current_leader.leader_epoch);
-    return true;
+    kf_err why;
+    return kf__out_leader(producer, partition, &why) == leader;
 }
 
 static void take_answer(struct kf__out_request *request, struct kf__out_batch *batch,
@@ -291,6 +317,7 @@ void kf__out_request_send(struct kf__out_request *request)
         .deadline = latest_deadline(request),
         .no_answer = settings->acks == KF__ACKS_NONE,
         .build = build,
+        .spliced = spliced,
         .done = done,
         .owner = request,
     };

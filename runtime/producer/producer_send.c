@@ -116,7 +116,7 @@ static void gather_due(struct kf_producer *producer, struct kf__out_partition *p
 }
 
 /* Told while somebody compressed them: nobody needs them any more. */
-static void drop_told(struct kf__out_partition *partition)
+static void drop_told(struct kf_producer *producer, struct kf__out_partition *partition)
 {
     struct kf__link *at = partition->queue.next;
     while (at != &partition->queue) {
@@ -125,7 +125,7 @@ static void drop_told(struct kf__out_partition *partition)
         if (batch->told && atomic_load(&batch->sealed)) {
             kf__link_remove(&batch->link);
             atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
-            kf__out_batch_free(batch);
+            kf__out_batch_over(producer, batch);
         }
     }
 }
@@ -171,6 +171,19 @@ static void make_ready(struct kf_producer *producer, struct kf__out_partition *p
     kf__link_append(&node->ready, &partition->place);
 }
 
+/* Mostly the last to be due; not where metadata had all of them placed anew. */
+static void linger(struct kf_producer *producer, struct kf__out_partition *partition, kf_time due)
+{
+    struct kf__link *behind = producer->lingering.previous;
+    while (behind != &producer->lingering &&
+           KF__OWNER(behind, struct kf__out_partition, place)->due > due)
+        behind = behind->previous;
+    partition->lingers = true;
+    partition->due = due;
+    kf__link_append(behind->next, &partition->place);
+    note_time(producer, due);
+}
+
 void kf__out_partition_place(struct kf_producer *producer, struct kf__out_partition *partition)
 {
     kf_time due;
@@ -181,14 +194,13 @@ void kf__out_partition_place(struct kf_producer *producer, struct kf__out_partit
     bool placed = !kf__link_is_alone(&partition->place);
     if (placed && ready && !partition->lingers && !partition->backs_off)
         return;
+    if (partition->lingers && !ready && due == partition->due)
+        return;
     leave_place(partition);
     if (ready) {
         make_ready(producer, partition);
     } else if (due != KF_FOREVER) {
-        partition->lingers = true;
-        partition->due = due;
-        kf__link_append(&producer->lingering, &partition->place);
-        note_time(producer, due);
+        linger(producer, partition, due);
     }
 }
 
@@ -210,7 +222,7 @@ void kf__producer_place_all(struct kf_producer *producer)
             struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
             for (int32_t j = 0; partitions && j < partitions->count; j++) {
                 struct kf__out_partition *partition = partitions->items[j];
-                if (!partition->backs_off)
+                if (!partition->backs_off && !partition->lingers)
                     leave_place(partition);
                 kf__out_partition_place(producer, partition);
             }
@@ -262,7 +274,7 @@ static struct kf__out_batch *sendable(struct kf_producer *producer,
 {
     kf_time due;
     gather_due(producer, partition, kf__link_is_alone(&partition->queue), &due);
-    drop_told(partition);
+    drop_told(producer, partition);
     if (kf__link_is_alone(&partition->queue) || !kf__out_partition_may_send(producer, partition))
         return NULL;
     struct kf__out_batch *batch = KF__OWNER(partition->queue.next, struct kf__out_batch, link);
@@ -359,16 +371,6 @@ static void send_all(struct kf_producer *producer)
 
 /* ---- one look ---- */
 
-static void set_timer(struct kf_producer *producer)
-{
-    struct kf__loop *loop = producer->io.loop;
-    if (producer->next == KF_FOREVER || kf__timer_set(loop, &producer->timer, producer->next)) {
-        kf__timer_cancel(loop, &producer->timer);
-        return;
-    }
-    atomic_store(&producer->looks_at, producer->next);
-}
-
 void kf__producer_look(struct kf_producer *producer)
 {
     if (atomic_load(&producer->closing))
@@ -387,5 +389,7 @@ void kf__producer_look(struct kf_producer *producer)
     if (producer->wants_metadata)
         kf__cluster_refresh(producer->io.cluster);
     producer->wants_metadata = false;
-    set_timer(producer);
+    kf__timer_set(producer->io.loop, &producer->timer, producer->next);
+    atomic_store(&producer->looks_at, producer->next);
+    kf__producer_wake_teller(producer);
 }

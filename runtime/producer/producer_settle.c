@@ -64,17 +64,11 @@ static kf_delivery delivery_of(const struct kf__out_batch *batch, kf_err err,
     };
 }
 
-static void tell(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
-                 const struct kf__out_answer *answer)
+void kf__out_batch_judge(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
+                         const struct kf__out_answer *answer)
 {
     kf_delivery delivery = delivery_of(batch, err, answer);
-    if (producer->on_batch)
-        producer->on_batch(producer->on_batch_context, &delivery);
-    kf__out_batch_tell(batch, &delivery, delivery.timestamp < 0);
-    pthread_mutex_lock(&producer->lock);
-    kf__link_remove(&batch->unfinished);
-    kf__producer_wake_flushes(producer);
-    pthread_mutex_unlock(&producer->lock);
+    kf__out_batch_verdict(producer, batch, &delivery);
 }
 
 void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err,
@@ -83,18 +77,18 @@ void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch
     kf__link_remove(&batch->link);
     struct kf__out_partition *partition = batch->partition;
     if (!batch->told)
-        tell(producer, batch, err, answer);
+        kf__out_batch_judge(producer, batch, err, answer);
     atomic_store_explicit(&partition->first_since, kf__loop_now(producer->io.loop),
                           memory_order_relaxed);
     atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
-    kf__out_batch_free(batch);
+    kf__out_batch_over(producer, batch);
 }
 
 /* Its end is told now, but somebody still holds its bytes. */
 static void tell_early(struct kf_producer *producer, struct kf__out_batch *batch, kf_err err)
 {
     batch->told = true;
-    tell(producer, batch, err, NULL);
+    kf__out_batch_judge(producer, batch, err, NULL);
 }
 
 /* ---- again ---- */
@@ -157,7 +151,9 @@ static void fail(struct kf_producer *producer, struct kf__out_batch *batch,
                  const struct kf__out_answer *answer)
 {
     kf__out_sequence_lost(batch);
-    kf__out_batch_end(producer, batch, answer->err, answer);
+    bool too_large = answer->err == KF_ERR_MESSAGE_TOO_LARGE && !batch->told;
+    if (!too_large || !kf__out_batch_too_large(producer, batch))
+        kf__out_batch_end(producer, batch, answer->err, answer);
 }
 
 static void settle(struct kf_producer *producer, struct kf__out_batch *batch,
@@ -250,9 +246,10 @@ void kf__producer_fail_all(struct kf_producer *producer, kf_err err)
     for (;;) {
         struct kf__out_batch *batch = oldest_unfinished(producer);
         if (!batch)
-            return;
+            break;
         give_up(producer, batch, err);
     }
+    kf__producer_wake_teller(producer);
 }
 
 void kf__producer_take_fatal(void *owner)

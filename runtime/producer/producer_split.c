@@ -146,7 +146,10 @@ static kf_err copy_record(struct reading *reading, struct kf__out_batch *into,
     kf_err err = read_record(reading, &record, &timestamp);
     if (!err)
         err = make_room(into, kf__record_bound(&record), receipt.delivered != NULL);
-    return err ? err : kf__out_batch_add(into, &record, timestamp, receipt);
+    if (!err)
+        err = kf__out_batch_add(into, &record, timestamp, receipt);
+    into->inside += !err && kf__receipt_is_inside(&receipt);
+    return err;
 }
 
 static struct kf__receipt receipt_of(const struct kf__out_batch *batch, int32_t index)
@@ -233,6 +236,14 @@ named(const struct kf__out_answer *answer, int32_t index)
     return NULL;
 }
 
+/* With its end; 0: nothing was said. Long words are cut short. */
+static size_t words_size(kf_string said)
+{
+    if (!said.data)
+        return 0;
+    return said.size < KF_ERROR_TEXT_BYTES ? said.size + 1 : KF_ERROR_TEXT_BYTES;
+}
+
 static kf_err copy_others(struct reading *reading, struct kf__out_batch *batch,
                           struct kf__out_batch *others, const struct kf__out_answer *answer)
 {
@@ -246,47 +257,47 @@ static kf_err copy_others(struct reading *reading, struct kf__out_batch *batch,
     return err;
 }
 
-static void tell_count(struct kf_producer *producer, const struct kf__out_batch *batch,
-                       int32_t refused, const struct kf__out_answer *answer)
+/* The words for each record named, behind the pointers to them; without memory none. */
+static char **words_of(const struct kf__out_batch *batch, const struct kf__out_answer *answer)
 {
-    kf_delivery delivery = {
-        .err = answer->err,
-        .fate = batch->doubt ? KF_FATE_UNKNOWN : KF_NOT_STORED,
-        .partition = batch->partition->index,
-        .count = refused,
-        .offset = -1,
-        .timestamp = -1,
-        .topic = batch->partition->topic->name,
-        .reason = answer->reason,
-    };
-    if (producer->on_batch)
-        producer->on_batch(producer->on_batch_context, &delivery);
+    size_t size = 0;
+    for (int32_t i = 0; i < answer->row->record_errors.count; i++)
+        size += words_size(answer->row->record_errors.items[i].batch_index_error_message);
+    return kf_alloc_zero(batch->memory->alloc, (size_t)batch->count * sizeof(char *) + size);
 }
 
-static void tell_named(struct kf__out_batch *batch, const struct kf__out_answer *answer)
+static char *put_words(char **at, kf_string said)
 {
+    char *words = *at;
+    size_t size = words_size(said);
+    if (!size)
+        return NULL;
+    memcpy(words, said.data, size - 1);
+    *at += size;
+    return words;
+}
+
+/* What stays of the batch is who asked for the records named; they are told why each was. */
+static void keep_named(struct kf__out_batch *batch, const struct kf__out_answer *answer)
+{
+    char **words = batch->receipts ? words_of(batch, answer) : NULL;
+    char *at = words ? (char *)(words + batch->count) : NULL;
+    int32_t kept = 0;
+    batch->inside = 0;
     for (int32_t i = 0; i < batch->count; i++) {
         const struct kf_produce_response_batch_index_and_error_message *why = named(answer, i);
-        struct kf__receipt receipt = receipt_of(batch, i);
-        if (!why || !receipt.delivered)
+        if (!why)
             continue;
-        char words[KF_ERROR_TEXT_BYTES];
-        kf_string said = why->batch_index_error_message;
-        snprintf(words, sizeof words, "%.*s",
-                 (int)(said.size < sizeof words ? said.size : sizeof words - 1),
-                 said.data ? said.data : "");
-        kf_delivery delivery = {
-            .err = answer->err,
-            .fate = batch->doubt ? KF_FATE_UNKNOWN : KF_NOT_STORED,
-            .partition = batch->partition->index,
-            .count = 1,
-            .offset = -1,
-            .timestamp = receipt.timestamp,
-            .topic = batch->partition->topic->name,
-            .reason = said.data ? words : answer->reason,
-        };
-        receipt.delivered(receipt.context, &delivery);
+        if (words)
+            words[kept] = put_words(&at, why->batch_index_error_message);
+        if (batch->receipts) {
+            batch->receipts[kept] = batch->receipts[i];
+            batch->inside += kf__receipt_is_inside(&batch->receipts[i]);
+        }
+        kept++;
     }
+    batch->count = kept;
+    batch->each_words = words;
 }
 
 kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *batch,
@@ -305,13 +316,14 @@ kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *ba
         kf__out_batch_free(others);
         return err ? KF_ERR_NO_MEMORY : KF_ERR_STATE;
     }
-    tell_count(producer, batch, batch->count - others->count, answer);
-    tell_named(batch, answer);
     put_behind(producer, kf__out_place_in_order(batch), batch, others);
     if (batch->id.producer_id >= 0) { /* what follows moves up, under a fresh epoch */
         batch->partition->renew = true;
         others->sequence = batch->sequence; /* until then, for its place among them */
     }
-    drop_old(producer, batch);
+    keep_named(batch, answer);
+    kf__out_batch_judge(producer, batch, answer->err, answer);
+    atomic_fetch_sub_explicit(&batch->partition->batches, 1, memory_order_relaxed);
+    kf__out_batch_over(producer, batch);
     return KF_OK;
 }

@@ -40,6 +40,7 @@ static struct kf__out_topic *new_topic(const kf_allocator *alloc, const char *na
     topic->name = copy;
     topic->cluster_index = -1;
     topic->sticky.partition = -1;
+    kf__out_limit_init(&topic->limit);
     return topic;
 }
 
@@ -192,6 +193,8 @@ void kf__producer_free_topics(struct kf_producer *producer)
 void kf__producer_add_topics(struct kf_producer *producer)
 {
     pthread_mutex_lock(&producer->lock);
+    producer->wants_metadata |= producer->partitions_wanted;
+    producer->partitions_wanted = false;
     while (producer->added) {
         struct kf__out_topic *topic = producer->added;
         if (kf__cluster_add_topic(producer->io.cluster, topic->name, &topic->cluster_index))
@@ -256,7 +259,8 @@ static bool take_topic(struct kf_producer *producer, struct kf__out_topic *topic
     pthread_mutex_lock(&producer->lock);
     if (info && info->known)
         topic->error = info->error;
-    bool waits = topic->waiting > 0 && !atomic_load(&topic->partitions);
+    partitions = atomic_load(&topic->partitions);
+    bool waits = topic->waiting > 0 && !(partitions && partitions->count > topic->waiting_for);
     pthread_mutex_unlock(&producer->lock);
     return waits;
 }

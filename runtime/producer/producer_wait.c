@@ -5,6 +5,7 @@
 #include "runtime/producer/producer_inside.h"
 
 #include "runtime/fiber/sched.h"
+#include <string.h>
 
 /* ---- waiters ---- */
 
@@ -32,13 +33,11 @@ static void arm(struct kf__task *task)
     struct kf__waiter *waiter = KF__OWNER(task, struct kf__waiter, arm);
     pthread_mutex_lock(&waiter->producer->lock);
     bool over = waiter->resumed;
-    kf_err err =
-        over ? KF_OK : kf__timer_set(waiter->producer->io.loop, &waiter->timer, waiter->deadline);
+    if (!over)
+        kf__timer_set(waiter->producer->io.loop, &waiter->timer, waiter->deadline);
     pthread_mutex_unlock(&waiter->producer->lock);
     if (over)
         kf__waiter_release(waiter);
-    else if (err)
-        on_time(&waiter->timer, waiter);
 }
 
 static struct kf__waiter *create(struct kf_producer *producer)
@@ -71,7 +70,8 @@ struct kf__waiter *kf__waiter_new(struct kf_producer *producer)
     waiter->arm.run = arm;
     kf__timer_init(&waiter->timer, on_time, waiter);
     atomic_init(&waiter->holders, 1);
-    waiter->woken = waiter->waits = waiter->resumed = false;
+    waiter->woken = waiter->waits = waiter->resumed = waiter->cancelled = false;
+    waiter->words = NULL;
     return waiter;
 }
 
@@ -82,6 +82,7 @@ void kf__waiter_release(struct kf__waiter *waiter)
     if (atomic_fetch_sub(&waiter->holders, 1) > 1)
         return;
     struct kf_producer *producer = waiter->producer;
+    kf_free(producer->alloc, waiter->words);
     pthread_mutex_lock(&producer->lock);
     waiter->next_free = producer->free_waiters;
     producer->free_waiters = waiter;
@@ -98,6 +99,19 @@ void kf__waiters_free(struct kf_producer *producer)
     }
 }
 
+/* The handler was asked to stop: nobody needs what it waits for. */
+static void cancel(void *owner)
+{
+    struct kf__waiter *waiter = owner;
+    pthread_mutex_lock(&waiter->producer->lock);
+    bool resume = !waiter->resumed;
+    waiter->cancelled |= resume;
+    waiter->resumed = true;
+    pthread_mutex_unlock(&waiter->producer->lock);
+    if (resume)
+        kf__sched_resume(waiter->fiber, KF_ERR_CANCELLED);
+}
+
 /* A verdict comes by delivery.timeout.ms by itself; only an earlier deadline needs a timer. */
 static void suspend(struct kf__waiter *waiter, kf_time deadline)
 {
@@ -109,13 +123,13 @@ static void suspend(struct kf__waiter *waiter, kf_time deadline)
         kf__loop_post(producer->io.loop, &waiter->arm);
     }
     pthread_mutex_unlock(&producer->lock);
-    kf__sched_suspend(waiter->fiber);
+    kf__sched_suspend_for(waiter->fiber, cancel, waiter);
     pthread_mutex_lock(&producer->lock);
 }
 
 bool kf__waiter_wait(struct kf__waiter *waiter, kf_time deadline)
 {
-    if (waiter->woken || deadline <= 0 || is_io_thread(waiter->producer))
+    if (waiter->woken || deadline <= 0 || kf__producer_must_not_wait(waiter->producer))
         return waiter->woken;
     if (waiter->fiber)
         suspend(waiter, deadline);
@@ -154,7 +168,7 @@ static kf_err check_caller(kf_producer *producer, kf_error *error)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no producer was given");
     if (producer->forks != kf__forks())
         return kf_error_set(error, KF_ERR_FORKED, "%s", kf_err_text(KF_ERR_FORKED));
-    if (is_io_thread(producer))
+    if (kf__producer_must_not_wait(producer))
         return kf_error_set(error, KF_ERR_STATE, "a delivery callback must not wait");
     return KF_OK;
 }
@@ -173,12 +187,21 @@ static kf_time timer_for(const struct kf_producer *producer, kf_time deadline)
     return deadline >= longest ? KF_FOREVER : deadline;
 }
 
+static char *copy_words(const kf_allocator *alloc, const char *words)
+{
+    size_t size = words ? strlen(words) + 1 : 0;
+    char *copy = size ? kf_alloc(alloc, size) : NULL;
+    return copy ? memcpy(copy, words, size) : NULL;
+}
+
 static void take_verdict(void *context, const kf_delivery *delivery)
 {
     struct kf__waiter *waiter = context;
+    char *words = copy_words(waiter->producer->alloc, delivery->reason);
     pthread_mutex_lock(&waiter->producer->lock);
     waiter->delivery = *delivery;
     waiter->delivery.reason = NULL;
+    waiter->words = words;
     kf__waiter_wake(waiter);
     pthread_mutex_unlock(&waiter->producer->lock);
     kf__waiter_release(waiter);
@@ -197,17 +220,23 @@ static kf_delivery not_told(const kf_record *record)
     };
 }
 
-static kf_err tell_caller(const kf_record *record, const kf_delivery *delivery, kf_error *error)
+static kf_err tell_caller(const kf_record *record, const kf_delivery *delivery, const char *words,
+                          kf_error *error)
 {
+    if (delivery->err == KF_ERR_CANCELLED)
+        return kf_error_set(error, KF_ERR_CANCELLED,
+                            "a record for topic %s is no longer waited for; it may still be stored",
+                            record->topic);
     if (delivery->err == KF_ERR_TIMED_OUT && delivery->fate == KF_FATE_UNKNOWN)
         return kf_error_set(error, KF_ERR_TIMED_OUT,
                             "a record for topic %s was not acknowledged in time; it may still be "
                             "stored",
                             record->topic);
     if (delivery->err)
-        return kf_error_set(error, delivery->err, "a record was not %s in %s-%d: %s",
+        return kf_error_set(error, delivery->err, "a record was not %s in %s-%d: %s%s%s",
                             delivery->fate == KF_NOT_STORED ? "stored" : "acknowledged",
-                            record->topic, delivery->partition, kf_err_text(delivery->err));
+                            record->topic, delivery->partition, kf_err_text(delivery->err),
+                            words ? ": " : "", words ? words : "");
     return KF_OK;
 }
 
@@ -224,17 +253,20 @@ kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time d
     kf_delivery told = not_told(record);
     struct kf__receipt receipt = {.delivered = take_verdict, .context = waiter};
     kf__waiter_hold(waiter);
-    err = kf__producer_take(producer, record, receipt, true, deadline, error);
+    err = kf__producer_take(producer, record, receipt, KF__AT_ONCE, deadline, error);
     if (err) {
         kf__waiter_release(waiter);
         told.err = err;
         told.fate = KF_NOT_STORED;
     } else {
         pthread_mutex_lock(&producer->lock);
-        if (kf__waiter_wait(waiter, timer_for(producer, deadline)))
+        bool woken = kf__waiter_wait(waiter, timer_for(producer, deadline));
+        if (woken)
             told = waiter->delivery;
+        else
+            told.err = kf__waiter_error(waiter, KF_ERR_TIMED_OUT);
         pthread_mutex_unlock(&producer->lock);
-        err = tell_caller(record, &told, error);
+        err = tell_caller(record, &told, woken ? waiter->words : NULL, error);
     }
     kf__waiter_release(waiter);
     if (delivery)
@@ -315,7 +347,7 @@ static void take_all(struct kf_producer *producer, struct collection *collection
         slot->delivery = not_told(&records[i]);
         kf_error why = KF_ERROR_INIT;
         struct kf__receipt receipt = {.delivered = collect, .context = slot};
-        kf_err err = kf__producer_take(producer, &records[i], receipt, false, deadline, &why);
+        kf_err err = kf__producer_take(producer, &records[i], receipt, KF__OF_MANY, deadline, &why);
         if (!err)
             continue;
         slot->delivery.err = err;
@@ -327,18 +359,21 @@ static void take_all(struct kf_producer *producer, struct collection *collection
     }
 }
 
+/* `late`: what became of those that nobody has told of yet. */
 static kf_err hand_out(const struct collection *collection, const kf_record *records, size_t count,
-                       kf_delivery *results, kf_error *error)
+                       kf_err late, kf_delivery *results, kf_error *error)
 {
     kf_err first = KF_OK;
     for (size_t i = 0; i < count; i++) {
-        const kf_delivery *delivery = &collection->slots[i].delivery;
-        results[i] = *delivery;
+        const kf_delivery *delivery = &results[i];
+        results[i] = collection->slots[i].delivery;
+        if (delivery->err == KF_ERR_TIMED_OUT && delivery->fate == KF_FATE_UNKNOWN)
+            results[i].err = late;
         if (!delivery->err || first)
             continue;
         first = delivery->err;
         if (!error || !error->code)
-            tell_caller(&records[i], delivery, error);
+            tell_caller(&records[i], delivery, NULL, error);
     }
     return first;
 }
@@ -362,19 +397,35 @@ kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t 
     count_down(collection);
     pthread_mutex_lock(&producer->lock);
     (void)kf__waiter_wait(waiter, timer_for(producer, deadline));
-    err = hand_out(collection, records, count, results, error);
+    kf_err late = kf__waiter_error(waiter, KF_ERR_TIMED_OUT);
+    err = hand_out(collection, records, count, late, results, error);
     pthread_mutex_unlock(&producer->lock);
     drop(collection);
     return err;
 }
 
+bool kf__receipt_is_inside(const struct kf__receipt *receipt)
+{
+    return receipt->delivered == take_verdict || receipt->delivered == collect;
+}
+
 /* ---- all records ---- */
 
-static bool has_told(const struct kf_producer *producer, uint64_t number)
+static bool has_verdicts(const struct kf_producer *producer, uint64_t number)
 {
     if (kf__link_is_alone(&producer->unfinished))
         return true;
     return KF__OWNER(producer->unfinished.next, struct kf__out_batch, unfinished)->number > number;
+}
+
+/* Their verdicts first; then what stood before the callbacks' thread at that moment is awaited. */
+static bool is_flushed(const struct kf_producer *producer, struct kf__waiter *waiter)
+{
+    if (!waiter->has_verdicts && has_verdicts(producer, waiter->number)) {
+        waiter->has_verdicts = true;
+        waiter->number = producer->handed_over;
+    }
+    return waiter->has_verdicts && producer->told >= waiter->number;
 }
 
 kf_err kf_flush(kf_producer *producer, kf_time deadline)
@@ -387,14 +438,15 @@ kf_err kf_flush(kf_producer *producer, kf_time deadline)
     if (!waiter)
         return KF_ERR_NO_MEMORY;
     pthread_mutex_lock(&producer->lock);
-    waiter->number = producer->last_number;
-    if (!has_told(producer, waiter->number)) {
-        atomic_store(&producer->flush_to, waiter->number);
+    uint64_t last = waiter->number = producer->last_number;
+    waiter->has_verdicts = false;
+    if (!is_flushed(producer, waiter)) {
+        atomic_store(&producer->flush_to, last);
         kf__link_append(&producer->for_flush, &waiter->link);
         kf__loop_post(producer->io.loop, &producer->task);
         (void)kf__waiter_wait(waiter, deadline);
         kf__link_remove(&waiter->link);
-        err = has_told(producer, waiter->number) ? KF_OK : KF_ERR_TIMED_OUT;
+        err = is_flushed(producer, waiter) ? KF_OK : kf__waiter_error(waiter, KF_ERR_TIMED_OUT);
     }
     pthread_mutex_unlock(&producer->lock);
     kf__waiter_release(waiter);
@@ -407,7 +459,7 @@ void kf__producer_wake_flushes(struct kf_producer *producer)
     while (at != &producer->for_flush) {
         struct kf__link *next = at->next;
         struct kf__waiter *waiter = KF__OWNER(at, struct kf__waiter, link);
-        if (has_told(producer, waiter->number)) {
+        if (is_flushed(producer, waiter)) {
             kf__link_remove(at);
             kf__waiter_wake(waiter);
         }

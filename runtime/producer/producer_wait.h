@@ -29,20 +29,28 @@ struct kf__waiter {
     struct kf__timer timer;
     kf_time deadline;
     atomic_int holders;
-    bool woken;      /* this and the next two under the producer's lock */
+    bool woken;      /* this and the next three under the producer's lock */
     bool waits;      /* a fiber: it is suspended, or about to be */
     bool resumed;    /* a fiber: and has been woken from it */
+    bool cancelled;  /* a fiber: by being asked to stop */
     size_t need;     /* bytes of memory */
-    uint64_t number; /* of the last batch to be told */
+    uint64_t number; /* of the last batch to have a verdict; then how many are to be told */
+    bool has_verdicts;
     kf_delivery delivery;
+    char *words; /* delivery.reason, its own copy; NULL: none, or no memory for it */
 };
 
 /* Held once. NULL: out of memory. Without the lock. */
 struct kf__waiter *kf__waiter_new(struct kf_producer *producer);
 void kf__waiter_hold(struct kf__waiter *waiter);
 void kf__waiter_release(struct kf__waiter *waiter); /* without the lock */
-/* Under the lock, which is left meanwhile. False: the deadline has passed. */
+/* Under the lock, which is left meanwhile. False: the deadline has passed, or it is cancelled. */
 bool kf__waiter_wait(struct kf__waiter *waiter, kf_time deadline);
+/* What a wait ended with that was not woken: `late`, or KF_ERR_CANCELLED. */
+static inline kf_err kf__waiter_error(const struct kf__waiter *waiter, kf_err late)
+{
+    return waiter->cancelled ? KF_ERR_CANCELLED : late;
+}
 /* Under the lock; once. */
 void kf__waiter_wake(struct kf__waiter *waiter);
 void kf__waiters_free(struct kf_producer *producer); /* nobody waits any more */

@@ -77,7 +77,7 @@ for acks in 0 1 all; do echo "$acks" | exits 0 "$kf" produce "$topic" --acks $ac
 # ---- what goes wrong is named, and the rest is stored ----
 
 printf '{"value":"a"}\nnonsense\n{"value":"x","partition":7}\n{"value":"b"}\n' |
-    exits 1 "$kf" produce "$topic" --json --report
+    exits 1 "$kf" produce "$topic" --json --report --timeout 5000
 same "reports" 4 "$(wc -l <"$work/out")"
 same "records not stored" 2 "$(grep -c '^-1 -1$' "$work/out")"
 says "line 2"
@@ -87,6 +87,7 @@ says MESSAGE_TOO_LARGE
 create "$topic-small" 1 "$brokers" max.message.bytes=1000
 head -c 2000 /dev/zero | tr '\0' v | exits 1 "$kf" produce "$topic-small"
 says MESSAGE_TOO_LARGE
+says "max.message.bytes is 1000"
 create "$topic-compacted" 1 "$brokers" cleanup.policy=compact
 echo x | exits 1 "$kf" produce "$topic-compacted"
 says INVALID_RECORD
@@ -116,7 +117,7 @@ same "what kf bench wrote" "2000 10" \
     "$("$kf" consume "$unique-bench" -e -f '%k %v\n' | awk 'length($2) == 50 { n++; keys[$1] }
         END { for (k in keys) d++; print n, d }')"
 exits 0 "$kf" bench produce "$unique-bench" -n 50 -r 100 -z lz4 --acks 1
-exits 1 "$kf" bench produce "$unique-bench" -n 50 -p 7
+exits 1 "$kf" bench produce "$unique-bench" -n 50 -p 7 --timeout 5000
 says "no partition 7"
 exits 2 "$kf" bench produce
 exits 2 "$kf" bench consume topic

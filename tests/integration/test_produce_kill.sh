@@ -1,11 +1,13 @@
 #!/bin/bash
 # seconds: 120
-# Keyed records while brokers are killed with SIGKILL and started again: every acknowledged record is
-# readable exactly once, where it was told, in order per partition; none that was told "not stored"
-# is there. The long form: RECORDS=1000000 KILLS=10 RUNS=20.
+# Keyed records while brokers are killed with SIGKILL and started again, and a proxy cuts every 20th
+# Produce answer in the middle: every acknowledged record is readable exactly once, where it was told,
+# in order per partition; none that was told "not stored" is there.
+# The long form: RECORDS=1000000 KILLS=10 RUNS=20.
 . "$(dirname "$0")/lib.sh"
-records=${RECORDS:-60000} kills=${KILLS:-1} runs=${RUNS:-1} rate=${RATE:-10000}
+records=${RECORDS:-60000} kills=${KILLS:-1} runs=${RUNS:-1} rate=${RATE:-10000} every=${EVERY:-20}
 program=$build/tests/integration_producer
+cutter=$build/tests/integration_cutter
 [ -x "$program" ] || fail "no $program: where is the build? (KAFIBER_BUILD)"
 [ "${KAFIBER_TEST_CLUSTER:-}" ] || { echo "skipped: not our cluster" && exit 0; }
 
@@ -21,11 +23,22 @@ kill_and_restart() {
     done
 }
 
+# ---- the proxy: a port for each broker ----
+
+pairs=() proxied=()
+for address in ${bootstrap//,/ }; do
+    own=$((KAFIBER_TEST_PORT + 50 + ${#pairs[@]}))
+    pairs+=("${address##*:}:$own")
+    proxied+=("127.0.0.1:$own")
+done
+"$cutter" "$every" "${pairs[@]}" >"$work/cutter" &
+eventually 10 test -s "$work/cutter"
+
 for run in $(seq "$runs"); do
     topic=$unique-$run
     create "$topic" 6 3 min.insync.replicas=2
-    "$program" "$bootstrap" "$topic" "$records" rate="$rate" delivery.timeout.ms=300000 \
-        >"$work/out" 2>"$work/err" &
+    "$program" "$(IFS=, && echo "${proxied[*]}")" "$topic" "$records" rate="$rate" \
+        bootstrap="$bootstrap" delivery.timeout.ms=300000 >"$work/out" 2>"$work/err" &
     pid=$!
     kill_and_restart
     wait $pid || { tail -n 20 "$work/out" "$work/err" && fail "run $run"; }

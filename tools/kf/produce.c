@@ -56,6 +56,7 @@ struct slot {
     kf_err err;
     int32_t partition;
     int64_t offset;
+    char *reason; /* the broker's or the producer's own words; NULL: none */
 };
 
 struct produce {
@@ -113,6 +114,7 @@ static void take_verdict(void *context, const kf_delivery *delivery)
     slot->err = delivery->err;
     slot->partition = delivery->partition;
     slot->offset = delivery->offset;
+    slot->reason = delivery->reason ? strdup(delivery->reason) : NULL;
     slot->told = true;
     pthread_mutex_unlock(&produce->lock);
 }
@@ -120,7 +122,8 @@ static void take_verdict(void *context, const kf_delivery *delivery)
 static void print_slot(struct produce *produce, const struct slot *slot)
 {
     if (slot->err)
-        name_failure(produce, slot->line, slot->err, kf_err_text(slot->err));
+        name_failure(produce, slot->line, slot->err,
+                     slot->reason ? slot->reason : kf_err_text(slot->err));
     if (!produce->report)
         return;
     if (slot->err ? printf("-1 -1\n") < 0
@@ -144,6 +147,7 @@ static bool print_told(struct produce *produce)
         produce->first = slot->next;
         if (!produce->first)
             produce->last = NULL;
+        free(slot->reason);
         free(slot);
     }
 }

@@ -148,14 +148,24 @@ static void note_trouble(void *context, const kf_outbox_row *row, const kf_error
 
 /* ---- a publisher ---- */
 
-static void open_publisher(struct publisher *publisher, int64_t stop_at)
+static void open_publisher_from(const kf_allocator *alloc, struct publisher *publisher,
+                                int64_t stop_at)
 {
     *publisher = (struct publisher){.stop_at = stop_at};
     kf_outbox_source source = {sizeof source, publisher,        claim_from_table,
                                mark_in_table, release_in_table, note_trouble};
-    kf_outbox_options options = {
-        .size = sizeof options, .topic = "orders", .max_rows = 100, .idle_ms = 5, .backoff_ms = 20};
+    kf_outbox_options options = {.size = sizeof options,
+                                 .topic = "orders",
+                                 .max_rows = 100,
+                                 .idle_ms = 5,
+                                 .backoff_ms = 20,
+                                 .allocator = alloc};
     publisher->outbox = kf_outbox_new(producer, &source, &options, &error);
+}
+
+static void open_publisher(struct publisher *publisher, int64_t stop_at)
+{
+    open_publisher_from(NULL, publisher, stop_at);
     cr_assert(ne(ptr, (void *)publisher->outbox, NULL), "%s", error.text);
 }
 
@@ -372,4 +382,84 @@ Test(outbox, refuses_a_source_or_options_of_another_size)
     cr_assert(eq(int, error.code, KF_ERR_INVALID_ARGUMENT));
     source.size = 1;
     cr_assert(zero(ptr, (void *)kf_outbox_new(producer, &source, NULL, &error)));
+}
+
+/* ---- bad sources, bad times ---- */
+
+static size_t wanted_after;
+
+static kf_err claim_too_many(void *context, kf_outbox_claim *claim, kf_error *why)
+{
+    (void)context;
+    (void)why;
+    size_t wanted = kf_outbox_claim_rows(claim);
+    for (int i = 0; i < table.count && !table.marked_count; i++)
+        cr_assert(eq(int, kf_outbox_claim_add(claim, &table.rows[i]), KF_OK));
+    if (wanted < (size_t)table.count && !table.marked_count)
+        wanted_after = kf_outbox_claim_rows(claim);
+    return KF_OK;
+}
+
+/* Less than none would be more than all. */
+Test(outbox, wants_no_more_rows_of_a_source_that_brings_too_many)
+{
+    wanted_after = 7;
+    add_rows(40, 5);
+    struct publisher publisher = {.stop_at = 200};
+    kf_outbox_source source = {sizeof source, &publisher,       claim_too_many,
+                               mark_in_table, release_in_table, note_trouble};
+    kf_outbox_options options = {.size = sizeof options, .topic = "orders", .max_rows = 100};
+    publisher.outbox = kf_outbox_new(producer, &source, &options, &error);
+    for (int a = 0; a < 40; a++)
+        table.owner[a] = &publisher;
+    cr_assert(eq(int, kf_outbox_run(publisher.outbox, &error), KF_OK), "%s", error.text);
+    cr_assert(eq(sz, wanted_after, 0));
+    cr_assert(eq(int, count_in_order(), 200));
+    kf_outbox_free(publisher.outbox);
+}
+
+static struct {
+    int left; /* allocations until one fails; below 0: it has */
+    int live;
+} memory;
+
+static void *resize(void *context, void *pointer, size_t size)
+{
+    (void)context;
+    if (size && memory.left-- == 0)
+        return NULL;
+    memory.live += (size && !pointer) - (!size && pointer);
+    return kf_default_allocator.resize(NULL, pointer, size);
+}
+
+/* True where the allocation that was to fail was asked for. */
+static bool publish_without(int allocation, int64_t *stop_at)
+{
+    static const kf_allocator alloc = {resize, NULL};
+    struct publisher publisher;
+    memory.left = allocation;
+    memory.live = 0;
+    open_publisher_from(&alloc, &publisher, *stop_at);
+    if (publisher.outbox) {
+        add_rows(4, 2);
+        *stop_at += 8;
+        publisher.stop_at = *stop_at;
+        cr_assert(eq(int, kf_outbox_run(publisher.outbox, &error), KF_OK), "%s", error.text);
+        kf_outbox_free(publisher.outbox);
+    } else {
+        cr_assert(eq(int, error.code, KF_ERR_NO_MEMORY));
+        error = (kf_error)KF_ERROR_INIT;
+    }
+    cr_assert(eq(int, memory.live, 0), "allocation %d", allocation);
+    return memory.left < 0;
+}
+
+Test(outbox, publishes_all_whichever_allocation_fails_once)
+{
+    int64_t stop_at = 0;
+    int allocation = 0;
+    while (publish_without(allocation, &stop_at))
+        allocation++;
+    cr_assert(lt(int, 10, allocation));
+    cr_assert(eq(i64, count_in_order(), stop_at));
 }

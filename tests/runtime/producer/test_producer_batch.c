@@ -77,9 +77,10 @@ Test(producer_batch, tells_each_record_its_own_offset_and_only_once)
     struct verdict verdicts[3] = {0};
     for (int i = 0; i < 3; i++)
         add("x", (struct kf__receipt){.delivered = take_verdict, .context = &verdicts[i]});
-    kf__out_batch_tell(batch, &(kf_delivery){.partition = 3, .offset = 40}, true);
-    kf__out_batch_tell(batch, &(kf_delivery){.err = KF_ERR_TIMED_OUT, .partition = 3, .offset = -1},
-                       true);
+    kf_delivery stored = {.partition = 3, .offset = 40, .timestamp = -1};
+    kf_delivery late = {.err = KF_ERR_TIMED_OUT, .partition = 3, .offset = -1};
+    kf__out_batch_tell(batch, &stored, NULL);
+    kf__out_batch_tell(batch, &late, NULL);
     for (int i = 0; i < 3; i++) {
         cr_assert(eq(int, verdicts[i].times, 1));
         cr_assert(eq(int, verdicts[i].err, KF_OK));
@@ -92,7 +93,7 @@ Test(producer_batch, tells_no_offset_where_there_is_none)
 {
     struct verdict verdict = {0};
     add("x", (struct kf__receipt){.delivered = take_verdict, .context = &verdict});
-    kf__out_batch_tell(batch, &(kf_delivery){.partition = 3, .offset = -1}, true); /* acks=0 */
+    kf__out_batch_tell(batch, &(kf_delivery){.partition = 3, .offset = -1}, NULL); /* acks=0 */
     cr_assert(eq(i64, verdict.offset, -1));
 }
 
@@ -102,9 +103,33 @@ Test(producer_batch, tells_only_those_who_asked)
     add("x", (struct kf__receipt){0});
     add("x", (struct kf__receipt){0});
     add("x", (struct kf__receipt){.delivered = take_verdict, .context = &verdict});
-    kf__out_batch_tell(batch, &(kf_delivery){.partition = 3, .offset = 7}, true);
+    kf__out_batch_tell(batch, &(kf_delivery){.partition = 3, .offset = 7}, NULL);
     cr_assert(eq(int, verdict.times, 1));
     cr_assert(eq(i64, verdict.offset, 9));
+}
+
+static void take_inside(void *context, const kf_delivery *delivery)
+{
+    take_verdict(context, delivery);
+}
+
+static bool is_inside(const struct kf__receipt *receipt)
+{
+    return receipt->delivered == take_inside;
+}
+
+Test(producer_batch, tells_the_chosen_first_and_says_whether_others_are_left)
+{
+    struct verdict chosen = {0}, other = {0};
+    add("x", (struct kf__receipt){.delivered = take_verdict, .context = &other});
+    add("x", (struct kf__receipt){.delivered = take_inside, .context = &chosen});
+    kf_delivery stored = {.partition = 3, .offset = 7};
+    cr_assert(kf__out_batch_tell(batch, &stored, is_inside));
+    cr_assert(eq(i64, chosen.offset, 8));
+    cr_assert(eq(int, other.times, 0));
+    cr_assert(not(kf__out_batch_tell(batch, &stored, NULL)));
+    cr_assert(eq(int, chosen.times, 1));
+    cr_assert(eq(i64, other.offset, 7));
 }
 
 /* The hard cap counts every byte that a batch holds. */

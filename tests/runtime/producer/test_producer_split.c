@@ -18,6 +18,8 @@ static void open_producer(void)
     producer.id = partition.id = (struct kf__out_identity){7, 0};
     pthread_mutex_init(&producer.lock, NULL);
     kf__link_init(&producer.unfinished);
+    kf__link_init(&producer.for_flush);
+    kf__link_init(&producer.to_tell);
     kf__out_memory_init(&producer.memory, producer.alloc, &producer.lock, 1 << 20, 16384);
     kf__link_init(&partition.queue);
     kf__link_init(&partition.flying);

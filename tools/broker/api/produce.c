@@ -11,6 +11,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/api/produce_records.h"
 #include "tools/broker/log/rebatch.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
@@ -24,7 +25,7 @@ enum {
 typedef struct kf_produce_response_partition_produce_response partition_answer;
 
 /* What can be said about the bytes alone. */
-static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
+static kf_err check_records(kf_bytes records, int16_t version,
                             const struct kf__topic_settings *settings, struct kf__batch *batch)
 {
     if (!records.data || records.size == 0)
@@ -49,9 +50,7 @@ static kf_err check_records(kf_bytes records, int16_t version, int64_t wall_ms,
         return KF_ERR_INVALID_RECORD;
     if (batch->producer_id >= 0 && batch->base_sequence < 0)
         return KF_ERR_INVALID_RECORD;
-    bool late = batch->max_timestamp > 0 && batch->max_timestamp - wall_ms > settings->after_max_ms;
-    bool early = batch->base_timestamp < wall_ms - settings->before_max_ms;
-    return (late || early) && !settings->append_time ? KF_ERR_INVALID_TIMESTAMP : KF_OK;
+    return KF_OK;
 }
 
 /* acks=all needs min.insync.replicas of them. */
@@ -62,26 +61,6 @@ static kf_err check_insync(const struct kf__exchange *exchange, const struct kf_
     if (request->acks != -1 || kf__in_sync_count(partition) >= topic->settings.min_insync_replicas)
         return KF_OK;
     return KF_ERR_NOT_ENOUGH_REPLICAS;
-}
-
-/* A compacted log can't do with a record that has no key. */
-static kf_err check_keys(struct kf_broker *broker, const struct kf__topic *topic,
-                         const struct kf__batch *batch)
-{
-    struct kf__records records;
-    struct kf__record record;
-    bool more = true;
-    if (!topic->settings.compacts)
-        return KF_OK;
-    broker->scratch.used = 0;
-    kf_err err =
-        kf__batch_open(batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES, &records);
-    while (!err && more) {
-        err = kf__records_next(&records, &record, &more);
-        if (!err && more && !record.key.data)
-            return KF_ERR_INVALID_RECORD;
-    }
-    return err ? KF_ERR_CORRUPT_MESSAGE : KF_OK;
 }
 
 /* Timestamp type and compression as the topic wants them: *batch may move to broker->rebatched. */
@@ -174,12 +153,12 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
         err = refused;
     struct kf__batch batch;
     if (!err)
-        err = check_records(data->records, exchange->version, kf__broker_wall_ms(exchange->broker),
-                            &topic->settings, &batch);
+        err = check_records(data->records, exchange->version, &topic->settings, &batch);
     if (!err)
         err = check_insync(exchange, topic, partition);
+    answer->index = data->index;
     if (!err)
-        err = check_keys(exchange->broker, topic, &batch);
+        err = kf__check_each_record(exchange, topic, &batch, answer);
     int64_t base_offset = -1;
     if (!err && batch.transactional)
         err = admit(exchange, topic, data->index, &partition->producers, &batch);
@@ -188,11 +167,11 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
     if (!err)
         err = append(exchange->broker, partition, &batch, &base_offset);
 
-    answer->index = data->index;
     answer->error_code = kf__wire_error(err);
     answer->base_offset = err ? -1 : base_offset;
     answer->log_start_offset = err ? -1 : partition->log.start_offset;
-    answer->error_message = kf__text(explain(err));
+    if (!answer->record_errors.count)
+        answer->error_message = kf__text(explain(err));
     if (!err && topic->settings.append_time)
         answer->log_append_time_ms = batch.max_timestamp;
     if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && partition && exchange->version >= 10) {

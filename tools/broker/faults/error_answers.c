@@ -27,6 +27,7 @@ bool kf__places_errors(int16_t api_key)
     case KF_API_CREATE_PARTITIONS:
     case KF_API_DELETE_GROUPS:
     case KF_API_DESCRIBE_CLUSTER:
+    case KF_API_DESCRIBE_CONFIGS:
         return true;
     default:
         return false;

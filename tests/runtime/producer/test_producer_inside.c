@@ -1,0 +1,292 @@
+/* What shows only from inside: the I/O thread's lists and timers, answers that no broker of ours
+ * gives, sequences near their end. */
+#include "runtime/producer/producer_inside.h"
+
+#include "net/conn/calls.h"
+#include <kafiber/broker.h>
+#include <kafiber/messages.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+static kf_broker *broker;
+static kf_error error;
+
+static void start_broker(void)
+{
+    kf_broker_options options = {.size = sizeof options, .nodes = 2, .thread = true};
+    error = (kf_error)KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 3, 2), KF_OK));
+}
+
+static void stop_broker(void) { kf_broker_stop(broker); }
+
+TestSuite(producer_inside, .init = start_broker, .fini = stop_broker, .timeout = 60);
+
+static void hush(void *context, const kf_log_event *event)
+{
+    (void)context;
+    (void)event;
+}
+
+static kf_producer *open_with(const char *const *settings)
+{
+    kf_config *config = kf_config_new(NULL);
+    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
+    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
+    for (; settings && *settings; settings += 2)
+        kf_config_set(config, settings[0], settings[1], &error);
+    kf_producer *producer = error.code ? NULL : kf_producer_new(config, &error);
+    kf_config_free(config);
+    cr_assert(ne(ptr, (void *)producer, NULL), "%s", error.text);
+    return producer;
+}
+
+static kf_time in(kf_time duration) { return kf_now() + duration; }
+
+static atomic_int told;
+static kf_fate fate;
+static int64_t last_offset;
+
+static void take_verdict(void *context, const kf_delivery *delivery)
+{
+    (void)context;
+    fate = delivery->fate;
+    last_offset = delivery->offset;
+    atomic_fetch_add(&told, 1);
+}
+
+static void produce(kf_producer *producer, int32_t partition, const char *value)
+{
+    kf_record record = {.topic = "orders",
+                        .partition = partition,
+                        .value = {(const uint8_t *)value, strlen(value)}};
+    kf_err err = kf_produce(producer, &record, take_verdict, NULL, in(5 * KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+}
+
+static void wait_until_told(int count)
+{
+    for (int tries = 0; tries < 20000 && atomic_load(&told) < count; tries++)
+        kf_sleep(KF_MILLISECOND);
+    cr_assert(eq(int, atomic_load(&told), count));
+}
+
+static struct kf__out_partition *partition_at(kf_producer *producer, int32_t index)
+{
+    return atomic_load(&kf__producer_topic(producer, "orders")->partitions)->items[index];
+}
+
+/* ---- on the I/O thread ---- */
+
+struct errand {
+    struct kf__task task;
+    kf_producer *producer;
+    void (*run)(kf_producer *producer);
+    atomic_bool over;
+};
+
+static void run_errand(struct kf__task *task)
+{
+    struct errand *errand = KF__OWNER(task, struct errand, task);
+    errand->run(errand->producer);
+    atomic_store(&errand->over, true);
+}
+
+static void begin_errand(struct errand *errand, kf_producer *producer, void (*run)(kf_producer *))
+{
+    errand->task.run = run_errand;
+    errand->producer = producer;
+    errand->run = run;
+    atomic_init(&errand->over, false);
+    kf__loop_post(producer->io.loop, &errand->task);
+}
+
+static void on_io_thread(kf_producer *producer, void (*run)(kf_producer *))
+{
+    struct errand errand = {0};
+    begin_errand(&errand, producer, run);
+    while (!atomic_load(&errand.over))
+        kf_sleep(KF_MILLISECOND);
+}
+
+/* ---- a leader of yesterday ---- */
+
+static bool backs_off;
+
+/* The broker under way to answers NOT_LEADER_OR_FOLLOWER, and names a leader of an older epoch. */
+static void answer_stale(kf_producer *producer)
+{
+    struct kf__out_request *request =
+        KF__OWNER(producer->requests.next, struct kf__out_request, link);
+    struct kf__out_partition *partition = request->batches[0]->partition;
+    struct kf_produce_response_partition_produce_response row = {
+        .error_code = KF_ERR_NOT_LEADER_OR_FOLLOWER,
+        .log_append_time_ms = -1,
+        .current_leader = {.leader_id = 3 - request->node->id, .leader_epoch = 0},
+    };
+    struct kf_produce_response_topic_produce_response topic = {
+        .topic_id = kf__out_topic_info(producer, partition->topic)->id,
+        .partition_responses = {.items = &row, .count = 1},
+    };
+    struct kf_produce_response response = {.responses = {.items = &topic, .count = 1}};
+    struct kf__answer answer = {.message = &response, .version = 13, .node = request->node->id};
+    row.index = partition->index;
+    kf__call_cancel(&request->call);
+    request->call.done(&request->call, KF_OK, &answer);
+    backs_off = partition->backs_off;
+}
+
+/* Else it would be sent again as fast as answers come. */
+Test(producer_inside, backs_off_where_an_answer_names_a_leader_of_an_older_epoch)
+{
+    kf_producer *producer = open_with(NULL);
+    int32_t leader, epoch;
+    kf_broker_leader(broker, "orders", 0, &leader, &epoch);
+    cr_assert(eq(int, kf_broker_move_leader(broker, "orders", 0, 3 - leader), KF_OK));
+    produce(producer, 0, "before");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_broker_pause(broker);
+    produce(producer, 0, "v");
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    struct errand errand = {0};
+    do {
+        backs_off = false;
+        kf_sleep(20 * KF_MILLISECOND);
+    } while (kf__link_is_alone(&producer->requests));
+    begin_errand(&errand, producer, answer_stale);
+    while (!atomic_load(&errand.over))
+        kf_sleep(KF_MILLISECOND);
+    cr_assert(backs_off);
+    kf_broker_resume(broker);
+    wait_until_told(2);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- lingering ---- */
+
+static int32_t lingering[3];
+static int lingering_count;
+
+static void place_anew(kf_producer *producer)
+{
+    kf__producer_place_all(producer); /* as metadata does */
+    lingering_count = 0;
+    for (struct kf__link *at = producer->lingering.next; at != &producer->lingering; at = at->next)
+        lingering[lingering_count++] = KF__OWNER(at, struct kf__out_partition, place)->index;
+}
+
+/* end_lingering looks at the first only: one behind it that was due earlier would wait for it. */
+Test(producer_inside, keeps_those_that_linger_in_the_order_in_which_they_are_due)
+{
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "3000", NULL});
+    int32_t order[] = {2, 0, 1};
+    for (int i = 0; i < 3; i++) {
+        produce(producer, order[i], "v");
+        kf_sleep(30 * KF_MILLISECOND);
+    }
+    on_io_thread(producer, place_anew);
+    cr_assert(eq(int, lingering_count, 3));
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(i32, lingering[i], order[i]));
+    kf_producer_close(producer, in(5 * KF_SECOND));
+}
+
+static atomic_bool held, let_go;
+
+static void hold(kf_producer *producer)
+{
+    (void)producer;
+    atomic_store(&held, true);
+    while (!atomic_load(&let_go))
+        kf_sleep(KF_MILLISECOND);
+}
+
+/* Two partitions that linger on behind a flush once made the I/O thread look for ever. */
+Test(producer_inside, lets_linger_what_came_after_a_flush)
+{
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "300", NULL});
+    produce(producer, 2, "first");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    struct errand errand = {0};
+    begin_errand(&errand, producer, hold);
+    while (!atomic_load(&held))
+        kf_sleep(KF_MILLISECOND);
+    produce(producer, 2, "flushed");
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    produce(producer, 0, "later");
+    produce(producer, 1, "later");
+    atomic_store(&let_go, true);
+    wait_until_told(4);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- the end of the sequences ---- */
+
+static void near_the_end(kf_producer *producer)
+{
+    struct kf__out_partition *partition = partition_at(producer, 0);
+    partition->id = producer->id;
+    partition->next_sequence = INT32_MAX - 20;
+    partition->last_acked = INT32_MAX - 21;
+}
+
+static void check_log(int32_t count)
+{
+    int64_t start, end;
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, end - start, count));
+    for (int32_t i = 0; i < count; i++) {
+        kf_message message;
+        char text[16] = {0};
+        cr_assert(eq(int, kf_broker_read(broker, "orders", 0, i, &message), KF_OK));
+        memcpy(text, message.value.data, message.value.size);
+        cr_assert(eq(int, atoi(text), i));
+    }
+}
+
+static void produce_over_the_end(kf_producer *producer)
+{
+    produce(producer, 1, "gets the producer its id");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    on_io_thread(producer, near_the_end);
+    for (int i = 0; i < 300; i++) {
+        char value[16];
+        snprintf(value, sizeof value, "%d", i);
+        produce(producer, 0, value);
+    }
+    cr_assert(eq(int, kf_flush(producer, in(30 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, (int)fate, KF_STORED));
+    check_log(300);
+}
+
+static const char *const small_batches[] = {
+    "batch.size", "100", "retry.backoff.ms", "5", "reconnect.backoff.ms", "5", NULL};
+
+Test(producer_inside, counts_sequences_on_from_zero_behind_their_largest)
+{
+    kf_producer *producer = open_with(small_batches);
+    produce_over_the_end(producer);
+    const struct kf__out_partition *partition = partition_at(producer, 0);
+    cr_assert(eq(i32, partition->last_acked, 300 - 21 - 1));
+    cr_assert(eq(int, partition->id.epoch, 0), "no fresh epoch was needed");
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+Test(producer_inside, repeats_and_loses_nothing_where_answers_are_lost_at_the_end_of_the_sequences)
+{
+    kf_broker_fault fault = {.size = sizeof fault,
+                             .kind = KF_BROKER_CLOSE_ANSWER,
+                             .api_key = KF_API_PRODUCE,
+                             .first = 3,
+                             .every = 4,
+                             .times = 10};
+    kf_producer *producer = open_with(small_batches);
+    cr_assert(lt(i32, 0, kf_broker_fault_add(broker, &fault)));
+    produce_over_the_end(producer);
+    kf_producer_close(producer, in(KF_SECOND));
+}
