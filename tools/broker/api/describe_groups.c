@@ -55,9 +55,8 @@ static bool tell_group(struct kf__exchange *exchange, const struct kf__classic_g
         told->member_metadata =
             chosen ? kf__answer_bytes(exchange, kf__group_metadata(member, group->protocol_name))
                    : empty;
-        told->member_assignment = chosen && member->assignment.data
-                                      ? kf__answer_bytes(exchange, member->assignment)
-                                      : empty;
+        told->member_assignment =
+            member->assignment.data ? kf__answer_bytes(exchange, member->assignment) : empty;
     }
     return true;
 }

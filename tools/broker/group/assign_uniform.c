@@ -6,6 +6,9 @@
 #include "tools/broker/group/assignors.h"
 #include "tools/broker/group/java_order.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* A member with room. */
 struct unfilled {
     int32_t member;
@@ -70,45 +73,43 @@ static kf_err find_free(struct work *work, const struct kf__plan_member *first,
     return err;
 }
 
-/* What a member keeps of one topic: the first `quota`, as Java's set of them shows them. */
-static kf_err keep_some(struct work *work, struct kf__plan_member *member,
-                        const struct kf__held *items, size_t count, int32_t *quota)
+static int compare_places(const void *a, const void *b)
 {
-    const kf_allocator *alloc = work->plan->alloc;
-    uint32_t *hashes = kf_alloc(alloc, count * sizeof *hashes);
-    int32_t *order = kf_alloc(alloc, count * sizeof *order);
-    kf_err err = hashes && order ? KF_OK : KF_ERR_NO_MEMORY;
-    for (size_t i = 0; i < count && !err; i++)
-        hashes[i] = (uint32_t)items[i].partition;
-    if (!err)
-        err = kf__java_order(alloc, hashes, count, kf__java_copied(count), order);
-    for (size_t i = 0; i < count && !err; i++) {
-        const struct kf__held *one = &items[order[i]];
-        bool keeps = *quota > 0;
-        *quota -= keeps;
-        err = keeps ? kf__holding_add(alloc, &member->after, one->topic, one->partition, 0)
-                    : add_free(work, one->topic, one->partition);
-    }
-    kf_free(alloc, hashes);
-    kf_free(alloc, order);
-    return err;
+    const struct kf__held *x = a, *y = b;
+    return (x->epoch > y->epoch) - (x->epoch < y->epoch);
 }
 
+/* The next one of the member's partitions, in the order in which they come into its sets. */
+static kf_err add_after(struct work *work, struct kf__plan_member *member,
+                        const struct kf__held *one)
+{
+    return kf__holding_add(work->plan->alloc, &member->after, one->topic, one->partition,
+                           (int32_t)member->after.count);
+}
+
+/* What a member keeps of one topic: the first `quota`, as Java's set of them shows them. */
 static kf_err keep_topic(struct work *work, struct kf__plan_member *member, size_t first,
                          int32_t *quota)
 {
+    const kf_allocator *alloc = work->plan->alloc;
     const struct kf__held *items = &member->before->items[first];
     size_t count = kf__holding_run(member->before, first);
     int32_t topic = kf__plan_topic(work->plan, items->topic);
     if (topic < 0 || !kf__plan_wants(member, topic))
         return KF_OK;
-    if (count > (size_t)*quota)
-        return keep_some(work, member, items, count, quota);
+    struct kf__held *sorted = kf_alloc(alloc, count * sizeof *sorted);
+    if (!sorted)
+        return KF_ERR_NO_MEMORY;
+    memcpy(sorted, items, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_places);
     kf_err err = KF_OK;
-    for (size_t i = 0; i < count && !err; i++)
-        err = kf__holding_add(work->plan->alloc, &member->after, items[i].topic, items[i].partition,
-                              0);
-    *quota -= (int32_t)count;
+    for (size_t i = 0; i < count && !err; i++) {
+        bool keeps = *quota > 0;
+        *quota -= keeps;
+        err = keeps ? add_after(work, member, &sorted[i])
+                    : add_free(work, sorted[i].topic, sorted[i].partition);
+    }
+    kf_free(alloc, sorted);
     return err;
 }
 
@@ -159,8 +160,7 @@ static kf_err give(struct work *work)
     for (int32_t u = 0; u < work->unfilled_count; u++) {
         struct kf__plan_member *member = &work->plan->members[work->unfilled[u].member];
         for (int32_t i = 0; i < work->unfilled[u].room && next < work->free.count && !err; i++) {
-            const struct kf__held *one = &work->free.items[next++];
-            err = kf__holding_add(work->plan->alloc, &member->after, one->topic, one->partition, 0);
+            err = add_after(work, member, &work->free.items[next++]);
         }
     }
     return err;
@@ -188,8 +188,7 @@ kf_err kf__target_uniform(struct kf__plan *plan)
         err = revoke(&work, order[i], plan->member_count - i);
     if (!err)
         err = give(&work);
-    for (int32_t i = 0; i < plan->member_count; i++)
-        kf__holding_sort(&plan->members[i].after);
+    plan->numbered = true;
     kf__holding_free(plan->alloc, &work.free);
     kf_free(plan->alloc, work.unfilled);
     kf_free(plan->alloc, order);

@@ -26,7 +26,7 @@ struct kf__plan_member {
     int32_t *topics;       /* that it wants: ascending indexes into the plan's */
     int32_t topic_count;
     const struct kf__holding *before; /* its last target */
-    struct kf__holding after;         /* the answer; sorted */
+    struct kf__holding after;         /* the answer */
 };
 
 struct kf__plan {
@@ -35,9 +35,11 @@ struct kf__plan {
     int32_t topic_count;
     struct kf__plan_member *members;
     int32_t member_count;
+    bool numbered; /* the answers' epochs say in which order partitions came */
 };
 
-/* Each fills in every member's `after`. KF_ERR_NO_MEMORY leaves them to be freed all the same. */
+/* Each fills in every member's `after`, in any order. KF_ERR_NO_MEMORY leaves them to be freed all
+ * the same. */
 kf_err kf__target_range(struct kf__plan *plan);
 kf_err kf__target_uniform(struct kf__plan *plan);
 kf_err kf__target_mixed(struct kf__plan *plan);

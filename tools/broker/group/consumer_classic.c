@@ -2,6 +2,7 @@
 
 #include "proto/schema.h"
 #include "tools/broker/group/group_rebalance.h"
+#include "tools/broker/group/java_order.h"
 #include "tools/broker/group/reconcile.h"
 #include "tools/broker/text.h"
 
@@ -171,6 +172,9 @@ static kf_err upgrade_member(struct kf__consumers *consumers, kf_time now,
         err = read_assignment(consumers, from->assignment, classic->generation, &member->assigned);
     if (!err)
         err = kf__holding_copy(alloc, &member->assigned, &member->target);
+    for (size_t i = 0; i < member->target.count && !err; i += kf__holding_run(&member->target, i))
+        err =
+            kf__java_rank(alloc, &member->target.items[i], kf__holding_run(&member->target, i), -1);
     close_said(consumers, &said);
     return err;
 }

@@ -1,6 +1,7 @@
 #include "tools/broker/group/consumer_target.h"
 
 #include "tools/broker/group/assignors.h"
+#include "tools/broker/group/java_order.h"
 #include "tools/broker/text.h"
 
 #include <stdlib.h>
@@ -169,6 +170,36 @@ static bool want_the_same(const struct kf__consumer_group *group)
     return true;
 }
 
+/* Of the topic of `one`, how many the member was to have before. */
+static int64_t had_of(const struct kf__plan_member *member, const struct kf__held *one)
+{
+    size_t low = 0, high = member->before->count;
+    struct kf__held first = {.topic = one->topic, .partition = -1};
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (kf__held_compare(&member->before->items[middle], &first) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool here = low < member->before->count &&
+                memcmp(member->before->items[low].topic.bytes, one->topic.bytes,
+                       sizeof one->topic.bytes) == 0;
+    return here ? (int64_t)kf__holding_run(member->before, low) : 0;
+}
+
+/* Sorts the answer and notes how Java's sets would show it. */
+static kf_err rank(const struct kf__plan *plan, struct kf__plan_member *member)
+{
+    struct kf__holding *after = &member->after;
+    kf_err err = KF_OK;
+    kf__holding_sort(after);
+    for (size_t i = 0; i < after->count && !err; i += kf__holding_run(after, i))
+        err = kf__java_rank(plan->alloc, &after->items[i], kf__holding_run(after, i),
+                            plan->numbered ? had_of(member, &after->items[i]) : -1);
+    return err;
+}
+
 kf_err kf__consumer_retarget(const kf_allocator *alloc, const struct kf__topics *topics,
                              struct kf__consumer_group *group)
 {
@@ -186,9 +217,10 @@ kf_err kf__consumer_retarget(const kf_allocator *alloc, const struct kf__topics 
         err = kf__target_range(&plan);
     else if (!err)
         err = want_the_same(group) ? kf__target_uniform(&plan) : kf__target_mixed(&plan);
+    for (int32_t i = 0; i < group->member_count && !err; i++)
+        err = rank(&plan, &plan.members[i]);
     for (int32_t i = 0; i < group->member_count && !err; i++) {
         struct kf__holding *after = &plan.members[i].after;
-        kf__holding_sort(after);
         kf__holding_free(alloc, &group->members[i]->target);
         group->members[i]->target = *after;
         *after = (struct kf__holding){0};

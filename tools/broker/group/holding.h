@@ -15,7 +15,8 @@
 struct kf__held {
     kf_uuid topic;
     int32_t partition;
-    int32_t epoch; /* of the assignment that gave it; counts only for what a member has */
+    int32_t epoch; /* of the assignment that gave it; in a target: its place in Java's set of the
+                      topic's partitions (java_order.h) */
 };
 
 struct kf__holding {

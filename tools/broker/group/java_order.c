@@ -69,3 +69,50 @@ kf_err kf__java_order(const kf_allocator *alloc, const uint32_t *hashes, size_t 
     kf_free(alloc, places);
     return KF_OK;
 }
+
+struct step {
+    uint32_t bucket;
+    size_t turn; /* when it came in */
+    size_t index;
+};
+
+static int compare_steps(const void *a, const void *b)
+{
+    const struct step *x = a, *y = b;
+    if (x->bucket != y->bucket)
+        return x->bucket < y->bucket ? -1 : 1;
+    return (x->turn > y->turn) - (x->turn < y->turn);
+}
+
+/* As a table of so many buckets shows them that they came into in this order; 0: as they came. */
+static void walk(struct step *steps, size_t count, const struct kf__held *items, uint32_t buckets)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t hash = (uint32_t)items[steps[i].index].partition;
+        steps[i].bucket = buckets ? (hash ^ hash >> 16) & (buckets - 1) : 0;
+    }
+    qsort(steps, count, sizeof *steps, compare_steps);
+    for (size_t i = 0; i < count; i++)
+        steps[i].turn = i;
+}
+
+kf_err kf__java_rank(const kf_allocator *alloc, struct kf__held *items, size_t count, int64_t had)
+{
+    struct step *steps = kf_alloc(alloc, (count + 1) * sizeof *steps);
+    if (!steps)
+        return KF_ERR_NO_MEMORY;
+    uint32_t buckets = had < 0 ? 0 : had == 0 ? SMALLEST_TABLE : kf__java_copied((size_t)had);
+    while (buckets > 0 && count > buckets / 4 * 3)
+        buckets *= 2;
+    for (size_t i = 0; i < count; i++) {
+        size_t turn = had < 0 ? (size_t)items[i].partition : (size_t)items[i].epoch;
+        steps[i] = (struct step){.turn = turn, .index = i};
+    }
+    walk(steps, count, items, 0);
+    walk(steps, count, items, buckets);
+    walk(steps, count, items, kf__java_copied(count));
+    for (size_t i = 0; i < count; i++)
+        items[steps[i].index].epoch = (int32_t)i;
+    kf_free(alloc, steps);
+    return KF_OK;
+}
