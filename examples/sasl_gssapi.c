@@ -126,7 +126,7 @@ static void print_topics(kf_client *client, kf_error *error)
     struct kf_metadata_request request;
     kf_response response = {0};
     kf_reset(&kf_schema_of_metadata_request, &request);
-    request.topics.items = NULL; /* all of them */
+    request.topics.count = -1; /* null: all of them */
     if (kf_call(client, KF_NODE_ANY, &kf_schema_of_metadata_request, -1, &request,
                 kf_now() + 10 * KF_SECOND, &response, error))
         return;

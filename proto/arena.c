@@ -4,6 +4,8 @@
  */
 #include "proto/arena.h"
 
+#include "proto/wipe.h"
+
 #include <string.h>
 
 enum {
@@ -83,6 +85,12 @@ void kf_arena_reset(kf_arena *arena)
         free_chunks(arena, newest);
         arena->chunks = NULL;
     }
+}
+
+void kf__arena_wipe(kf_arena *arena)
+{
+    for (struct kf_arena_chunk *chunk = arena->chunks; chunk; chunk = chunk->next)
+        kf__wipe(chunk->bytes, chunk->used);
 }
 
 void kf_arena_free(kf_arena *arena)

@@ -18,6 +18,9 @@ struct kf_arena_chunk {
 /* Memory in a new chunk; NULL where there is none, or beyond the limit. */
 void *kf__arena_grow(kf_arena *arena, size_t size);
 
+/* Overwrites all that was taken since the last reset: secrets, before it is freed. */
+void kf__arena_wipe(kf_arena *arena);
+
 /* As kf_arena_alloc, but with whatever lies there instead of zeros. */
 static inline void *kf__arena_take(kf_arena *arena, size_t size)
 {

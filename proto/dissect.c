@@ -68,9 +68,8 @@ static void read_header(struct kf__dissector *d, const kf_schema *header, int16_
     kf__node_leave(d);
 }
 
-static void read_message(struct kf__dissector *d, const kf_schema *schema, int16_t version)
+static void read_body(struct kf__dissector *d, const kf_schema *schema, int16_t version)
 {
-    d->facts->message_at = (size_t)(d->in.at - d->base);
     if (d->in.err)
         return;
     kf__text_add(&d->text, "version %d", version);
@@ -83,6 +82,12 @@ static void read_message(struct kf__dissector *d, const kf_schema *schema, int16
         kf__dissect_embedded(d, schema, version);
     }
     kf__node_leave(d);
+}
+
+static void read_message(struct kf__dissector *d, const kf_schema *schema, int16_t version)
+{
+    d->facts->message_at = (size_t)(d->in.at - d->base);
+    read_body(d, schema, version);
 }
 
 static void peek_facts(struct kf__dissector *d)
@@ -115,6 +120,46 @@ static void read_request(struct kf__dissector *d)
     read_message(d, schema, version);
 }
 
+/* The facts are the Envelope's, but for what is inside it. */
+static void read_forwarded_request(struct kf__dissector *d)
+{
+    kf_dissection *facts = d->facts;
+    struct kf__cursor in = d->in;
+    int16_t key = kf__take_i16(&in), version = kf__take_i16(&in);
+    const kf_schema *schema = kf_schema_request(key);
+    if (in.err || !schema || !kf__has_version(schema, &version)) {
+        kf__text_add(&d->text, "no request that is known");
+        kf__node_fail(d, d->in.at, "requestData", KF_ERR_API_NOT_SUPPORTED);
+        return;
+    }
+    facts->forwards = true;
+    facts->forwarded_api_key = key;
+    facts->forwarded_api_version = version;
+    read_header(d, &kf_schema_of_request_header, kf__request_header_version(schema, version));
+    read_body(d, schema, version);
+}
+
+static void read_forwarded_response(struct kf__dissector *d)
+{
+    const kf_schema *schema = kf_schema_response(d->known->forwarded_api_key);
+    int16_t version = d->known->forwarded_api_version;
+    if (!schema) {
+        kf__text_add(&d->text, "no API has the key %d", d->known->forwarded_api_key);
+        kf__node_fail(d, d->in.at, "responseData", KF_ERR_API_NOT_SUPPORTED);
+        return;
+    }
+    read_header(d, &kf_schema_of_response_header, kf__response_header_version(schema, version));
+    read_body(d, schema, version);
+}
+
+void kf__dissect_forwarded(struct kf__dissector *d, bool request)
+{
+    if (request)
+        read_forwarded_request(d);
+    else
+        read_forwarded_response(d);
+}
+
 /* A broker that doesn't know the version asked answers in version 0 that it doesn't. */
 static int16_t version_answered(const struct kf__dissector *d, int16_t api_key, int16_t version)
 {
@@ -145,8 +190,12 @@ static void read_response(struct kf__dissector *d)
     read_message(d, schema, facts->api_version);
 }
 
-static kf_err dissect(const void *frame, size_t size, const kf_allocator *alloc, kf_node_fn visit,
-                      void *context, kf_dissection *facts, void (*read)(struct kf__dissector *d))
+static void read_sasl_from_client(struct kf__dissector *d) { kf__dissect_sasl(d, true); }
+static void read_sasl_from_broker(struct kf__dissector *d) { kf__dissect_sasl(d, false); }
+
+static kf_err dissect(const void *frame, size_t size, kf_dissect_memory *known,
+                      const kf_allocator *alloc, kf_node_fn visit, void *context,
+                      kf_dissection *facts, void (*read)(struct kf__dissector *d))
 {
     struct kf__codecs codecs;
     kf__codecs_init(&codecs, alloc);
@@ -157,6 +206,7 @@ static kf_err dissect(const void *frame, size_t size, const kf_allocator *alloc,
         .facts = facts,
         .alloc = alloc,
         .codecs = &codecs,
+        .known = known,
     };
     d.base = d.in.at;
     read_size(&d);
@@ -168,19 +218,28 @@ static kf_err dissect(const void *frame, size_t size, const kf_allocator *alloc,
     return d.memory;
 }
 
-kf_err kf_dissect_request(const void *frame, size_t size, const kf_allocator *alloc,
-                          kf_node_fn visit, void *context, kf_dissection *facts)
+kf_err kf_dissect_request(const void *frame, size_t size, kf_dissect_memory *memory,
+                          const kf_allocator *alloc, kf_node_fn visit, void *context,
+                          kf_dissection *facts)
 {
     memset(facts, 0, sizeof *facts);
-    return dissect(frame, size, alloc, visit, context, facts, read_request);
+    return dissect(frame, size, memory, alloc, visit, context, facts, read_request);
 }
 
 kf_err kf_dissect_response(int16_t api_key, int16_t api_version, const void *frame, size_t size,
-                           const kf_allocator *alloc, kf_node_fn visit, void *context,
-                           kf_dissection *facts)
+                           kf_dissect_memory *memory, const kf_allocator *alloc, kf_node_fn visit,
+                           void *context, kf_dissection *facts)
 {
     memset(facts, 0, sizeof *facts);
     facts->api_key = api_key;
     facts->api_version = api_version;
-    return dissect(frame, size, alloc, visit, context, facts, read_response);
+    return dissect(frame, size, memory, alloc, visit, context, facts, read_response);
+}
+
+kf_err kf_dissect_sasl(bool from_client, const void *frame, size_t size, kf_node_fn visit,
+                       void *context, kf_dissection *facts)
+{
+    memset(facts, 0, sizeof *facts);
+    return dissect(frame, size, NULL, &kf_default_allocator, visit, context, facts,
+                   from_client ? read_sasl_from_client : read_sasl_from_broker);
 }

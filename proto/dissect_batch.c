@@ -180,6 +180,91 @@ static void read_control_value(struct kf__dissector *d, int64_t type)
     d->depth--;
 }
 
+/* ---- records of internal topics ---- */
+
+/* Each topic's rows stand together in the registry. */
+static const struct internal_topic {
+    const char *name;
+    const char *first;
+    const char *last;
+} internal_topics[KF_INTERNAL_TOPICS] = {
+    {"__consumer_offsets", "LegacyOffsetCommitKey", "StreamsGroupTopologyValue"},
+    {"__transaction_state", "TransactionLogKey", "TransactionLogValue"},
+    {"__share_group_state", "ShareSnapshotKey", "ShareUpdateValue"},
+};
+
+unsigned kf__internal_topic(kf_string name)
+{
+    for (unsigned i = 0; i < KF_INTERNAL_TOPICS; i++)
+        if (name.size == strlen(internal_topics[i].name) &&
+            memcmp(name.data, internal_topics[i].name, name.size) == 0)
+            return i + 1;
+    return 0;
+}
+
+static bool ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+    return length >= tail && strcmp(name + length - tail, end) == 0;
+}
+
+const kf_schema *kf__record_schema(unsigned topic, int64_t type, bool key)
+{
+    const struct internal_topic *rows = &internal_topics[topic - 1];
+    const kf_schema *schema;
+    bool among = false;
+    for (size_t i = 0; (schema = kf_schema_at(i)); i++) {
+        among = among || strcmp(schema->name, rows->first) == 0;
+        if (among && schema->api_key == type && ends_with(schema->name, key ? "Key" : "Value"))
+            return schema;
+        if (strcmp(schema->name, rows->last) == 0)
+            return NULL;
+    }
+    return NULL;
+}
+
+/* Behind the int16, of a key its type and of a value its version. */
+static void read_state_rows(struct kf__dissector *d, const kf_schema *schema, int64_t version)
+{
+    int16_t known = (int16_t)version;
+    if (!kf__has_version(schema, &known)) {
+        kf__text_add(&d->text, "version %d is not known, %d to %d are", (int)version,
+                     schema->min_version, schema->max_version);
+        kf__node_fail(d, d->in.at, kf_schema_name(schema), KF_ERR_BAD_VERSION);
+        return;
+    }
+    kf__dissect_embedded(d, schema, known);
+}
+
+/* A key or a value; *type is read from the one and used for the other. */
+static void read_state(struct kf__dissector *d, bool key, int64_t *type)
+{
+    const char *name = key ? "key" : "value";
+    const uint8_t *at = d->in.at;
+    int64_t length = kf__read_varint(d, name, 32);
+    kf_bytes bytes;
+    if (d->in.err || !take_sized(d, at, name, length, &bytes))
+        return;
+    if (key)
+        *type = bytes.size >= 2 ? (int16_t)(bytes.data[0] << 8 | bytes.data[1]) : -1;
+    const kf_schema *schema = bytes.size ? kf__record_schema(d->topic, *type, key) : NULL;
+    if (!schema) {
+        kf__text_bytes(&d->text, bytes.data, bytes.size);
+        kf__node_field(d, at, name, "varint, bytes");
+        return;
+    }
+    d->in.at -= bytes.size;
+    kf__text_add(&d->text, "%zu bytes: %s", bytes.size, kf_schema_name(schema));
+    kf__node_field(d, at, name, "varint");
+    struct kf__outer outer = kf__region_enter(d, bytes.size);
+    d->depth++;
+    int64_t number = kf__field_int(d, key ? "type" : "version", 2);
+    if (!d->in.err)
+        read_state_rows(d, schema, key ? schema->max_version : number);
+    kf__region_leave(d, outer, name);
+    d->depth--;
+}
+
 /* ---- magic 2 ---- */
 
 /* What the records need to know of their batch. */
@@ -217,6 +302,10 @@ static void read_record_fields(struct kf__dissector *d, const struct batch *batc
     if (batch->attributes & CONTROL_BIT) {
         int64_t type = read_control_key(d);
         read_control_value(d, type);
+    } else if (d->topic) {
+        int64_t type = -1;
+        read_state(d, true, &type);
+        read_state(d, false, &type);
     } else {
         field_sized_varint(d, "key", true);
         field_sized_varint(d, "value", true);

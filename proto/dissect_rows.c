@@ -94,6 +94,12 @@ static const char *sized_type(const struct kf__dissector *d, const struct kf__ro
 
 static bool same_name(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
+static bool ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+    return length >= tail && same_name(name + length - tail, end);
+}
+
 static void walk_string(struct kf__dissector *d, const struct place *place)
 {
     const uint8_t *at = d->in.at;
@@ -114,7 +120,9 @@ static void walk_string(struct kf__dissector *d, const struct place *place)
     kf_string string = {(const char *)data, length < 0 ? 0 : (size_t)length};
     if (same_name(place->row_name, "protocol_type"))
         d->protocol_type = string;
-    if (d->schema == &kf_schema_of_request_header)
+    if (same_name(place->row_name, "name") || same_name(place->row_name, "topic"))
+        d->topic = kf__internal_topic(string);
+    if (d->schema == &kf_schema_of_request_header && !d->inside)
         d->facts->client_id = string;
     kf__text_string(&d->text, string.data, string.size);
     kf__node_field(d, at, place->name, sized_type(d, place->row));
@@ -122,17 +130,21 @@ static void walk_string(struct kf__dissector *d, const struct place *place)
 
 /* ---- bytes that are messages of their own ---- */
 
-/* What members of a consumer group tell each other; NULL where it is something else. */
-static const kf_schema *consumer_protocol(const struct kf__dissector *d, const char *name)
+static const kf_schema *consumer_protocol_of(const char *name)
 {
-    if (!d->schema || d->inside || d->schema->api_key < KF_API_JOIN_GROUP ||
-        d->schema->api_key > KF_API_DESCRIBE_GROUPS)
-        return NULL;
     if (same_name(name, "metadata") || same_name(name, "member_metadata"))
         return &kf_schema_of_consumer_protocol_subscription;
     if (same_name(name, "assignment") || same_name(name, "member_assignment"))
         return &kf_schema_of_consumer_protocol_assignment;
     return NULL;
+}
+
+/* What members of a consumer group tell each other; NULL where it is something else. */
+static const kf_schema *consumer_protocol(const struct kf__dissector *d, const char *name)
+{
+    bool group = d->schema->api_key >= KF_API_JOIN_GROUP && !d->inside &&
+                 d->schema->api_key <= KF_API_DESCRIBE_GROUPS;
+    return group ? consumer_protocol_of(name) : NULL;
 }
 
 /* A version that is not known yet is read as the newest known one, and its tail is no problem. */
@@ -179,15 +191,58 @@ static bool is_for_consumers(const struct kf__dissector *d, const kf_schema *sch
     return type.size == sizeof consumer - 1 && memcmp(type.data, consumer, type.size) == 0;
 }
 
-static void walk_opened(struct kf__dissector *d, const struct place *place, const kf_schema *schema,
+enum content {
+    CONTENT_PLAIN, /* bytes and no more */
+    CONTENT_SECRET,
+    CONTENT_BATCHES,
+    CONTENT_CONSUMER_PROTOCOL,
+    CONTENT_SASL,
+    CONTENT_FORWARDED,
+};
+
+/* What the next `size` bytes are, which the row calls bytes; what else there is to say in *name. */
+static enum content content_of(const struct kf__dissector *d, const struct place *place,
+                               size_t size, const char **name)
+{
+    const char *row_name = place->row_name;
+    *name = NULL;
+    if (size == 0)
+        return CONTENT_PLAIN;
+    /* A snapshot is cut anywhere, also within a batch. */
+    if (place->row->type == KF__records && d->schema->api_key != KF_API_FETCH_SNAPSHOT)
+        return CONTENT_BATCHES;
+    const kf_schema *schema = consumer_protocol(d, row_name);
+    if (schema && is_for_consumers(d, schema, size)) {
+        *name = schema->name;
+        return CONTENT_CONSUMER_PROTOCOL;
+    }
+    if (same_name(row_name, "hmac") || same_name(row_name, "salted_password"))
+        return CONTENT_SECRET; /* of a delegation token, which is its password; KIP-554 */
+    if (same_name(row_name, "auth_bytes")) {
+        struct kf__dissector message = *d;
+        kf__region_enter(&message, size);
+        *name = kf__sasl_name(&message, d->schema->kind == KF__REQUEST);
+        return CONTENT_SASL;
+    }
+    bool answered = same_name(row_name, "response_data") && d->known && d->known->forwarded;
+    return !d->inside && (same_name(row_name, "request_data") || answered) ? CONTENT_FORWARDED
+                                                                           : CONTENT_PLAIN;
+}
+
+static void walk_opened(struct kf__dissector *d, const struct place *place, enum content content,
                         size_t size)
 {
+    bool request = d->schema->kind == KF__REQUEST;
     struct kf__outer outer = kf__region_enter(d, size);
     d->depth++;
-    if (schema)
-        walk_consumer_protocol(d, schema);
+    if (content == CONTENT_CONSUMER_PROTOCOL)
+        walk_consumer_protocol(d, consumer_protocol_of(place->row_name));
+    else if (content == CONTENT_SASL)
+        kf__dissect_sasl(d, request);
+    else if (content == CONTENT_FORWARDED)
+        kf__dissect_forwarded(d, request);
     else
-        kf__dissect_batches(d, d->schema->kind == KF__RESPONSE);
+        kf__dissect_batches(d, !request);
     kf__region_leave(d, outer, place->name);
     d->depth--;
 }
@@ -204,28 +259,23 @@ static void walk_bytes(struct kf__dissector *d, const struct place *place)
         fail_short(d, at, place->name, size, kf__left(&d->in));
         return;
     }
-    /* A snapshot is cut anywhere, also within a batch. */
-    bool batches = row->type == KF__records && d->schema->api_key != KF_API_FETCH_SNAPSHOT;
-    const kf_schema *schema = consumer_protocol(d, place->row_name);
-    if (size && (batches || (schema && is_for_consumers(d, schema, size)))) {
-        kf__text_add(&d->text, "%zu bytes%s%s", size, schema ? ": " : "",
-                     schema ? schema->name : "");
+    const char *name;
+    enum content content = content_of(d, place, size, &name);
+    if (content > CONTENT_SECRET) {
+        kf__text_add(&d->text, "%zu bytes%s%s", size, name ? ": " : "", name ? name : "");
         kf__node_field(d, at, place->name, sized_type(d, row));
-        walk_opened(d, place, schema, size);
+        walk_opened(d, place, content, size);
         return;
     }
     const uint8_t *data = length < 0 ? NULL : kf__take(&d->in, size);
-    kf__text_bytes(&d->text, data, size);
+    if (content == CONTENT_SECRET)
+        kf__text_secret(d, size);
+    else
+        kf__text_bytes(&d->text, data, size);
     kf__node_field(d, at, place->name, sized_type(d, row));
 }
 
 /* ---- values of fixed size ---- */
-
-static bool ends_with(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-    return length >= tail && same_name(name + length - tail, end);
-}
 
 /* What a number means beyond itself. */
 static void add_meaning(struct kf__dissector *d, const struct place *place, int64_t value)
@@ -285,6 +335,34 @@ static void add_fixed(struct kf__dissector *d, const struct kf__row *row, int64_
     kf__text_add(&d->text, "%lld", (long long)*value);
 }
 
+/* Whether an answer says topic's names beside their ids: the name stands first. */
+static bool names_topics(const struct kf__dissector *d)
+{
+    int16_t key = d->schema->api_key;
+    return d->schema->kind == KF__RESPONSE && (key == KF_API_METADATA || key == KF_API_CREATE_TOPICS ||
+                                               key == KF_API_DESCRIBE_TOPIC_PARTITIONS);
+}
+
+/* Learns which id an internal topic has, or looks it up. */
+static void note_topic_id(struct kf__dissector *d, const uint8_t *id)
+{
+    kf_dissect_memory *known = d->known;
+    bool learns = names_topics(d);
+    if (learns && (!known || !d->topic))
+        return;
+    unsigned found = 0;
+    for (unsigned topic = 0; known && topic < KF_INTERNAL_TOPICS; topic++)
+        for (unsigned i = 0; i < known->topic_count[topic] && i < KF_DISSECT_TOPICS; i++)
+            if (memcmp(&known->topics[topic][i], id, sizeof(kf_uuid)) == 0)
+                found = topic + 1;
+    if (learns && !found) {
+        unsigned *count = &known->topic_count[d->topic - 1];
+        memcpy(&known->topics[d->topic - 1][(*count)++ % KF_DISSECT_TOPICS], id, sizeof(kf_uuid));
+    }
+    if (!learns)
+        d->topic = found;
+}
+
 static bool is_fixed(const struct kf__row *row) { return row->type <= KF__uuid; }
 
 static void walk_fixed(struct kf__dissector *d, const struct place *place)
@@ -298,6 +376,8 @@ static void walk_fixed(struct kf__dissector *d, const struct place *place)
     }
     add_fixed(d, place->row, &value);
     add_meaning(d, place, value);
+    if (place->row->type == KF__uuid && same_name(place->row_name, "topic_id"))
+        note_topic_id(d, at);
     kf__node_field(d, at, place->name, type_names[place->row->type]);
 }
 

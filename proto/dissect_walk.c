@@ -32,15 +32,24 @@ static void emit(struct kf__dissector *d, kf_node_kind kind, const uint8_t *at, 
             .name = name,
             .type = type,
             .value = d->text.bytes,
+            .secret = d->secret,
         };
         d->visit(&node, d->context);
     }
+    facts->secrets += d->secret > 0;
+    d->secret = 0;
     d->text.used = 0;
 }
 
 void kf__node_field(struct kf__dissector *d, const uint8_t *at, const char *name, const char *type)
 {
     emit(d, KF_NODE_FIELD, at, (size_t)(d->in.at - at), name, type);
+}
+
+void kf__text_secret(struct kf__dissector *d, size_t size)
+{
+    d->secret = size;
+    kf__text_add(&d->text, "%s(%zu bytes, not shown)", d->text.used ? " " : "", size);
 }
 
 void kf__node_enter(struct kf__dissector *d, const char *name, const char *type)

@@ -4,6 +4,7 @@
  *
  *   dissect.c ──▶ dissect_rows.c ──▶ dissect_batch.c
  *   frame, header   message by rows    record batches    dissect_text.c: values as text
+ *                          └──▶ dissect_sasl.c: SASL messages
  *
  * A region (a batch, a tag's content, an embedded message) is entered and
  * left: damage in it ends the region, not what stands around it.
@@ -59,6 +60,9 @@ struct kf__dissector {
     bool flexible;
     bool inside;             /* a region: its errors are not the message's */
     kf_string protocol_type; /* last seen; data NULL: none yet */
+    unsigned topic;          /* last seen: an internal one, counted from 1; 0: another */
+    size_t secret;           /* bytes at the end of the node being made that are */
+    kf_dissect_memory *known; /* NULL: none */
     kf_err memory;           /* KF_ERR_NO_MEMORY once that happened */
 };
 
@@ -70,6 +74,8 @@ void kf__node_leave(struct kf__dissector *d);
 void kf__node_note(struct kf__dissector *d, const char *name);
 /* A problem that doesn't end the walk, its words in d->text. */
 void kf__node_problem(struct kf__dissector *d, const uint8_t *at, const char *name);
+/* "(12 bytes, not shown)": the last of the node being made. */
+void kf__text_secret(struct kf__dissector *d, size_t size);
 /* Ends the walk of this region, its unread bytes beginning at `at`; words in d->text. */
 void kf__node_fail(struct kf__dissector *d, const uint8_t *at, const char *name, kf_err err);
 
@@ -94,6 +100,19 @@ const char *kf__int_type(unsigned bytes);
 void kf__dissect_struct(struct kf__dissector *d, const struct kf__struct *type);
 /* A message of its own in the bytes of a region; restores what the walk knew. */
 void kf__dissect_embedded(struct kf__dissector *d, const kf_schema *schema, int16_t version);
+/* What is forwarded inside an Envelope: the rest of the region, a header first. */
+void kf__dissect_forwarded(struct kf__dissector *d, bool request);
+/* The rest of the region as a SASL message. */
+void kf__dissect_sasl(struct kf__dissector *d, bool from_client);
+/* "SASL PLAIN" or the like, of the region's bytes. */
+const char *kf__sasl_name(const struct kf__dissector *d, bool from_client);
+/*
+ * "OffsetCommitKey" and the like: the rows of an internal topic's record by its number; NULL:
+ * none is known.
+ */
+const kf_schema *kf__record_schema(unsigned topic, int64_t type, bool key);
+/* The number of the internal topic with this name; 0: it is none. */
+unsigned kf__internal_topic(kf_string name);
 /* The region's bytes as record batches. `may_be_cut`: the last one may lack its end. */
 void kf__dissect_batches(struct kf__dissector *d, bool may_be_cut);
 

@@ -10,6 +10,7 @@ struct encoder {
     int16_t version;
     bool flexible;
     const struct kf_tags *tail; /* of a message that may have one, else NULL */
+    const uint8_t *limit;       /* up to here there is room for one more struct of those written */
 };
 
 enum {
@@ -19,6 +20,14 @@ enum {
 static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
                         int32_t count);
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message);
+
+static inline bool is_little_endian(void)
+{
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first;
+}
 
 static bool refuse_null(struct encoder *e, const struct kf__row *row, bool element)
 {
@@ -135,42 +144,27 @@ static void write_value(struct encoder *e, const struct kf__row *row, const void
 /* Two numbers side by side. */
 static inline void set_pair(uint8_t *at, const char *values)
 {
-    uint32_t pair[2];
-    memcpy(pair, values, sizeof pair);
-    kf__set_u32(at, pair[0]);
-    kf__set_u32(at + 4, pair[1]);
+    uint64_t pair;
+    memcpy(&pair, values, sizeof pair);
+    kf__set_u64(at, is_little_endian() ? pair << 32 | pair >> 32 : pair);
 }
 
-/* These return what stands behind them. Most arrays have one to three numbers: no loop for those.
- */
-static inline uint8_t *set_32s(uint8_t *at, const char *values, size_t count)
+/* Returns what stands behind them. In pairs, of which the last may overlap the one before it. */
+static uint8_t *set_32s(uint8_t *at, const char *values, size_t count)
 {
-    for (; count >= 4; count -= 4, values += 16, at += 16) {
+    uint8_t *end = at + count * sizeof(uint32_t);
+    const char *last = values + count * sizeof(uint32_t) - sizeof(uint64_t);
+    if (count < 2) {
+        uint32_t one = 0;
+        memcpy(&one, values, count * sizeof one);
+        if (count)
+            kf__set_u32(at, one);
+        return end;
+    }
+    for (; count > 2; count -= 2, at += sizeof(uint64_t), values += sizeof(uint64_t))
         set_pair(at, values);
-        set_pair(at + 8, values + 8);
-    }
-    if (count & 2) {
-        set_pair(at, values);
-        at += 8;
-        values += 8;
-    }
-    if (count & 1) {
-        uint32_t last;
-        memcpy(&last, values, sizeof last);
-        kf__set_u32(at, last);
-        at += sizeof last;
-    }
-    return at;
-}
-
-static inline uint8_t *set_64s(uint8_t *at, const char *values, size_t count)
-{
-    for (; count; count--, values += sizeof(uint64_t), at += sizeof(uint64_t)) {
-        uint64_t wide;
-        memcpy(&wide, values, sizeof wide);
-        kf__set_u64(at, wide);
-    }
-    return at;
+    set_pair(end - sizeof(uint64_t), last);
+    return end;
 }
 
 static void write_int32s(struct encoder *e, struct kf__array array)
@@ -295,15 +289,140 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
     }
 }
 
-/* ---- a struct by its plan ---- */
+/*
+ * ---- structs of one type, one after the other ----
+ *
+ * The steps of their plan become moves: what each takes from the struct and puts behind what is
+ * there already. All numbers are moved alike, whatever their width: eight bytes are read, of which
+ * the number is the first, and eight are written, of which as many count as the number has; the
+ * next move writes over the others. So two numbers that lie side by side are one move. Values
+ * whose length is one byte have a short way too.
+ */
+enum move_kind {
+    MOVE_NUMBERS,
+    MOVE_INT32S,
+    MOVE_BYTES,
+    MOVE_ARRAY,
+    MOVE_UUID,
+    MOVE_VALUE,
+    MOVE_END,
+};
+
+struct move {
+    const struct kf__row *row;
+    uint16_t place;
+    uint8_t kind;
+    uint8_t turn;  /* of numbers: bits to turn right, so that the first becomes the highest */
+    uint8_t bytes; /* of numbers: how many count */
+    uint8_t times; /* of arrays and bytes: so many lie side by side, of as many rows */
+    uint8_t nullable; /* a bit for each of them */
+};
+
+struct moves {
+    const struct kf__plan *plan;
+    size_t room; /* most bytes of one struct but for its long values */
+    size_t size; /* of the C struct */
+    size_t tags; /* where its unknown tags lie in it */
+    bool others; /* the plan has some */
+    struct move items[KF__MOST_ROWS + 1];
+};
+
+static void add_numbers(struct move **end, size_t place, size_t first, size_t bytes)
+{
+    *(*end)++ = (struct move){
+        .place = (uint16_t)place,
+        .turn = is_little_endian() ? (uint8_t)(first * 8 % 64) : 0,
+        .bytes = (uint8_t)bytes,
+    };
+}
+
+/* The step's numbers but for the first `taken`, which were moved with what is before them. */
+static void add_step(struct move **end, const struct kf__step *step, size_t taken)
+{
+    size_t size = kf__shapes[step->row->type].wire, left = step->times - taken;
+    size_t place = step->place + size * taken;
+    for (; size == sizeof(uint32_t) && left >= 2; left -= 2, place += sizeof(uint64_t))
+        add_numbers(end, place, size, 2 * size);
+    for (; left; left--, place += size)
+        add_numbers(end, place, size, size);
+}
+
+/* Whether a 32 bit number is the second half of the eight bytes that begin with the step's. */
+static bool leads_to_pair(const struct kf__step *step)
+{
+    return is_little_endian() && step->kind <= KF__STEP_16 && step[1].kind == KF__STEP_32 &&
+           step[1].place == step->place + sizeof(uint32_t);
+}
+
+/* `begin`: of all moves. */
+static void add_value(const struct move *begin, struct move **end, const struct kf__step *step)
+{
+    static const uint8_t kinds[] = {
+        [KF__STEP_UUID] = MOVE_UUID,   [KF__STEP_INT32S] = MOVE_INT32S,
+        [KF__STEP_BYTES] = MOVE_BYTES, [KF__STEP_ARRAY] = MOVE_ARRAY,
+        [KF__STEP_VALUE] = MOVE_VALUE,
+    };
+    enum {
+        MOST_TIMES = 8
+    };
+    uint8_t kind = kinds[step->kind];
+    bool repeats = kind == MOVE_INT32S || kind == MOVE_BYTES;
+    struct move *last = *end > begin ? *end - 1 : NULL;
+    if (repeats && last && last->kind == kind && last->times < MOST_TIMES &&
+        step->row == last->row + last->times) {
+        last->nullable |= (uint8_t)(step->nullable << last->times++);
+        return;
+    }
+    *(*end)++ = (struct move){
+        .row = step->row,
+        .place = step->place,
+        .kind = kind,
+        .times = 1,
+        .nullable = step->nullable,
+    };
+}
+
+static void moves_make(struct moves *moves, const struct kf__plan *plan)
+{
+    struct move *end = moves->items;
+    size_t taken = 0;
+    for (const struct kf__step *step = plan->steps; step->kind != KF__STEP_END; step++) {
+        if (step->kind < KF__STEP_UUID && leads_to_pair(step)) {
+            size_t size = kf__shapes[step->row->type].wire;
+            add_numbers(&end, step->place, size, size + sizeof(uint32_t));
+            taken = 1;
+            continue;
+        }
+        if (step->kind < KF__STEP_UUID)
+            add_step(&end, step, taken);
+        else
+            add_value(moves->items, &end, step);
+        taken = 0;
+    }
+    *end = (struct move){.kind = MOVE_END};
+    moves->plan = plan;
+    moves->room = plan->room + sizeof(uint64_t);
+    moves->size = plan->type->size;
+    moves->tags = plan->type->size - sizeof(struct kf_tags);
+    moves->others = plan->others < kf__others_end(plan);
+}
+
+static uint8_t *make_room(struct encoder *e, const struct moves *moves)
+{
+    kf_writer *out = e->out;
+    uint8_t *at = kf__reserve(out, moves->room);
+    if (at)
+        e->limit = out->bytes + out->capacity - moves->room;
+    return at;
+}
 
 /* Long values: what makes room for itself, and then again for what is left of the struct. */
-static uint8_t *set_long(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
-                         const struct kf__step *step, const char *field)
+static KF__NOINLINE uint8_t *set_long(struct encoder *e, uint8_t *at, const struct moves *moves,
+                                      const struct kf__row *row, const char *field)
 {
     kf__commit(e->out, at);
-    write_field(e, step->row, field);
-    return kf__reserve(e->out, plan->room);
+    write_field(e, row, field);
+    return make_room(e, moves);
 }
 
 /* How many tagged fields have something to say; what the version lacks must have nothing. */
@@ -322,89 +441,149 @@ static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, con
 }
 
 /* Tags go in place of the byte that says that there are none. */
-static uint8_t *set_others(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
-                           const char *message)
+static KF__NOINLINE uint8_t *set_others(struct encoder *e, uint8_t *at, const struct moves *moves,
+                                        const char *message)
 {
-    bool known = plan->others < kf__others_end(plan);
-    uint32_t tagged = known ? check_others(e, plan, message) : 0;
-    if (!tagged && kf__unknown_tags(plan->type, message)->count == 0)
+    const struct kf__plan *plan = moves->plan;
+    const struct kf_tags *unknown = kf__unknown_tags(plan->type, message);
+    uint32_t tagged = check_others(e, plan, message);
+    if (!tagged && (unknown->count == 0 || unknown == e->tail)) /* the tail is written last */
         return at;
-    if (!tagged && kf__unknown_tags(plan->type, message) == e->tail)
-        return at; /* written last */
     if (e->flexible) {
         kf__commit(e->out, at - 1);
         write_tags(e, plan->type, message, tagged);
     } else {
         kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
     }
-    return kf__reserve(e->out, 0);
+    return make_room(e, moves);
 }
 
-static uint8_t *set_fixed(uint8_t *at, const struct kf__step *step, const char *field)
+static inline uint8_t *set_numbers(uint8_t *at, const struct move *move, const char *field)
 {
-    uint16_t half;
-    switch ((enum kf__step_kind)step->kind) {
-    case KF__STEP_16:
-        memcpy(&half, field, sizeof half);
-        kf__set_u16(at, half);
-        return at + sizeof half;
-    case KF__STEP_32:
-        return set_32s(at, field, step->times);
-    case KF__STEP_64:
-        return set_64s(at, field, step->times);
-    case KF__STEP_UUID:
-        memcpy(at, field, sizeof(kf_uuid));
-        return at + sizeof(kf_uuid);
-    default:
-        memcpy(at, field, 1);
-        return at + 1;
-    }
+    uint64_t bits;
+    memcpy(&bits, field, sizeof bits);
+    kf__set_u64(at, bits >> move->turn | bits << (-move->turn & 63));
+    return at + move->bytes;
 }
 
-/* Values whose length is one byte; NULL: take the long way. */
-static inline uint8_t *set_short(uint8_t *at, const struct kf__step *step, const char *field)
+/* As many as there are seldom. */
+static KF__NOINLINE uint8_t *set_more_int32s(struct encoder *e, uint8_t *at,
+                                             const struct moves *moves, const struct kf__row *row,
+                                             const char *field)
+{
+    struct kf__array array = kf__array_get(field);
+    if (array.count < 1 || (size_t)array.count > KF__SHORT_LENGTH / sizeof(int32_t))
+        return set_long(e, at, moves, row, field);
+    *at = (uint8_t)(array.count + 1);
+    return set_32s(at + 1, array.items, (size_t)array.count);
+}
+
+static inline uint8_t *set_int32s(struct encoder *e, uint8_t *at, const struct moves *moves,
+                                  const struct move *move, const char *field)
+{
+    for (unsigned i = 0; at && i < move->times; i++, field += sizeof(struct kf__array)) {
+        struct kf__array array = kf__array_get(field);
+        size_t count = (uint32_t)array.count;
+        if (KF__LIKELY(count - 2 <= 2)) { /* two pairs, which may overlap: replicas of a partition */
+            const char *last = (const char *)array.items + (count - 2) * sizeof(int32_t);
+            *at++ = (uint8_t)(count + 1);
+            set_pair(at, array.items);
+            at += count * sizeof(int32_t);
+            set_pair(at - sizeof(uint64_t), last);
+        } else if (count == 0) {
+            *at++ = 1;
+        } else {
+            at = set_more_int32s(e, at, moves, move->row + i, field);
+        }
+    }
+    return at;
+}
+
+/* Up to 128 bytes, from both ends: pieces may overlap, nothing beyond the bytes is touched. */
+static inline uint8_t *copy_short(uint8_t *at, const uint8_t *from, size_t size)
+{
+    uint8_t *end = at + size;
+    const uint8_t *from_end = from + size;
+    if (size >= 16) {
+        if (size > 64) {
+            memcpy(at + 32, from + 32, 32);
+            memcpy(end - 64, from_end - 64, 32);
+        }
+        if (size > 32) {
+            memcpy(at + 16, from + 16, 16);
+            memcpy(end - 32, from_end - 32, 16);
+        }
+        memcpy(at, from, 16);
+        memcpy(end - 16, from_end - 16, 16);
+    } else if (size >= 8) {
+        memcpy(at, from, 8);
+        memcpy(end - 8, from_end - 8, 8);
+    } else {
+        for (; at < end; at++, from++)
+            *at = *from;
+    }
+    return end;
+}
+
+static inline uint8_t *set_bytes(struct encoder *e, uint8_t *at, const struct moves *moves,
+                                 const struct move *move, const char *field)
 {
     _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
-    if (step->kind == KF__STEP_BYTES) {
+    for (unsigned i = 0; at && i < move->times; i++, field += sizeof(kf_bytes)) {
         kf_bytes bytes;
         memcpy(&bytes, field, sizeof bytes);
-        *at = 0;
-        if (!bytes.data)
-            return step->nullable ? at + 1 : NULL;
-        if (bytes.size > KF__SHORT_LENGTH)
-            return NULL;
-        *at = (uint8_t)(bytes.size + 1);
-        memcpy(at + 1, bytes.data, bytes.size);
-        return at + 1 + bytes.size;
+        if (bytes.data && bytes.size <= KF__SHORT_LENGTH) {
+            *at = (uint8_t)(bytes.size + 1);
+            at = copy_short(at + 1, bytes.data, bytes.size);
+        } else if (!bytes.data && move->nullable >> i & 1) {
+            *at++ = 0;
+        } else {
+            at = set_long(e, at, moves, move->row + i, field);
+        }
     }
-    struct kf__array array = kf__array_get(field);
-    *at = (uint8_t)(array.count + 1);
-    if (array.count == -1)
-        return step->nullable ? at + 1 : NULL;
-    uint32_t most = step->kind == KF__STEP_INT32S ? KF__SHORT_LENGTH / sizeof(int32_t) : 0;
-    if ((uint32_t)array.count > most)
-        return NULL;
-    return set_32s(at + 1, array.items, (uint32_t)array.count);
+    return at;
 }
 
-/* Writes where there is room of plan->room; returns what stands behind it, NULL after an error. */
-static inline uint8_t *set_struct(struct encoder *e, uint8_t *at, const struct kf__plan *plan,
+/* What is seldom where it matters. */
+static KF__NOINLINE uint8_t *set_other_kind(struct encoder *e, uint8_t *at,
+                                            const struct moves *moves, const struct move *move,
+                                            const char *field)
+{
+    if (move->kind == MOVE_UUID) {
+        memcpy(at, field, sizeof(kf_uuid));
+        return at + sizeof(kf_uuid);
+    }
+    if (move->kind == MOVE_ARRAY && kf__array_get(field).count == 0) {
+        *at = 1;
+        return at + 1;
+    }
+    return set_long(e, at, moves, move->row, field);
+}
+
+/* Writes where there is room for one; returns what stands behind it, NULL after an error. */
+static inline uint8_t *set_struct(struct encoder *e, uint8_t *at, const struct moves *moves,
                                   const char *message)
 {
-    const struct kf__step *step = plan->steps;
-    for (; at && step->kind != KF__STEP_END; step++) {
-        const char *field = message + step->place;
-        if (step->kind <= KF__STEP_UUID) {
-            at = set_fixed(at, step, field);
+    for (const struct move *move = moves->items; move->kind != MOVE_END; move++) {
+        const char *field = message + move->place;
+        if (move->kind == MOVE_NUMBERS) {
+            at = set_numbers(at, move, field);
             continue;
         }
-        uint8_t *next = step->kind < KF__STEP_VALUE ? set_short(at, step, field) : NULL;
-        at = next ? next : set_long(e, at, plan, step, field);
+        if (move->kind == MOVE_INT32S)
+            at = set_int32s(e, at, moves, move, field);
+        else if (move->kind == MOVE_BYTES)
+            at = set_bytes(e, at, moves, move, field);
+        else
+            at = set_other_kind(e, at, moves, move, field);
+        if (!at)
+            return NULL;
     }
-    if (!at)
-        return NULL;
+    struct kf_tags tags;
+    memcpy(&tags, message + moves->tags, sizeof tags);
     *at = 0; /* no tags */
-    return set_others(e, at + step->least, plan, message);
+    at += e->flexible;
+    return moves->others || tags.count ? set_others(e, at, moves, message) : at;
 }
 
 /* Room for all that is fixed or short is made once for each. */
@@ -412,19 +591,20 @@ static void write_items(struct encoder *e, const struct kf__struct *type, const 
                         int32_t count)
 {
     KF__UNINITIALIZED struct kf__plan plan;
+    KF__UNINITIALIZED struct moves moves;
     kf__plan_make(&plan, type, e->version, e->flexible);
-    kf_writer *out = e->out;
-    uint8_t *at = kf__reserve(out, plan.room);
-    for (const char *item = items; at && count; count--, item += type->size) {
-        if ((size_t)(out->bytes + out->capacity - at) < plan.room) {
-            kf__commit(out, at);
-            at = kf__reserve(out, plan.room);
+    moves_make(&moves, &plan);
+    uint8_t *at = make_room(e, &moves);
+    for (const char *item = items; at && count; count--, item += moves.size) {
+        if (at > e->limit) {
+            kf__commit(e->out, at);
+            at = make_room(e, &moves);
         }
         if (at)
-            at = set_struct(e, at, &plan, item);
+            at = set_struct(e, at, &moves, item);
     }
     if (at)
-        kf__commit(out, at);
+        kf__commit(e->out, at);
 }
 
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message)
@@ -449,8 +629,12 @@ kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, 
     }
     const struct kf__struct *type = kf__struct_at(schema->root);
     bool tailed = schema->kind == KF__TAILED;
-    struct encoder e = {writer, version, kf_schema_is_flexible(schema, version),
-                        tailed ? kf__unknown_tags(type, message) : NULL};
+    struct encoder e = {
+        .out = writer,
+        .version = version,
+        .flexible = kf_schema_is_flexible(schema, version),
+        .tail = tailed ? kf__unknown_tags(type, message) : NULL,
+    };
     write_one(&e, type, message);
     if (tailed && e.tail->count)
         write_tail(&e);

@@ -185,6 +185,13 @@ enum {
 #define KF__UNINITIALIZED
 #endif
 
+/* What is rarely called, so that its callers' registers are not spent on it. */
+#if defined(__GNUC__)
+#define KF__NOINLINE __attribute__((noinline))
+#else
+#define KF__NOINLINE
+#endif
+
 /*
  * What a struct's rows come to at one version, worked out once and used for
  * each element of an array: steps in the order of the bytes, and what stands

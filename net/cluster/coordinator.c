@@ -27,8 +27,10 @@ static void try_again(struct kf__coordinator_search *search, kf_err err)
                                              cluster->settings.retry_backoff_max, search->attempts,
                                              world->random(world->context)));
     search->attempts++;
-    if (at >= search->deadline || kf__timer_set(cluster->loop, &search->retry, at))
+    if (at >= search->deadline)
         finish(search, err, -1);
+    else
+        kf__timer_set(cluster->loop, &search->retry, at);
 }
 
 static void retry(struct kf__timer *timer, void *owner)

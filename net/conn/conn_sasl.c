@@ -27,6 +27,7 @@ enum {
     CHALLENGE_BYTES = 64 * 1024, /* of one message of the broker */
     NAMES_BYTES = 128,
     WORDS_BYTES = 160,
+    HEADER_BYTES = 256, /* more than the encoder wants around a token, but for the client's id */
 };
 
 /* One exchange. Belongs to the helper thread while its work is out. */
@@ -153,16 +154,24 @@ static void send_raw(struct kf__conn *conn, kf_bytes token)
     conn->encoded += (int64_t)(conn->output.total - before);
 }
 
+/* At once: an output that grows later leaves a copy of what it holds in freed memory. */
+static kf_err make_room(struct kf__conn *conn, size_t size)
+{
+    const char *id = conn->settings->client_id;
+    size += HEADER_BYTES + (id ? strlen(id) : 0);
+    return kf__writer_reserve(&conn->output, size) ? KF_OK : conn->output.err;
+}
+
 static void send_token(struct kf__conn *conn, kf_time now, kf_bytes token)
 {
     struct kf_sasl_authenticate_request request;
     kf_reset(&kf_schema_of_sasl_authenticate_request, &request);
     request.auth_bytes = token;
-    kf_err err = KF_OK;
-    if (conn->raw_sasl) {
+    kf_err err = make_room(conn, token.size);
+    if (!err && conn->raw_sasl) {
         send_raw(conn, token);
         err = conn->output.err;
-    } else {
+    } else if (!err) {
         int16_t version = kf__versions_choose(&conn->versions, KF_API_SASL_AUTHENTICATE, 0, 0);
         err = kf__conn_encode(conn, NULL, KF_API_SASL_AUTHENTICATE, version, &request, KF_FOREVER);
     }
@@ -284,7 +293,7 @@ static void take_handshake(struct kf__conn *conn, kf_time now,
 static void pass_challenge(struct kf__conn *conn, kf_time now, kf_bytes in)
 {
     struct kf__sasl_run *run = conn->sasl;
-    if (!run || conn->work) {
+    if (!run || conn->work || conn->output.total != conn->output_sent) {
         fail(conn, now, KF_ERR_SASL_MALFORMED, "the broker speaks out of turn");
         return;
     }
@@ -367,7 +376,10 @@ bool kf__conn_expects_raw(const struct kf__conn *conn)
 
 void kf__conn_lost_in_sasl(struct kf__conn *conn, kf_time now, const char *cause)
 {
-    if (conn->raw_sasl && conn->sasl && conn->sasl->begun)
+    bool begun = conn->raw_sasl && conn->sasl && !conn->work && conn->sasl->begun;
+    if (begun && conn->sasl->error.code)
+        fail(conn, now, conn->sasl->error.code, conn->sasl->error.text);
+    else if (begun)
         kf__conn_fail(conn, now, KF_ERR_SASL_AUTHENTICATION_FAILED,
                       "%s closed the connection on the credentials (%s): brokers of this age say "
                       "no more; compare user, password and mechanism",

@@ -119,7 +119,6 @@ static void free_loop(struct kf__loop *loop)
         close(loop->wake_write);
     if (loop->backend_state)
         loop->backend->close(loop->backend_state);
-    kf__timers_free(&loop->timers);
     kf_free(loop->alloc, loop->slots);
     kf_free(loop->alloc, loop);
 }
@@ -142,9 +141,7 @@ kf_err kf__loop_open(const kf_allocator *alloc, const struct kf__world *world,
     loop->process = getpid();
     atomic_init(&loop->rest, ASLEEP);
     loop->deferred_end = &loop->deferred;
-    kf_err err = kf__timers_init(&loop->timers, alloc);
-    if (!err)
-        err = table->open(alloc, world, &loop->backend_state);
+    kf_err err = table->open(alloc, world, &loop->backend_state);
     if (!err)
         err = open_wake_pipe(loop);
     if (!err)
@@ -171,9 +168,9 @@ void kf__timer_init(struct kf__timer *timer, void (*fire)(struct kf__timer *, vo
     *timer = (struct kf__timer){.fire = fire, .owner = owner};
 }
 
-kf_err kf__timer_set(struct kf__loop *loop, struct kf__timer *timer, kf_time at)
+void kf__timer_set(struct kf__loop *loop, struct kf__timer *timer, kf_time at)
 {
-    return kf__timers_set(&loop->timers, timer, at);
+    kf__timers_set(&loop->timers, timer, at);
 }
 
 void kf__timer_cancel(struct kf__loop *loop, struct kf__timer *timer)

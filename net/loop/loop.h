@@ -31,18 +31,20 @@ const kf_allocator *kf__loop_alloc(const struct kf__loop *loop);
 /* The time at which this turn began or last came back from waiting. */
 kf_time kf__loop_now(const struct kf__loop *loop);
 
-/* ---- timers: a heap; embedded in what they belong to ---- */
+/* ---- timers: embedded in what they belong to ---- */
 struct kf__timer {
     kf_time at;
     void (*fire)(struct kf__timer *timer, void *owner);
     void *owner;
-    size_t place; /* in the heap, from 1; 0: not set */
+    bool set;
+    struct kf__timer *child, *next; /* in the heap; `before` is the sibling before it, or above */
+    struct kf__timer *before;
 };
 void kf__timer_init(struct kf__timer *timer, void (*fire)(struct kf__timer *, void *), void *owner);
-/* Sets or moves it. Needs room for one more timer: KF_ERR_NO_MEMORY leaves it unset. */
-kf_err kf__timer_set(struct kf__loop *loop, struct kf__timer *timer, kf_time at);
+/* Sets or moves it; KF_FOREVER cancels it. */
+void kf__timer_set(struct kf__loop *loop, struct kf__timer *timer, kf_time at);
 void kf__timer_cancel(struct kf__loop *loop, struct kf__timer *timer);
-static inline bool kf__timer_is_set(const struct kf__timer *timer) { return timer->place != 0; }
+static inline bool kf__timer_is_set(const struct kf__timer *timer) { return timer->set; }
 
 /* ---- descriptors ---- */
 enum {

@@ -1,109 +1,95 @@
 /* timers: the heap behind kf__timer_set. See timers.h. */
 #include "net/loop/timers.h"
 
-#include <assert.h>
-
-void kf__timers_free(struct kf__timers *timers)
+/* The later of two heaps goes below the earlier one, as its first child. Either may be empty. */
+static struct kf__timer *meld(struct kf__timer *one, struct kf__timer *other)
 {
-    kf_free(timers->alloc, timers->heap);
-    *timers = (struct kf__timers){.alloc = timers->alloc};
+    if (!one || !other)
+        return one ? one : other;
+    struct kf__timer *above = other->at < one->at ? other : one;
+    struct kf__timer *below = above == one ? other : one;
+    below->next = above->child;
+    if (below->next)
+        below->next->before = below;
+    below->before = above;
+    above->child = below;
+    return above;
 }
 
-static void put(struct kf__timers *timers, size_t place, struct kf__timer *timer)
+/* One heap of a row of them: in pairs from the left, then all pairs from the right. */
+static struct kf__timer *meld_row(struct kf__timer *row)
 {
-    timers->heap[place] = timer;
-    timer->place = place;
-}
-
-static void rise(struct kf__timers *timers, struct kf__timer *timer)
-{
-    size_t place = timer->place;
-    while (place > 1 && timers->heap[place / 2]->at > timer->at) {
-        put(timers, place, timers->heap[place / 2]);
-        place /= 2;
+    struct kf__timer *pairs = NULL; /* the last one first */
+    while (row) {
+        struct kf__timer *one = row;
+        struct kf__timer *other = one->next;
+        row = other ? other->next : NULL;
+        one->next = NULL;
+        if (other)
+            other->next = NULL;
+        struct kf__timer *pair = meld(one, other);
+        pair->next = pairs;
+        pairs = pair;
     }
-    put(timers, place, timer);
-}
-
-static void sink(struct kf__timers *timers, struct kf__timer *timer)
-{
-    size_t place = timer->place;
-    for (;;) {
-        size_t child = place * 2;
-        if (child > timers->count)
-            break;
-        if (child < timers->count && timers->heap[child + 1]->at < timers->heap[child]->at)
-            child++;
-        if (timers->heap[child]->at >= timer->at)
-            break;
-        put(timers, place, timers->heap[child]);
-        place = child;
+    struct kf__timer *whole = NULL;
+    while (pairs) {
+        struct kf__timer *pair = pairs;
+        pairs = pair->next;
+        pair->next = NULL;
+        whole = meld(whole, pair);
     }
-    put(timers, place, timer);
+    if (whole)
+        whole->before = NULL;
+    return whole;
 }
 
-static kf_err reserve_one(struct kf__timers *timers)
+/* Takes it out of the row that it stands in. */
+static void unlink_timer(struct kf__timer *timer)
 {
-    if (timers->count + 1 < timers->capacity)
-        return KF_OK;
-    size_t capacity = timers->capacity ? timers->capacity * 2 : 32;
-    struct kf__timer **heap = kf_realloc(timers->alloc, timers->heap, capacity * sizeof(void *));
-    if (!heap)
-        return KF_ERR_NO_MEMORY;
-    timers->heap = heap;
-    timers->capacity = capacity;
-    return KF_OK;
-}
-
-kf_err kf__timers_init(struct kf__timers *timers, const kf_allocator *alloc)
-{
-    *timers = (struct kf__timers){.alloc = alloc};
-    return reserve_one(timers);
-}
-
-kf_err kf__timers_set(struct kf__timers *timers, struct kf__timer *timer, kf_time at)
-{
-    if (at == KF_FOREVER) {
-        kf__timers_cancel(timers, timer);
-        return KF_OK;
-    }
-    if (!timer->place) {
-        kf_err err = reserve_one(timers);
-        if (err)
-            return err;
-        timer->at = at;
-        put(timers, ++timers->count, timer);
-    }
-    timer->at = at;
-    rise(timers, timer);
-    sink(timers, timer);
-    return KF_OK;
+    if (timer->before->child == timer)
+        timer->before->child = timer->next;
+    else
+        timer->before->next = timer->next;
+    if (timer->next)
+        timer->next->before = timer->before;
 }
 
 void kf__timers_cancel(struct kf__timers *timers, struct kf__timer *timer)
 {
-    size_t place = timer->place;
-    if (!place)
+    if (!timer->set)
         return;
-    assert(place <= timers->count && timers->heap[place] == timer);
-    struct kf__timer *last = timers->heap[timers->count--];
-    timer->place = 0;
-    if (last == timer)
+    struct kf__timer *children = meld_row(timer->child);
+    if (timer == timers->root) {
+        timers->root = children;
+    } else {
+        unlink_timer(timer);
+        timers->root = meld(timers->root, children);
+    }
+    timer->child = timer->next = timer->before = NULL;
+    timer->set = false;
+    timers->count--;
+}
+
+void kf__timers_set(struct kf__timers *timers, struct kf__timer *timer, kf_time at)
+{
+    kf__timers_cancel(timers, timer);
+    if (at == KF_FOREVER)
         return;
-    put(timers, place, last);
-    rise(timers, last);
-    sink(timers, last);
+    timer->at = at;
+    timer->set = true;
+    timers->root = meld(timers->root, timer);
+    timers->count++;
 }
 
 kf_time kf__timers_next(const struct kf__timers *timers)
 {
-    return timers->count ? timers->heap[1]->at : KF_FOREVER;
+    return timers->root ? timers->root->at : KF_FOREVER;
 }
 
 void kf__timers_fire(struct kf__timers *timers, kf_time now)
 {
-    for (size_t left = timers->count; left > 0 && timers->count > 0; left--) {
-        struct kf__timer *timer = timers->heap[1];
+    for (size_t left = timers->count; left > 0 && timers->root; left--) {
+        struct kf__timer *timer = timers->root;
         if (timer->at > now)
             return;
         kf__timers_cancel(timers, timer);

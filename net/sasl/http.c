@@ -2,6 +2,7 @@
 #include "net/sasl/http.h"
 
 #include "net/sasl/secret.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -308,4 +309,13 @@ kf_err kf__https_url_read(const char *url, struct kf__https_url *parts, kf_error
     memcpy(parts->host, host + bracket, name_size - bracket);
     parts->host[name_size - bracket] = '\0';
     return KF_OK;
+}
+
+void kf__https_url_authority(const struct kf__https_url *parts, bool with_port, char *text,
+                             size_t size)
+{
+    bool v6 = strchr(parts->host, ':') != NULL;
+    int used = snprintf(text, size, v6 ? "[%s]" : "%s", parts->host);
+    if (with_port)
+        snprintf(text + used, size - (size_t)used, ":%u", (unsigned)parts->port);
 }

@@ -18,6 +18,7 @@ enum {
     KF__HTTP_HEAD_BYTES = 16 * 1024,
     KF__HTTP_BODY_BYTES = 64 * 1024,
     KF__HTTP_HOST_BYTES = 256,
+    KF__HTTP_AUTHORITY_BYTES = KF__HTTP_HOST_BYTES + 10, /* "[host]:65535" */
 };
 
 struct kf__http_answer {
@@ -53,5 +54,8 @@ struct kf__https_url {
 };
 /* KF_ERR_CONFIG with a sentence for anything but https. */
 kf_err kf__https_url_read(const char *url, struct kf__https_url *parts, kf_error *error);
+/* "host:port" or "host", an IPv6 address in brackets (RFC 9112, section 3.2). */
+void kf__https_url_authority(const struct kf__https_url *parts, bool with_port, char *text,
+                             size_t size);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "net/sasl/base64.h"
 #include "net/sasl/json_fields.h"
+#include "proto/arena.h"
 #include <string.h>
 
 enum {
@@ -101,6 +102,7 @@ int64_t kf__jwt_expiry_ms(const kf_allocator *alloc, kf_string token)
     struct kf__jwt jwt;
     kf_arena_init(&arena, alloc, ARENA_BYTES);
     kf_err err = kf__jwt_read(&arena, token, NULL, &jwt, NULL);
+    kf__arena_wipe(&arena); /* its parts are the token in another spelling */
     kf_arena_free(&arena);
     return err ? 0 : jwt.expires_ms;
 }

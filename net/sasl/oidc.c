@@ -5,6 +5,7 @@
 #include "net/sasl/base64.h"
 #include "net/sasl/json_fields.h"
 #include "net/sasl/secret.h"
+#include "proto/arena.h"
 #include "proto/writer.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +15,6 @@
 
 enum {
     ATTEMPTS = 3,
-    PEER_BYTES = KF__HTTP_HOST_BYTES + 8,
     READ_BYTES = 8192,
     REASON_BYTES = 64,
     SLAB_KEEP = 64 * 1024,
@@ -76,7 +76,7 @@ char *kf__oidc_request(const kf_allocator *alloc, const struct kf__oidc_settings
                        const struct kf__https_url *url, size_t *size)
 {
     kf_writer form, text;
-    char number[32];
+    char number[32], authority[KF__HTTP_AUTHORITY_BYTES];
     kf_writer_init(&form, alloc);
     kf_writer_init(&text, alloc);
     kf__writer_reserve(&text, REQUEST_BYTES);
@@ -88,9 +88,8 @@ char *kf__oidc_request(const kf_allocator *alloc, const struct kf__oidc_settings
     put(&text, "POST ");
     put(&text, *url->path ? url->path : "/");
     put(&text, " HTTP/1.1\r\nHost: ");
-    put(&text, url->host);
-    snprintf(number, sizeof number, ":%u", (unsigned)url->port);
-    put(&text, url->port == 443 ? "" : number);
+    kf__https_url_authority(url, url->port != 443, authority, sizeof authority);
+    put(&text, authority);
     put(&text, "\r\nAccept: application/json\r\nConnection: close\r\nUser-Agent: kafiber\r\n"
                "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: Basic ");
     kf_err err = put_credentials(&text, settings);
@@ -160,16 +159,16 @@ kf_err kf__oidc_answer(const kf_allocator *alloc, const struct kf__http_answer *
     kf_arena_init(&arena, alloc, ARENA_BYTES);
     kf_err err =
         kf__json_fields(&arena, (kf_string){answer->body, answer->body_size}, fields, 3, &why);
-    if (answer->status != 200)
+    if (err == KF_ERR_NO_MEMORY)
+        kf_error_set(error, err, "%s", why.text);
+    else if (answer->status != 200)
         err = refuse(answer, err ? (kf_string){0} : fields[2].text, error);
     else if (err)
         err = kf_error_set(error, KF_ERR_TOKEN_UNAVAILABLE,
                            "the token endpoint's answer is not JSON: %s", why.text);
     else
         err = take_token(&fields[0], &fields[1], wall_ms, token, error);
-    for (size_t i = 0; i < 3; i++)
-        if (fields[i].text.data)
-            kf__wipe((char *)fields[i].text.data, fields[i].text.size); /* the arena's own */
+    kf__arena_wipe(&arena);
     kf_arena_free(&arena);
     return err;
 }
@@ -347,8 +346,9 @@ static kf_err read_answer(const struct exchange *exchange, struct kf__http_answe
             err = ended_or_failed(exchange, answer, error);
         else if (got > 0)
             err = kf__http_feed(answer, bytes, got, error);
-        else if (ended)
-            return kf__http_end(answer, error);
+        else if (ended) /* without TLS's goodbye anybody may have cut it off */
+            err = unreachable(exchange, "it closed the connection before its answer was whole",
+                              error);
         else
             err = fill(exchange, &ended, error);
     }
@@ -377,8 +377,8 @@ static kf_err ask(const kf_allocator *alloc, const struct kf__world *world,
                   const struct kf__oidc_settings *settings, struct kf__tls_context *tls,
                   const struct kf__https_url *url, struct kf__http_answer *answer, kf_error *error)
 {
-    char peer[PEER_BYTES];
-    snprintf(peer, sizeof peer, "%s:%u", url->host, (unsigned)url->port);
+    char peer[KF__HTTP_AUTHORITY_BYTES];
+    kf__https_url_authority(url, true, peer, sizeof peer);
     struct exchange exchange = {.alloc = alloc, .world = world, .peer = peer, .fd = -1};
     exchange.deadline = kf__after(now_of(&exchange), settings->timeout_ms * KF_MILLISECOND);
     struct kf__slab_pool *slabs = kf__slab_pool_new(alloc, SLAB_KEEP);

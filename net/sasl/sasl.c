@@ -162,13 +162,15 @@ static kf_err bearer_step(void *exchange, kf_bytes in, kf_sasl_step *step, kf_er
     struct bearer *bearer = exchange;
     if (bearer->steps++ == 0)
         return present_token(bearer, step, error);
-    if (in.size == 0) {
+    if (bearer->steps == 2 && in.size == 0) {
         step->done = true;
         return KF_OK;
     }
-    if (bearer->steps > 2)
+    if (bearer->steps > 2) {
+        *error = (kf_error)KF_ERROR_INIT; /* of the refusal */
         return kf_error_set(error, KF_ERR_SASL_MALFORMED,
                             "the broker goes on after it has refused the token");
+    }
     explain(bearer, in, error);
     step->out = (kf_bytes){(const uint8_t *)"\1", 1}; /* RFC 7628, section 3.2.3 */
     return KF_OK;

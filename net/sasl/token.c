@@ -10,8 +10,12 @@
 
 enum {
     UNSECURED_SECONDS = 3600, /* as Java's unsecuredLoginLifetimeSeconds */
+    RETRY_MS = 10000,         /* after a refusal, while the old token is good; as Java */
     NAME_BYTES = 256,
 };
+
+/* A life beyond this is as good as endless; sums with it stay far from overflow. */
+static const int64_t longest_ms = 10LL * 365 * 86400 * 1000;
 
 struct kf__tokens {
     const kf_allocator *alloc;
@@ -20,6 +24,10 @@ struct kf__tokens {
     char *copies[5];             /* of texts that may come from sasl.jaas.config */
     struct kf__tls_context *tls; /* to the token endpoint */
     pthread_mutex_t lock;        /* all below */
+    pthread_cond_t fetched;
+    bool fetching; /* a thread asks the source, without the lock */
+    kf_err err;    /* what became of that the last time, */
+    kf_error why;  /* for those who waited */
     kf_sasl_token token;
     bool has;
     int64_t refresh_at_ms; /* wall clock */
@@ -157,51 +165,74 @@ static int64_t refresh_point(const struct kf__tokens *tokens, int64_t now)
     int64_t life = tokens->token.expires_at_ms - now;
     double part = (double)(tokens->world->random(tokens->world->context) % 1000) / 1000;
     double factor = settings->refresh_factor + settings->refresh_jitter * part;
-    int64_t point = (int64_t)((double)life * factor);
+    life = life < longest_ms ? life : longest_ms;
+    int64_t point = (int64_t)((double)life * (factor < 1 ? factor : 1));
     if (life > 2 * settings->refresh_buffer_ms && point > life - settings->refresh_buffer_ms)
         point = life - settings->refresh_buffer_ms;
     return now + point;
 }
 
-static kf_err renew(struct kf__tokens *tokens, kf_error *error)
+/* The source may take its time: the lock is not held meanwhile. */
+static kf_err ask_source(struct kf__tokens *tokens, kf_sasl_token *token)
 {
-    kf_sasl_token *token = kf_alloc_zero(tokens->alloc, sizeof *token);
-    if (!token)
-        return KF_ERR_NO_MEMORY;
-    kf_err err = fetch(tokens, token, error);
+    kf_error why = KF_ERROR_INIT;
+    tokens->fetching = true;
+    pthread_mutex_unlock(&tokens->lock);
+    kf_err err = fetch(tokens, token, &why);
     if (err)
-        kf_error_set(error, err, "no token could be got: %s", kf_err_text(err));
+        kf_error_set(&why, err, "no token could be got: %s", kf_err_text(err));
     else
-        err = check(token, wall_ms(tokens), error);
-    if (!err) {
-        tokens->token = *token;
-        tokens->has = token->expires_at_ms > 0;
-        tokens->refresh_at_ms = refresh_point(tokens, wall_ms(tokens));
+        err = check(token, wall_ms(tokens), &why);
+    pthread_mutex_lock(&tokens->lock);
+    tokens->fetching = false;
+    tokens->err = err;
+    tokens->why = why;
+    pthread_cond_broadcast(&tokens->fetched);
+    return err;
+}
+
+static void keep(struct kf__tokens *tokens, const kf_sasl_token *token)
+{
+    tokens->token = *token;
+    tokens->has = true;
+    tokens->refresh_at_ms = refresh_point(tokens, wall_ms(tokens));
+}
+
+static bool is_good(const struct kf__tokens *tokens)
+{
+    return tokens->has && wall_ms(tokens) < tokens->token.expires_at_ms;
+}
+
+/* Into `token`, and into the cache where its end is known. */
+static kf_err renew(struct kf__tokens *tokens, kf_sasl_token *token)
+{
+    kf_err err = ask_source(tokens, token);
+    if (err && is_good(tokens)) { /* the old one still serves */
+        *token = tokens->token;
+        tokens->refresh_at_ms = wall_ms(tokens) + RETRY_MS;
+        return KF_OK;
     }
     if (!err && !token->extensions[0] && tokens->settings.extensions)
-        snprintf(tokens->token.extensions, sizeof tokens->token.extensions, "%s",
-                 tokens->settings.extensions);
-    kf__free_secret(tokens->alloc, token, sizeof *token);
+        snprintf(token->extensions, sizeof token->extensions, "%s", tokens->settings.extensions);
+    if (!err && token->expires_at_ms > 0)
+        keep(tokens, token);
     return err;
 }
 
 kf_err kf__tokens_get(struct kf__tokens *tokens, kf_sasl_token *token, kf_error *error)
 {
-    pthread_mutex_lock(&tokens->lock);
-    int64_t now = wall_ms(tokens);
-    bool good = tokens->has && now < tokens->token.expires_at_ms;
-    kf_error why = KF_ERROR_INIT;
     kf_err err = KF_OK;
-    if (!good || now >= tokens->refresh_at_ms)
-        err = renew(tokens, &why);
-    if (err && good)
-        err = KF_OK; /* the old one still serves */
-    if (err)
-        kf_error_set(error, err, "%s", why.code ? why.text : kf_err_text(err));
-    else
+    pthread_mutex_lock(&tokens->lock);
+    while (tokens->fetching && !is_good(tokens)) {
+        pthread_cond_wait(&tokens->fetched, &tokens->lock);
+        err = tokens->err; /* who waited for a refusal does not ask for one of its own */
+    }
+    if (!err && !tokens->fetching && (!is_good(tokens) || wall_ms(tokens) >= tokens->refresh_at_ms))
+        err = renew(tokens, token);
+    else if (!err)
         *token = tokens->token;
-    if (!tokens->has)
-        kf__wipe(&tokens->token, sizeof tokens->token);
+    if (err)
+        kf_error_set(error, err, "%s", tokens->why.code ? tokens->why.text : kf_err_text(err));
     pthread_mutex_unlock(&tokens->lock);
     return err;
 }
@@ -270,6 +301,11 @@ kf_err kf__tokens_new(const kf_allocator *alloc, const struct kf__world *world,
         kf_free(alloc, tokens);
         return KF_ERR_SYSTEM;
     }
+    if (pthread_cond_init(&tokens->fetched, NULL)) {
+        pthread_mutex_destroy(&tokens->lock);
+        kf_free(alloc, tokens);
+        return KF_ERR_SYSTEM;
+    }
     err = copy_texts(tokens) ? open_tls(tokens, error) : KF_ERR_NO_MEMORY;
     if (err)
         kf__tokens_free(tokens);
@@ -285,6 +321,7 @@ void kf__tokens_free(struct kf__tokens *tokens)
     kf__tls_context_close(tokens->tls);
     for (size_t i = 0; i < sizeof tokens->copies / sizeof *tokens->copies; i++)
         kf__free_secret_text(tokens->alloc, tokens->copies[i]);
+    pthread_cond_destroy(&tokens->fetched);
     pthread_mutex_destroy(&tokens->lock);
     kf__free_secret(tokens->alloc, tokens, sizeof *tokens);
 }

@@ -8,7 +8,9 @@
  * A token is opaque here: what counts is when its source says it ends. It is
  * replaced once sasl.login.refresh.window.factor of its life has passed; where
  * that fails while the old one is good, the old one is used on. Getting one
- * may block, so callers are on helper threads; one of them fetches at a time.
+ * may block, so callers are on helper threads. One of them asks the source at
+ * a time; others take the old one meanwhile or, where there is none that is
+ * good, wait and share what became of it.
  */
 #ifndef KF_NET_TOKEN_H
 #define KF_NET_TOKEN_H

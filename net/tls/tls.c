@@ -136,7 +136,8 @@ static bool set_client(struct kf__tls *tls)
         return false;
     if (!is_address(tls->host) && !SSL_set_tlsext_host_name(tls->ssl, tls->host))
         return false;
-    SSL_SESSION *session = kf__tls_session_find(tls->context, tls->made, tls->session_key);
+    SSL_SESSION *session = kf__tls_session_find(tls->context, tls->made, tls->session_key,
+                                                &tls->resumed_until);
     if (session)
         SSL_set_session(tls->ssl, session);
     SSL_SESSION_free(session);
@@ -195,11 +196,29 @@ static void drop_in_when_read(struct kf__tls *tls)
     tls->in_start = tls->in_end = 0;
 }
 
+/* When the first of the certificates that were verified ends; 0: it can't be told. */
+static time_t end_of_chain(const struct kf__tls *tls)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(tls->ssl);
+    time_t now = time(NULL), end = 0;
+    if (SSL_session_reused(tls->ssl)) /* nothing was verified anew */
+        return tls->resumed_until;
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int days, seconds;
+        if (!ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(sk_X509_value(chain, i))))
+            return 0;
+        time_t at = now + (time_t)days * 86400 + seconds;
+        end = i == 0 || at < end ? at : end;
+    }
+    return end;
+}
+
 static void keep_session(struct kf__tls *tls)
 {
     if (!tls->new_session)
         return;
-    kf__tls_session_keep(tls->context, tls->made, tls->session_key, tls->new_session);
+    kf__tls_session_keep(tls->context, tls->made, tls->session_key, tls->new_session,
+                         end_of_chain(tls));
     tls->new_session = NULL;
 }
 

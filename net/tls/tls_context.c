@@ -239,17 +239,13 @@ static bool take_stamps(struct kf__tls_context *context)
     return changed;
 }
 
-static void drop_locked(struct kf__tls_context *context, struct kf__tls_made *made)
-{
-    if (--made->references == 0)
-        made_free(context, made);
-}
-
 static void tell(struct kf__tls_context *context, kf_err err, const char *text)
 {
+    pthread_mutex_lock(&context->lock);
     context->news.err = err;
     snprintf(context->news.text, sizeof context->news.text, "%.500s", text);
     context->has_news = true;
+    pthread_mutex_unlock(&context->lock);
 }
 
 static void reload(struct kf__tls_context *context)
@@ -264,16 +260,23 @@ static void reload(struct kf__tls_context *context)
         tell(context, error.code, text);
         return;
     }
-    drop_locked(context, context->made);
+    pthread_mutex_lock(&context->lock);
+    struct kf__tls_made *old = context->made;
     context->made = made;
+    pthread_mutex_unlock(&context->lock);
+    kf__tls_made_drop(context, old);
     tell(context, KF_OK, "the certificates have changed: new connections use the new ones");
 }
 
+/* While another helper reads, which may take its time, connections go on with the old files. */
 struct kf__tls_made *kf__tls_made_take(struct kf__tls_context *context)
 {
+    if (pthread_mutex_trylock(&context->reading) == 0) {
+        if (take_stamps(context))
+            reload(context);
+        pthread_mutex_unlock(&context->reading);
+    }
     pthread_mutex_lock(&context->lock);
-    if (take_stamps(context))
-        reload(context);
     struct kf__tls_made *made = context->made;
     made->references++;
     pthread_mutex_unlock(&context->lock);
@@ -283,8 +286,10 @@ struct kf__tls_made *kf__tls_made_take(struct kf__tls_context *context)
 void kf__tls_made_drop(struct kf__tls_context *context, struct kf__tls_made *made)
 {
     pthread_mutex_lock(&context->lock);
-    drop_locked(context, made);
+    bool last = --made->references == 0;
     pthread_mutex_unlock(&context->lock);
+    if (last)
+        made_free(context, made);
 }
 
 bool kf__tls_context_news(struct kf__tls_context *context, struct kf__tls_news *news)
@@ -308,18 +313,6 @@ static struct kf__tls_session *place_of(struct kf__tls_made *made, const char *k
     return NULL;
 }
 
-SSL_SESSION *kf__tls_session_find(struct kf__tls_context *context, struct kf__tls_made *made,
-                                  const char *key)
-{
-    pthread_mutex_lock(&context->lock);
-    const struct kf__tls_session *place = place_of(made, key);
-    SSL_SESSION *session = place ? place->session : NULL;
-    if (session)
-        SSL_SESSION_up_ref(session);
-    pthread_mutex_unlock(&context->lock);
-    return session;
-}
-
 static void forget_session(const struct kf__tls_context *context, struct kf__tls_session *place)
 {
     SSL_SESSION_free(place->session);
@@ -327,9 +320,27 @@ static void forget_session(const struct kf__tls_context *context, struct kf__tls
     *place = (struct kf__tls_session){0};
 }
 
+SSL_SESSION *kf__tls_session_find(struct kf__tls_context *context, struct kf__tls_made *made,
+                                  const char *key, time_t *until)
+{
+    pthread_mutex_lock(&context->lock);
+    struct kf__tls_session *place = place_of(made, key);
+    if (place && place->until <= time(NULL)) {
+        forget_session(context, place);
+        place = NULL;
+    }
+    SSL_SESSION *session = place ? place->session : NULL;
+    if (session) {
+        SSL_SESSION_up_ref(session);
+        *until = place->until;
+    }
+    pthread_mutex_unlock(&context->lock);
+    return session;
+}
+
 /* Without memory for its key a session is just not kept. */
 void kf__tls_session_keep(struct kf__tls_context *context, struct kf__tls_made *made,
-                          const char *key, SSL_SESSION *session)
+                          const char *key, SSL_SESSION *session, time_t until)
 {
     size_t size = strlen(key) + 1;
     pthread_mutex_lock(&context->lock);
@@ -341,6 +352,7 @@ void kf__tls_session_keep(struct kf__tls_context *context, struct kf__tls_made *
     if (place->key) {
         memcpy(place->key, key, size);
         place->session = session;
+        place->until = until;
     } else {
         SSL_SESSION_free(session);
     }
@@ -369,6 +381,7 @@ void kf__tls_context_close(struct kf__tls_context *context)
         made_free(context, context->made);
     BIO_meth_free(context->bytes);
     pthread_mutex_destroy(&context->lock);
+    pthread_mutex_destroy(&context->reading);
     kf_allocator alloc = context->alloc;
     kf_free(&alloc, context);
 }
@@ -392,6 +405,7 @@ kf_err kf__tls_context_open(const kf_allocator *alloc, const struct kf__tls_sett
     context->settings = *settings;
     context->references = 1;
     pthread_mutex_init(&context->lock, NULL);
+    pthread_mutex_init(&context->reading, NULL);
     context->bytes = kf__tls_bytes_method();
     take_stamps(context);
     kf_err err = context->bytes ? make(context, &context->made, error)

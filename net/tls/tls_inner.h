@@ -42,6 +42,7 @@ kf_err kf__tls_read_trust(const kf_allocator *alloc, const struct kf__tls_settin
 struct kf__tls_session {
     char *key;            /* tls->session_key; owned */
     SSL_SESSION *session; /* NULL: the place is free */
+    time_t until;         /* the chain that it was begun with holds no longer */
 };
 
 /* What was made of the files at one time; connections keep theirs when the files change. */
@@ -56,11 +57,13 @@ struct kf__tls_made {
 struct kf__tls_context {
     kf_allocator alloc;
     struct kf__tls_settings settings;
-    BIO_METHOD *bytes;    /* of connections */
-    pthread_mutex_t lock; /* guards all below: handshakes begin on helper threads */
+    BIO_METHOD *bytes; /* of connections */
+    /* Held by the helper thread that reads files, which may take its time; never by the loop's. */
+    pthread_mutex_t reading;
+    struct stat stamps[KF__TLS_FILES]; /* of the files as last read, well or not */
+    pthread_mutex_t lock;              /* guards all below; nobody blocks while holding it */
     size_t references;
     struct kf__tls_made *made;
-    struct stat stamps[KF__TLS_FILES]; /* of the files as last read, well or not */
     struct kf__tls_news news;
     bool has_news;
 };
@@ -70,12 +73,16 @@ struct kf__tls_made *kf__tls_made_take(struct kf__tls_context *context);
 void kf__tls_made_drop(struct kf__tls_context *context, struct kf__tls_made *made);
 void kf__tls_context_retain(struct kf__tls_context *context);
 
-/* A reference of the last session under this key, or NULL; any thread. */
+/*
+ * A reference of the last session under this key, or NULL; any thread. A
+ * resumed session verifies no certificate: it is forgotten once one of the
+ * chain that was verified has ended, at *until.
+ */
 SSL_SESSION *kf__tls_session_find(struct kf__tls_context *context, struct kf__tls_made *made,
-                                  const char *key);
+                                  const char *key, time_t *until);
 /* Takes the session over. */
 void kf__tls_session_keep(struct kf__tls_context *context, struct kf__tls_made *made,
-                          const char *key, SSL_SESSION *session);
+                          const char *key, SSL_SESSION *session, time_t until);
 
 /* ---- tls.c ---- */
 
@@ -107,6 +114,7 @@ struct kf__tls {
     size_t first_size;
     bool asked;               /* the broker asked for a certificate, and there is none */
     SSL_SESSION *new_session; /* to be kept, once back on the loop's thread */
+    time_t resumed_until;     /* of the session that was offered */
 
     int verify_error; /* the first one of the chain, X509_V_OK: none */
     char verify_text[200];

@@ -326,9 +326,12 @@ static kf_err describe_topic(kf_client *client, const char *topic, kf_time deadl
     return KF_OK;
 }
 
-static bool may_wait(kf_err err, kf_time deadline)
+bool kf__client_pause(kf_time deadline)
 {
-    return err == KF_ERR_LEADER_NOT_AVAILABLE && kf_now() + RETRY_MS * KF_MILLISECOND < deadline;
+    if (kf_now() + RETRY_MS * KF_MILLISECOND >= deadline)
+        return false;
+    kf_sleep(RETRY_MS * KF_MILLISECOND);
+    return true;
 }
 
 static kf_err explain_topic(const char *topic, kf_err err, kf_error *error)
@@ -354,10 +357,8 @@ kf_err kf_client_partitions(kf_client *client, const char *topic, kf_time deadli
             *count = found_topic->partitions.count;
         }
         kf_response_free(&response);
-        if (asked && may_wait(err, deadline)) {
-            kf_sleep(RETRY_MS * KF_MILLISECOND);
+        if (asked && err == KF_ERR_LEADER_NOT_AVAILABLE && kf__client_pause(deadline))
             continue;
-        }
         return asked && err ? explain_topic(topic, err, error) : err;
     }
 }
@@ -391,10 +392,8 @@ kf_err kf_client_leader(kf_client *client, const char *topic, int32_t partition,
         if (asked)
             err = leader_of(found_topic, partition, node);
         kf_response_free(&response);
-        if (asked && may_wait(err, deadline)) {
-            kf_sleep(RETRY_MS * KF_MILLISECOND);
+        if (asked && err == KF_ERR_LEADER_NOT_AVAILABLE && kf__client_pause(deadline))
             continue;
-        }
         if (!asked || !err)
             return err;
         if (about_topic)

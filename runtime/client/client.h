@@ -12,4 +12,8 @@ struct kf_client {
     struct kf__io io;
 };
 
+/* Waits the moment between two tries; false, at once, where the deadline leaves none for another.
+ */
+bool kf__client_pause(kf_time deadline);
+
 #endif

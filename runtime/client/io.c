@@ -102,10 +102,11 @@ void kf__io_wait_for_node(struct kf__io *io, struct kf__io_wait *wait, int32_t n
     wait->go_on = go_on;
     kf__link_init(&wait->link);
     kf__timer_init(&wait->timer, fire_wait, wait);
-    if (is_known(io, node) || kf__timer_set(io->loop, &wait->timer, deadline)) {
+    if (is_known(io, node)) {
         go_on(wait);
         return;
     }
+    kf__timer_set(io->loop, &wait->timer, deadline);
     kf__link_append(&io->asks_for_node, &wait->link);
     kf__cluster_refresh(io->cluster);
 }

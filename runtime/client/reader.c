@@ -602,8 +602,8 @@ enum {
     LATEST = -1
 };
 
-static kf_err list_offset(kf_reader *reader, const char *topic, int32_t partition, int64_t when,
-                          kf_time deadline, int64_t *offset, kf_error *error)
+static kf_err ask_offset(kf_reader *reader, const char *topic, int32_t partition, int64_t when,
+                         kf_time deadline, int64_t *offset, kf_error *error)
 {
     int32_t node;
     kf_err err = kf_client_leader(&reader->client, topic, partition, deadline, &node, error);
@@ -634,6 +634,20 @@ static kf_err list_offset(kf_reader *reader, const char *topic, int32_t partitio
     kf_response_free(&response);
     return kf_error_set(err ? error : NULL, err, "the offsets of topic %s partition %d: %s", topic,
                         (int)partition, kf_err_text(err));
+}
+
+/* A leader may have moved between the two questions, or be about to. */
+static kf_err list_offset(kf_reader *reader, const char *topic, int32_t partition, int64_t when,
+                          kf_time deadline, int64_t *offset, kf_error *error)
+{
+    kf_error why;
+    kf_err err;
+    do {
+        why = (kf_error)KF_ERROR_INIT;
+        err = ask_offset(reader, topic, partition, when, deadline, offset, &why);
+    } while (err && kf_err_retriable(err) && err != KF_ERR_TIMED_OUT &&
+             err != KF_ERR_UNKNOWN_TOPIC_OR_PARTITION && kf__client_pause(deadline));
+    return kf_error_set(err ? error : NULL, err, "%s", why.text);
 }
 
 kf_err kf_reader_bounds(kf_reader *reader, const char *topic, int32_t partition, kf_time deadline,

@@ -402,9 +402,8 @@ kf_err kf__sched_open(struct kf__loop *loop, const struct kf__sched_settings *se
     }
     pthread_mutex_init(&sched->lock, NULL);
     pthread_mutex_init(&sched->family, NULL);
-    err = kf__workers_init(sched);
-    if (!err)
-        err = kf__workers_start(sched, settings->workers);
+    kf__workers_init(sched);
+    err = kf__workers_start(sched, settings->workers);
     if (err) {
         kf__sched_close(sched, kf__sched_now(sched) + KF_SECOND);
         return err;

@@ -115,7 +115,7 @@ void kf__sched_enter(struct kf__worker *worker, struct kf__activation *activatio
 bool kf__sched_post(struct kf__sched *sched, struct kf__task *task);
 
 /* ---- sched_workers.c ---- */
-kf_err kf__workers_init(struct kf__sched *sched);
+void kf__workers_init(struct kf__sched *sched);
 kf_err kf__workers_start(struct kf__sched *sched, int32_t count);
 /* Something was queued: returns an idle worker to signal once the lock is released, or NULL. The
  * sched's lock is held. */

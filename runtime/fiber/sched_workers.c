@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 static const kf_time look_every = 5 * KF_MILLISECOND;
-static const kf_time no_look = KF_FOREVER / 2; /* a century away, but in the heap */
 static const kf_time surplus_ends_after = 10 * KF_SECOND;
 
 enum {
@@ -371,13 +370,6 @@ static void grow(struct kf__sched *sched, int32_t wanted, int32_t count)
     sched->told_exhausted = true;
 }
 
-/* Always in the loop's heap, so that setting it needs no memory: just when that is short, what
- * starves must be tried again. */
-static kf_err set_look(struct kf__sched *sched, kf_time at)
-{
-    return kf__timer_set(sched->loop, &sched->look_timer, at);
-}
-
 static void look(struct kf__sched *sched)
 {
     kf_time now = kf__sched_now(sched);
@@ -401,7 +393,7 @@ static void look(struct kf__sched *sched)
 
     if (wanted > 0)
         grow(sched, wanted, count);
-    set_look(sched, go_on ? now + look_every : no_look);
+    kf__timer_set(sched->loop, &sched->look_timer, go_on ? now + look_every : KF_FOREVER);
 }
 
 static void look_by_task(struct kf__task *task)
@@ -434,7 +426,7 @@ void kf__workers_look_soon(struct kf__sched *sched)
 
 /* ---- open and close ---- */
 
-kf_err kf__workers_init(struct kf__sched *sched)
+void kf__workers_init(struct kf__sched *sched)
 {
     sched->caller = (struct kf__worker){.sched = sched};
     sched->look_task.run = look_by_task;
@@ -443,7 +435,6 @@ kf_err kf__workers_init(struct kf__sched *sched)
     sched->cores = cores > 0 ? (int32_t)cores : 1;
     if (sched->settings.surplus_ends == 0)
         sched->settings.surplus_ends = surplus_ends_after;
-    return set_look(sched, no_look);
 }
 
 void kf__workers_destroy(struct kf__sched *sched)

@@ -54,20 +54,14 @@ static void on_ready(struct kf__watch *watch, int events, void *owner)
 static kf_err arm(struct kf__run *run)
 {
     struct kf__loop *loop = run->sched->loop;
-    if (run->wait_until != KF_FOREVER) {
-        kf_err err = kf__timer_set(loop, &run->timer, run->wait_until);
-        if (err)
-            return err;
-    }
     if (run->wait_fd >= 0) {
         run->watch = (struct kf__watch){
             .fd = run->wait_fd, .events = run->wait_events, .ready = on_ready, .owner = run};
         kf_err err = kf__watch_add(loop, &run->watch);
-        if (err) {
-            kf__timer_cancel(loop, &run->timer);
+        if (err)
             return err;
-        }
     }
+    kf__timer_set(loop, &run->timer, run->wait_until);
     run->armed = true;
     return KF_OK;
 }

@@ -338,10 +338,9 @@ kf_err kf__consumer_open(struct kf__consumer *consumer, const struct kf__consume
     if (!err)
         err = kf__topics_open(consumer);
     if (!err)
-        err = kf__timer_set(consumer->loop, &consumer->look,
-                            kf__loop_now(consumer->loop) +
-                                ms(consumer->settings->commit_interval_ms));
-    if (err)
+        kf__timer_set(consumer->loop, &consumer->look,
+                      kf__loop_now(consumer->loop) + ms(consumer->settings->commit_interval_ms));
+    else
         kf_error_set(error, err, "the group member could not be started: %s", kf_err_text(err));
     return err;
 }

@@ -303,8 +303,7 @@ static void wait_and_retry(struct kf__partition *partition, bool drop)
         partition->given_back = true;
         give_back(partition, 0);
     }
-    if (kf__timer_set(partition->consumer->loop, &partition->retry, now_of(partition) + wait))
-        partition->given_back = false; /* no memory for a timer: again at once, better than never */
+    kf__timer_set(partition->consumer->loop, &partition->retry, now_of(partition) + wait);
     if (drop)
         kf__consumer_log(partition->consumer, KF_LOG_ERROR, "batch.broken", partition,
                          partition->failed_at, partition->end_error,

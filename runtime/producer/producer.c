@@ -26,7 +26,6 @@ static void look_task(struct kf__task *task)
 static void look_timer(struct kf__timer *timer, void *owner)
 {
     (void)timer;
-    (void)kf__producer_keep_timer(owner); /* the place that it has just left */
     kf__producer_look(owner);
 }
 
@@ -93,8 +92,6 @@ static kf_err open_producer(struct kf_producer *producer, const kf_config *confi
     producer->io.metadata = kf__producer_take_metadata;
     producer->io.fatal = kf__producer_take_fatal;
     err = prepare(producer, config, error);
-    if (!err && kf__producer_keep_timer(producer))
-        err = kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for a producer");
     if (!err)
         err = kf__io_start(&producer->io, error);
     if (err)

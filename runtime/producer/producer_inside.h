@@ -267,8 +267,6 @@ void kf__producer_news(struct kf_producer *producer, struct kf__out_partition *p
                        kf_time by);
 /* The rest on the I/O thread. */
 void kf__producer_look(struct kf_producer *producer);
-/* Its timer gets its place: at the start, and when it has fired. KF_ERR_NO_MEMORY. */
-kf_err kf__producer_keep_timer(struct kf_producer *producer);
 /* Where the partition belongs now that something about it changed. */
 void kf__out_partition_place(struct kf_producer *producer, struct kf__out_partition *partition);
 /* Not before `at`. */

@@ -375,21 +375,6 @@ static void send_all(struct kf_producer *producer)
 
 /* ---- one look ---- */
 
-/* Sometime: it keeps its place among the loop's timers, so that to move it takes no memory. */
-#define LONG_AFTER (KF_FOREVER - 1)
-
-kf_err kf__producer_keep_timer(struct kf_producer *producer)
-{
-    return kf__timer_set(producer->io.loop, &producer->timer, LONG_AFTER);
-}
-
-static void set_timer(struct kf_producer *producer)
-{
-    kf_time at = producer->next == KF_FOREVER ? LONG_AFTER : producer->next;
-    (void)kf__timer_set(producer->io.loop, &producer->timer, at);
-    atomic_store(&producer->looks_at, producer->next);
-}
-
 void kf__producer_look(struct kf_producer *producer)
 {
     if (atomic_load(&producer->closing))
@@ -408,6 +393,7 @@ void kf__producer_look(struct kf_producer *producer)
     if (producer->wants_metadata)
         kf__cluster_refresh(producer->io.cluster);
     producer->wants_metadata = false;
-    set_timer(producer);
+    kf__timer_set(producer->io.loop, &producer->timer, producer->next);
+    atomic_store(&producer->looks_at, producer->next);
     kf__producer_wake_teller(producer);
 }

@@ -33,13 +33,11 @@ static void arm(struct kf__task *task)
     struct kf__waiter *waiter = KF__OWNER(task, struct kf__waiter, arm);
     pthread_mutex_lock(&waiter->producer->lock);
     bool over = waiter->resumed;
-    kf_err err =
-        over ? KF_OK : kf__timer_set(waiter->producer->io.loop, &waiter->timer, waiter->deadline);
+    if (!over)
+        kf__timer_set(waiter->producer->io.loop, &waiter->timer, waiter->deadline);
     pthread_mutex_unlock(&waiter->producer->lock);
     if (over)
         kf__waiter_release(waiter);
-    else if (err)
-        on_time(&waiter->timer, waiter);
 }
 
 static struct kf__waiter *create(struct kf_producer *producer)

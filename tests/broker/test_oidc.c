@@ -1,5 +1,6 @@
 /* Tokens from a token endpoint: over real TLS, from a server of a few lines inside the test. */
 #ifdef KAFIBER_WITH_OPENSSL
+#include "net/failing_alloc.h"
 #include "net/sasl/oidc.h"
 
 #include <arpa/inet.h>
@@ -20,8 +21,10 @@ static int listener;
 static uint16_t port;
 static pthread_t thread;
 static const char *answers[4]; /* one a connection; NULL: it is closed at once */
+static const char *always;     /* the answer to each of them, where it is set */
 static char request[8192];
 static int served;
+static bool cuts; /* the connection ends without TLS's goodbye */
 
 static void answer_one(SSL_CTX *context, int fd, const char *answer)
 {
@@ -36,7 +39,8 @@ static void answer_one(SSL_CTX *context, int fd, const char *answer)
             request[used] = '\0';
         }
         SSL_write(ssl, answer, (int)strlen(answer));
-        SSL_shutdown(ssl);
+        if (!cuts)
+            SSL_shutdown(ssl);
     }
     SSL_free(ssl);
 }
@@ -48,7 +52,7 @@ static void *serve(void *argument)
     SSL_CTX_use_certificate_chain_file(context, keystore);
     SSL_CTX_use_PrivateKey_file(context, keystore, SSL_FILETYPE_PEM);
     for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; close(fd)) {
-        const char *answer = served < 4 ? answers[served] : NULL;
+        const char *answer = always ? always : served < 4 ? answers[served] : NULL;
         served++;
         memset(request, 0, sizeof request);
         if (answer)
@@ -150,6 +154,18 @@ Test(oidc, takes_tlss_goodbye_for_the_end_of_a_body_without_length)
     cr_assert(eq(int, served, 2));
 }
 
+/* Anybody on the wire may end a connection; only the endpoint can say goodbye. */
+Test(oidc, refuses_a_body_without_length_that_ends_without_tlss_goodbye)
+{
+    cuts = true;
+    answers[0] = answers[1] = answers[2] = "HTTP/1.0 200 OK\r\n\r\n{\"access_token\":\"abc\"}";
+    cr_assert(eq(int, ask("127.0.0.1", trust), KF_ERR_TOKEN_UNAVAILABLE));
+    cr_expect(ne(ptr, strstr(why.text, "before its answer was whole"), NULL), "%s", why.text);
+    served = 0;
+    answers[0] = GOOD; /* this one says how long it is, and is all there */
+    cr_assert(eq(int, ask("127.0.0.1", trust), KF_OK), "%s", why.text);
+}
+
 Test(oidc, asks_again_where_the_endpoint_is_out_of_order)
 {
     answers[0] = NULL;
@@ -204,6 +220,39 @@ Test(oidc, gives_up_a_silent_endpoint_in_time)
     cr_assert(eq(int, ask("127.0.0.1", trust), KF_ERR_TOKEN_UNAVAILABLE));
     cr_expect(lt(i64, kf__real_world.now(NULL) - began, 10 * KF_SECOND));
     close(silent);
+}
+
+Test(oidc, tells_when_memory_ends_at_any_point)
+{
+    char url[64];
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/t", (unsigned)port);
+    struct kf__oidc_settings settings = {.url = url,
+                                         .client_id = "id",
+                                         .client_secret = "s3cret",
+                                         .scope = "a b",
+                                         .timeout_ms = 5000,
+                                         .read_timeout_ms = 5000,
+                                         .retry_ms = 0,
+                                         .retry_max_ms = 0};
+    struct kf__tls_settings tls = {.truststore_location = trust};
+    struct kf__tls_context *context = NULL;
+    kf_err err = KF_ERR_NO_MEMORY;
+    int allowed = 0;
+    always = GOOD;
+    cr_assert(eq(int, kf__tls_context_open(&kf_default_allocator, &tls, &context, NULL), KF_OK));
+    for (; err && allowed < 60; allowed++) {
+        struct failing_alloc memory;
+        kf_allocator alloc = failing_alloc(&memory, allowed);
+        why = (kf_error)KF_ERROR_INIT;
+        err = kf__oidc_token(&alloc, &kf__real_world, &settings, context, &token, &why);
+        if (err)
+            cr_expect(eq(int, err, KF_ERR_NO_MEMORY), "%d allocations: %s", allowed, why.text);
+        cr_assert(eq(int, memory.live, 0), "%d allocations", allowed);
+    }
+    cr_expect(eq(int, err, KF_OK));
+    cr_expect(eq(str, token.text, "abc.def.ghi"));
+    cr_expect(lt(int, 8, allowed));
+    kf__tls_context_close(context);
 }
 
 #endif

@@ -58,11 +58,15 @@ static void check(const kf_dissection *facts, const uint8_t *frame, size_t size,
 
 static void one_frame(const uint8_t *frame, size_t size, bool request, int16_t key, int16_t version)
 {
+    static kf_dissect_memory memory;
     size_t shown = 0;
     kf_dissection facts;
+    memory.forwarded = size % 2;
+    memory.forwarded_api_key = key;
+    memory.forwarded_api_version = version;
     kf_err err =
-        request ? kf_dissect_request(frame, size, &kf_default_allocator, look_at, &shown, &facts)
-                : kf_dissect_response(key, version, frame, size, &kf_default_allocator, look_at,
+        request ? kf_dissect_request(frame, size, &memory, &kf_default_allocator, look_at, &shown, &facts)
+                : kf_dissect_response(key, version, frame, size, &memory, &kf_default_allocator, look_at,
                                       &shown, &facts);
     if (!err)
         check(&facts, frame, size, shown);

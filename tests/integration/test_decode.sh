@@ -70,12 +70,15 @@ if ! command -v kcat >/dev/null; then
     echo "librdkafka left out: kcat is not here"
     exit 0
 fi
+# A topic that it reads to its end: who leaves earlier leaves half an answer on the wire.
+create "$unique-kcat" 3
 start_capture "$capture"
 for codec in none gzip snappy lz4 zstd; do
-    seq 200 | kcat -b "$bootstrap" -t "$unique" -P -z $codec -H from=kcat
+    seq 200 | kcat -b "$bootstrap" -t "$unique-kcat" -P -z $codec -H from=kcat
 done
-timeout 30 kcat -b "$bootstrap" -G "$unique-kcat" "$unique" -c 100 -q \
-    -X auto.offset.reset=earliest >/dev/null
+timeout 30 kcat -b "$bootstrap" -G "$unique-kcat" -c 1000 -q \
+    -X auto.offset.reset=earliest "$unique-kcat" >"$work/kcat.txt"
+same "what kcat read" 1000 "$(wc -l <"$work/kcat.txt")"
 stop_capture
 decodes librdkafka "$capture" 'Produce v[0-9]* request' 'Fetch v[0-9]* response' \
     'SyncGroup v[0-9]* response' ConsumerProtocolAssignment ' of zstd, decompressed '

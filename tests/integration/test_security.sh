@@ -2,6 +2,7 @@
 # seconds: 60
 # Every listener of a real Kafka broker, each produced to and consumed from in a group; and what is
 # said where something is wrong. KAFIBER_SECURITY_LONG=1: peers against kf broker too (minutes).
+# KAFIBER_SECURITY_SECONDS, _MEMBERS, _PRODUCERS: how long sessions are renewed, and by how many.
 . "$(dirname "$0")/lib.sh"
 port=${KAFIBER_TEST_PORT:-18292}
 
@@ -58,19 +59,36 @@ for job in $(jobs -p); do wait "$job" || fail "a listener of SASL"; done
 # ---- sessions of three seconds, renewed under load -----------------------------------------------
 
 user SCRAM-SHA-512
-renewed() {
-    local seconds=${KAFIBER_SECURITY_SECONDS:-5} topic=$unique-renewed i=0 end
-    "$kf" topic create "$topic" -p 6 -r 1 -b "$bootstrap"
-    end=$((SECONDS + seconds))
+# numbers FIRST SECONDS: some hundred a second
+numbers() {
+    local i=$1 end=$((SECONDS + $2))
     while [ $SECONDS -lt $end ]; do
         for _ in 1 2 3 4 5; do echo $((i++)); done
         sleep 0.01
-    done | tee "$work/renewed.in" | "$kf" produce "$topic" -b "$reauth" "${bare[@]}" "${who[@]}" \
-        2>"$work/renewed.err" || { cat "$work/renewed.err" && fail "produce while sessions end"; }
-    "$kf" consume "$topic" -g "$topic" -n "$(wc -l <"$work/renewed.in")" --timeout 20000 \
-        -b "$reauth" "${bare[@]}" "${who[@]}" 2>>"$work/renewed.err" | sort -n >"$work/renewed.out"
-    cmp -s "$work/renewed.in" "$work/renewed.out" || fail "records while sessions end"
-    [ ! -s "$work/renewed.err" ] || { cat "$work/renewed.err" && fail "words while sessions end"; }
+    done
+}
+renewed() {
+    local seconds=${KAFIBER_SECURITY_SECONDS:-5} topic=$unique-renewed i members=() producers=()
+    local here=(-b "$reauth" "${bare[@]}" "${who[@]}") out=$work/renewed
+    "$kf" topic create "$topic" -p 32 -r 1 -b "$bootstrap"
+    for i in $(seq "${KAFIBER_SECURITY_MEMBERS:-1}"); do
+        timeout --foreground $((seconds + 60)) "$kf" consume "$topic" -g "$topic" "${here[@]}" \
+            >"$out.out$i" 2>"$out.member$i.err" &
+        members+=($!)
+    done
+    for i in $(seq "${KAFIBER_SECURITY_PRODUCERS:-1}"); do
+        numbers $((i * 1000000)) "$seconds" | tee "$out.in$i" |
+            "$kf" produce "$topic" "${here[@]}" 2>"$out.producer$i.err" &
+        producers+=($!)
+    done
+    for i in "${producers[@]}"; do wait "$i" || fail "produce while sessions end"; done
+    all_are_there() { [ "$(cat "$out".out* | wc -l)" -ge "$(cat "$out".in* | wc -l)" ]; }
+    eventually 30 all_are_there
+    kill -INT "${members[@]}"
+    for i in "${members[@]}"; do wait "$i" || fail "a member whose sessions end"; done
+    cmp -s <(sort -n "$out".in*) <(sort -n "$out".out*) || fail "records while sessions end"
+    same "words while sessions end" "" "$(cat "$out".*.err)"
+    [ "$seconds" -le 5 ] || echo "$(cat "$out".in* | wc -l) records while sessions ended"
 }
 renewed &
 renewal=$!
@@ -166,4 +184,32 @@ seq 1000 | kcat -P -b "127.0.0.1:$((port + 13))" -t kcat -X security.protocol=SA
     -X sasl.mechanism=PLAIN -X sasl.username=alice -X sasl.password=alice-secret ||
     fail "librdkafka produces by PLAIN"
 echo "Java and librdkafka pass against kf broker with SASL"
+
+# ---- franz-go against our broker -----------------------------------------------------------------
+
+cp -r "$root/tests/integration/franz" "$work/go"
+(cd "$work/go" && go mod tidy && go build -o "$work/franz" .) 2>"$work/go.log" ||
+    fail "franz-go: $(tail -n 3 "$work/go.log")"
+for i in $(seq 100); do echo "$((1700000000000 + i)) - $(base64 <<<"$i") none"; done >"$work/lines"
+
+# franz NAME PORT FLAG...: a hundred records there and back, through a group
+franz() {
+    local topic=franz-$1 servers=127.0.0.1:$((port + $2))
+    shift 2
+    "$work/franz" "$@" write "$servers" none="$topic" <"$work/lines" || fail "franz-go produces to $topic"
+    same "records that a franz-go group reads from $topic" "$(cat "$work/lines")" \
+        "$(timeout 60 "$work/franz" "$@" -group "$topic" read "$servers" "$topic" | cut -d' ' -f2-)"
+}
+url64() { base64 -w0 | tr '+/' '-_' | tr -d =; }
+token=$(printf '{"alg":"none"}' | url64).$(printf '{"sub":"alice","iat":%d,"exp":%d}' \
+    "$(date +%s)" $(($(date +%s) + 3600)) | url64).
+ca=(-ca "$work/own/ca.pem")
+franz ssl 11 "${ca[@]}"
+franz mtls 12 "${ca[@]}" -cert "$work/own/client.pem"
+for mechanism in PLAIN SCRAM-SHA-256 SCRAM-SHA-512 OAUTHBEARER; do
+    who=(-sasl $mechanism -user alice -password alice-secret -token "$token")
+    franz sasl-$mechanism 13 "${who[@]}"
+    franz sasl-ssl-$mechanism 14 "${ca[@]}" "${who[@]}"
+done
+echo "franz-go passes against kf broker with TLS and SASL"
 

@@ -1,6 +1,7 @@
 /*
  * secrets_sasl: after a client is closed, none of what it authenticated with is in
- * this process's memory any more. The broker is another process; the secrets
+ * this process's memory any more, be it a password of some letters or one that
+ * fills buffers until they grow. The broker is another process; the secrets
  * stand here only mixed with a mask, also while memory is searched for them.
  */
 #include "runtime/fiber/sanitizer.h"
@@ -14,7 +15,8 @@
 #include <unistd.h>
 
 enum {
-    SECRET_BYTES = 24,
+    SECRET_BYTES = 24,  /* looked for; a long one repeats itself after 26 */
+    LONG_BYTES = 16000, /* a token may have 16,383 */
     MASK = 0x5a,
     ADDRESS_BYTES = 64,
 };
@@ -31,11 +33,11 @@ static unsigned char masked_byte(int seed, int i)
     return (unsigned char)('A' + (seed * 7 + i * 11 + i * i) % 26) ^ MASK;
 }
 
-static void make_secret(int seed, char *text)
+static void make_secret(int seed, int size, char *text)
 {
-    for (int i = 0; i < SECRET_BYTES; i++)
-        text[i] = (char)(masked_byte(seed, i) ^ MASK);
-    text[SECRET_BYTES] = '\0';
+    for (int i = 0; i < size; i++)
+        text[i] = (char)(masked_byte(seed, i % 26) ^ MASK);
+    text[size] = '\0';
 }
 
 static void wipe(volatile char *text, size_t size)
@@ -56,12 +58,14 @@ static void must(bool holds, const char *what)
 
 static void run_broker(int out, int end)
 {
-    char user[SECRET_BYTES + 8] = "alice:", address[ADDRESS_BYTES] = {0}, ignored;
-    const char *const users[] = {user};
-    make_secret(1, user + strlen(user));
+    static char alice[SECRET_BYTES + 8] = "alice:", bob[LONG_BYTES + 8] = "bob:";
+    char address[ADDRESS_BYTES] = {0}, ignored;
+    const char *const users[] = {alice, bob};
+    make_secret(1, SECRET_BYTES, alice + strlen(alice));
+    make_secret(1, LONG_BYTES, bob + strlen(bob));
     kf_broker_options options = {.size = sizeof options, .thread = true};
     options.sasl = (kf_broker_sasl){
-        .required = true, .users = users, .user_count = 1, .unsecured_tokens = true};
+        .required = true, .users = users, .user_count = 2, .unsecured_tokens = true};
     kf_broker *broker = kf_broker_start(&options, NULL);
     must(broker != NULL, "no broker");
     snprintf(address, sizeof address, "%s", kf_broker_bootstrap(broker));
@@ -111,9 +115,8 @@ static int count_everywhere(int seed)
 
 static kf_err give_token(void *context, kf_sasl_token *token, kf_error *error)
 {
-    (void)context;
     (void)error;
-    make_secret(2, token->text); /* no JSON web token: the broker refuses it */
+    make_secret(2, *(const int *)context, token->text); /* no JSON web token: the broker refuses it */
     return KF_OK;
 }
 
@@ -135,27 +138,50 @@ static kf_config *settings(const char *address)
     return config;
 }
 
-static void authenticate(const char *address, const char *mechanism)
+static void configure(kf_config *config, const char *mechanism, int size, bool by_jaas)
 {
-    char password[SECRET_BYTES + 1];
-    kf_config *config = settings(address);
-    make_secret(1, password);
+    static char text[LONG_BYTES + 200];
+    const char *user = size == SECRET_BYTES ? "alice" : "bob";
+    const char *module = strcmp(mechanism, "PLAIN") == 0 ? "plain.Plain" : "scram.Scram";
+    int used = by_jaas ? snprintf(text, sizeof text,
+                                  "org.apache.kafka.common.security.%sLoginModule required "
+                                  "username=\"%s\" password=\"",
+                                  module, user)
+                       : 0;
     kf_config_set(config, "sasl.mechanism", mechanism, NULL);
-    kf_config_set(config, "sasl.username", "alice", NULL);
-    kf_config_set(config, "sasl.password", password, NULL);
-    wipe(password, sizeof password);
+    make_secret(1, size, text + used);
+    if (by_jaas)
+        memcpy(text + used + size, "\";", 3);
+    else
+        kf_config_set(config, "sasl.username", user, NULL);
+    kf_err err = kf_config_set(config, by_jaas ? "sasl.jaas.config" : "sasl.password", text, NULL);
+    must(err == KF_OK, "the password can't be set");
+    wipe(text, sizeof text);
+}
+
+static void authenticate_with(const char *address, const char *mechanism, int size, bool by_jaas)
+{
+    kf_config *config = settings(address);
+    configure(config, mechanism, size, by_jaas);
     must(count_everywhere(1) > 0, "the search finds nothing even while it is there");
     must(ask(config) == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION, "not authenticated");
     kf_config_free(config);
     if (count_everywhere(1) != 0)
-        fprintf(stderr, "%s: ", mechanism);
+        fprintf(stderr, "%s, %d bytes, %s: ", mechanism, size, by_jaas ? "JAAS" : "own keys");
     must(count_everywhere(1) == 0, "the password is still in memory");
 }
 
-static void present_token(const char *address)
+static void authenticate(const char *address, const char *mechanism)
+{
+    authenticate_with(address, mechanism, SECRET_BYTES, false);
+    authenticate_with(address, mechanism, SECRET_BYTES, true);
+    authenticate_with(address, mechanism, LONG_BYTES, false);
+}
+
+static void present_token(const char *address, int size)
 {
     kf_config *config = settings(address);
-    kf_config_sasl_token(config, give_token, NULL);
+    kf_config_sasl_token(config, give_token, &size);
     must(ask(config) == KF_ERR_SASL_AUTHENTICATION_FAILED, "the token was not refused");
     kf_config_free(config);
     must(count_everywhere(2) == 0, "the token is still in memory");
@@ -184,7 +210,8 @@ int main(void)
     authenticate(address, "SCRAM-SHA-256");
     authenticate(address, "SCRAM-SHA-512");
 #endif
-    present_token(address);
+    present_token(address, SECRET_BYTES);
+    present_token(address, LONG_BYTES);
 
     close(end[1]);
     waitpid(broker, NULL, 0);

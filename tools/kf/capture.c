@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-    PCAP_HEADER = 24,
     PCAP_PACKET = 16,
     BLOCK_OVERHEAD = 12, /* type, length, length again */
 
@@ -38,6 +37,7 @@ static const uint32_t byte_order = 0x1A2B3C4D;
 static const uint32_t magic_us = 0xA1B2C3D4;
 static const uint32_t magic_ns = 0xA1B23C4D;
 static const uint64_t second = 1000000000; /* nanoseconds */
+static const uint32_t largest_block = 64u << 20; /* bytes; Wireshark's own limit is 16 MiB */
 static const uint64_t latest = 4500000000; /* seconds since 1970, year 2112 */
 
 /* Bytes of one layer, from its beginning to the end of what was captured. */
@@ -72,8 +72,23 @@ static size_t left(const struct kf__capture *capture)
 static bool damaged(struct kf__capture *capture, const char *why)
 {
     capture->damage = why;
-    capture->damage_at = (size_t)(capture->at - capture->start);
+    capture->damage_at = capture->passed + (uint64_t)(capture->at - capture->start);
     capture->at = capture->end;
+    capture->partial = false;
+    return false;
+}
+
+/* The bytes end: damage, unless there will be more of them. */
+static bool ends_within(struct kf__capture *capture, const char *why)
+{
+    capture->more = capture->partial;
+    return capture->partial ? false : damaged(capture, why);
+}
+
+/* They end where they may. */
+static bool ends(struct kf__capture *capture)
+{
+    capture->more = capture->partial;
     return false;
 }
 
@@ -97,7 +112,7 @@ bool kf__capture_open(struct kf__capture *capture, const uint8_t *bytes, size_t 
         return true;
 
     capture->big_endian = big == magic_us || big == magic_ns;
-    if (size < PCAP_HEADER) {
+    if (size < KF__CAPTURE_HEADER) {
         damaged(capture, "the file ends within its header");
         return true;
     }
@@ -105,8 +120,18 @@ bool kf__capture_open(struct kf__capture *capture, const uint8_t *bytes, size_t 
     capture->interfaces[0].link = get32(capture, bytes + 20) & 0xFFFF; /* above: about checksums */
     capture->interfaces[0].ticks = magic == magic_ns ? second : 1000000;
     capture->interface_count = 1;
-    capture->at += PCAP_HEADER;
+    capture->at += KF__CAPTURE_HEADER;
     return true;
+}
+
+void kf__capture_refill(struct kf__capture *capture, const uint8_t *bytes, size_t size,
+                        bool partial)
+{
+    capture->passed += (uint64_t)(capture->at - capture->start);
+    capture->at = capture->start = bytes;
+    capture->end = bytes + size;
+    capture->partial = partial;
+    capture->more = false;
 }
 
 /* ---- packets out of the file ---- */
@@ -132,12 +157,14 @@ static bool next_pcap(struct kf__capture *capture, struct packet *packet)
 {
     const uint8_t *at = capture->at;
     if (left(capture) == 0)
-        return false;
+        return ends(capture);
     if (left(capture) < PCAP_PACKET)
-        return damaged(capture, "the file ends within a packet's header");
+        return ends_within(capture, "the file ends within a packet's header");
     uint32_t size = get32(capture, at + 8);
+    if (size > largest_block)
+        return damaged(capture, "a packet of a size that none can have");
     if (size > left(capture) - PCAP_PACKET)
-        return damaged(capture, "the file ends within a packet");
+        return ends_within(capture, "the file ends within a packet");
     const struct kf__interface *interface = &capture->interfaces[0];
     uint64_t ticks = get32(capture, at) * interface->ticks + get32(capture, at + 4);
     *packet = (struct packet){to_time(interface, ticks), interface->link, {at + PCAP_PACKET, size}};
@@ -206,7 +233,7 @@ static bool read_packet(struct kf__capture *capture, uint32_t type, struct view 
 static bool begin_section(struct kf__capture *capture)
 {
     if (left(capture) < BLOCK_OVERHEAD + 16)
-        return damaged(capture, "the file ends within a section's header");
+        return ends_within(capture, "the file ends within a section's header");
     const uint8_t *order = capture->at + 8;
     if (be32(order) != byte_order && le32(order) != byte_order)
         return damaged(capture, "a section of no known byte order");
@@ -222,10 +249,10 @@ static bool next_pcapng(struct kf__capture *capture, struct packet *packet)
             return false;
         uint32_t type = get32(capture, capture->at);
         uint32_t size = get32(capture, capture->at + 4);
-        if (size < BLOCK_OVERHEAD || size % 4)
+        if (size < BLOCK_OVERHEAD || size % 4 || size > largest_block)
             return damaged(capture, "a block of a size that none can have");
         if (size > left(capture))
-            return damaged(capture, "the file ends within a block");
+            return ends_within(capture, "the file ends within a block");
         struct view body = {capture->at + 8, size - BLOCK_OVERHEAD};
         capture->at += size;
         if (type == BLOCK_INTERFACE)
@@ -235,7 +262,7 @@ static bool next_pcapng(struct kf__capture *capture, struct packet *packet)
                  read_packet(capture, type, body, packet))
             return true;
     }
-    return left(capture) ? damaged(capture, "the file ends within a block") : false;
+    return left(capture) ? ends_within(capture, "the file ends within a block") : ends(capture);
 }
 
 /* ---- link layer ---- */

@@ -6,7 +6,9 @@
  * Knows the link layers on which Kafka is met (Ethernet, Linux cooked v1 and
  * v2, raw IP, loopback), IPv4 and IPv6. What is no TCP is passed over. Bytes
  * are not trusted; nothing is copied, everything borrows from the file's
- * bytes. Puts no streams together: streams.h does.
+ * bytes. Puts no streams together: streams.h does. A file may come in parts:
+ *
+ *     kf__capture_next: false, and `more` ──kf__capture_refill──▶ kf__capture_next …
  */
 #ifndef KF_TOOLS_CAPTURE_H
 #define KF_TOOLS_CAPTURE_H
@@ -46,6 +48,9 @@ struct kf__capture {
     const uint8_t *at;
     const uint8_t *end;
     const uint8_t *start;
+    uint64_t passed; /* bytes of the file before `start` */
+    bool partial;    /* the file goes on behind `end` */
+    bool more;       /* kf__capture_next found no whole packet, and the file goes on */
     bool pcapng;
     bool big_endian;
     struct kf__interface interfaces[KF__INTERFACES]; /* pcap has one */
@@ -56,14 +61,21 @@ struct kf__capture {
     uint64_t other_links; /* packets of link layers not known */
     uint32_t link;        /* the last of them */
     const char *damage;   /* why the file ended early; NULL: it did not */
-    size_t damage_at;     /* offset in the file */
+    uint64_t damage_at;   /* offset in the file */
 };
 
 /* Whether the bytes begin as such a file does. */
 bool kf__capture_is(const uint8_t *bytes, size_t size);
-/* False where kf__capture_is says no. */
+enum {
+    KF__CAPTURE_HEADER = 24 /* bytes that tell how to read the file */
+};
+/* The whole file, or its beginning (at least its header) where `partial` is set afterwards. False
+ * where kf__capture_is says no. */
 bool kf__capture_open(struct kf__capture *capture, const uint8_t *bytes, size_t size);
-/* The next TCP segment; false at the end, or where the file is damaged. */
+/* The bytes from `at` on, now more of them, perhaps elsewhere. `partial`: the file still goes on. */
+void kf__capture_refill(struct kf__capture *capture, const uint8_t *bytes, size_t size,
+                        bool partial);
+/* The next TCP segment; false at the end, where the file is damaged, or where `more` is wanted. */
 bool kf__capture_next(struct kf__capture *capture, struct kf__segment *segment);
 
 #endif

@@ -15,7 +15,7 @@ enum {
     SHOWN_BYTES = 8, /* of a field, in hex */
     NAME_WIDTH = 36,
     TYPE_WIDTH = 16,
-};
+    };
 
 void kf__printer_init(struct kf__printer *printer, FILE *out, bool json, bool all)
 {
@@ -51,30 +51,41 @@ static void format_end(const struct kf__endpoint *end, char *text, size_t size)
     snprintf(text, size, end->ipv6 ? "[%s]:%u" : "%s:%u", address, end->port);
 }
 
-static kf_err dissect(const struct kf__frame_seen *frame, const kf_allocator *alloc,
+static kf_err dissect(const struct kf__frame_seen *frame, struct kf__printer *printer,
                       kf_node_fn visit, void *context, kf_dissection *facts)
 {
-    return frame->request
-               ? kf_dissect_request(frame->bytes, frame->size, alloc, visit, context, facts)
-               : kf_dissect_response(frame->api_key, frame->api_version, frame->bytes, frame->size,
-                                     alloc, visit, context, facts);
+    kf_dissect_memory *memory = &printer->memory;
+    const kf_allocator *alloc = printer->arena.alloc;
+    if (frame->sasl)
+        return kf_dissect_sasl(frame->request, frame->bytes, frame->size, visit, context, facts);
+    if (frame->request)
+        return kf_dissect_request(frame->bytes, frame->size, memory, alloc, visit, context, facts);
+    memory->forwarded = frame->forwarded_key >= 0;
+    memory->forwarded_api_key = frame->forwarded_key;
+    memory->forwarded_api_version = frame->forwarded_version;
+    return kf_dissect_response(frame->api_key, frame->api_version, frame->bytes, frame->size,
+                               memory, alloc, visit, context, facts);
 }
 
 /* A response whose request nobody saw: its API is not known. */
 static bool is_lost(const struct kf__frame_seen *frame)
 {
-    return !frame->request && !frame->paired;
+    return !frame->request && !frame->paired && !frame->sasl;
 }
 
 static const char lost_text[] = "a response to a request that is not here: its API is not known";
 
 /* ---- the tree ---- */
 
-static void print_hex(FILE *out, const uint8_t *bytes, size_t size)
+/* The last `secret` of them are none of the reader's business. */
+static void print_hex(FILE *out, const uint8_t *bytes, size_t size, size_t secret)
 {
     size_t shown = size > SHOWN_BYTES ? SHOWN_BYTES - 1 : size;
     for (size_t i = 0; i < shown; i++)
-        fprintf(out, "%02x ", bytes[i]);
+        if (i < size - secret)
+            fprintf(out, "%02x ", bytes[i]);
+        else
+            fputs("** ", out);
     if (shown < size)
         fputs("…  ", out);
     for (size_t i = shown + (shown < size); i < SHOWN_BYTES; i++)
@@ -90,7 +101,7 @@ static void print_node(const kf_node *node, void *context)
         return;
     fprintf(out, "%c%6zu  ", node->space ? '+' : ' ', node->offset);
     if (node->kind == KF_NODE_FIELD || node->kind == KF_NODE_UNKNOWN)
-        print_hex(out, node->bytes, node->size);
+        print_hex(out, node->bytes, node->size, node->secret);
     else
         fprintf(out, "%*s", SHOWN_BYTES * 3, "");
 
@@ -130,7 +141,10 @@ static void print_head(const struct kf__printer *printer, const struct kf__frame
         fprintf(out, ", %zu missing", frame->missing);
     fputc('\n', out);
     size_t size;
-    const char *name = is_lost(frame) ? NULL : kf_api_name(facts->api_key, &size);
+    const char *name =
+        is_lost(frame) || frame->sasl ? NULL : kf_api_name(facts->api_key, &size);
+    if (frame->sasl)
+        fprintf(out, "   SASL message of the %s\n", frame->request ? "client" : "broker");
     if (name)
         fprintf(out, "   %.*s v%d %s, correlation id %d\n", (int)size, name, facts->api_version,
                 frame->request ? "request" : "response", facts->correlation_id);
@@ -145,7 +159,7 @@ static void print_tree(struct kf__printer *printer, const struct kf__frame_seen 
         print_node(&(kf_node){.kind = KF_NODE_UNKNOWN, .bytes = frame->bytes, .size = frame->size},
                    printer);
     } else {
-        printer->err = dissect(frame, printer->arena.alloc, print_node, printer, facts);
+        printer->err = dissect(frame, printer, print_node, printer, facts);
     }
     fputc('\n', printer->out);
 }
@@ -212,6 +226,27 @@ static void put_facts(kf_writer *out, const struct kf__frame_seen *frame,
         put_client_id(out, facts->client_id);
 }
 
+static void hide_node(const kf_node *node, void *context)
+{
+    uint8_t *frame = context;
+    if (node->space == 0)
+        memset(frame + node->offset + node->size - node->secret, '*', node->secret);
+}
+
+/* The frame; where it has secrets, a copy of it in the arena in which they are asterisks. */
+static const uint8_t *without_secrets(struct kf__printer *printer,
+                                      const struct kf__frame_seen *frame,
+                                      const kf_dissection *facts)
+{
+    kf_dissection again;
+    if (facts->secrets == 0)
+        return frame->bytes;
+    uint8_t *copy = kf_arena_alloc(&printer->arena, frame->size);
+    if (copy)
+        memcpy(copy, frame->bytes, frame->size);
+    return copy && dissect(frame, printer, hide_node, copy, &again) == KF_OK ? copy : NULL;
+}
+
 static kf_err put_message(struct kf__printer *printer, const struct kf__frame_seen *frame,
                           const kf_dissection *facts)
 {
@@ -223,13 +258,43 @@ static kf_err put_message(struct kf__printer *printer, const struct kf__frame_se
         printer->message = message;
         printer->message_size = size;
     }
+    const uint8_t *bytes = without_secrets(printer, frame, facts);
+    if (!bytes)
+        return KF_ERR_NO_MEMORY;
     put(&printer->text, ",\"message\":");
-    kf_err err = kf_decode(facts->schema, facts->api_version, frame->bytes + facts->message_at,
+    kf_err err = kf_decode(facts->schema, facts->api_version, bytes + facts->message_at,
                            frame->size - facts->message_at, &printer->arena, printer->message);
     if (!err)
         err = kf_to_json(facts->schema, facts->api_version, printer->message, &printer->text);
     kf_arena_reset(&printer->arena);
     return err;
+}
+
+/* "name":"value" of each piece; their values are quoted already, or say that they are not shown. */
+static void put_piece(const kf_node *node, void *context)
+{
+    struct kf__printer *printer = context;
+    kf_writer *out = &printer->text;
+    size_t size = strlen(node->value);
+    const char *value = node->value;
+    if (node->kind != KF_NODE_FIELD || node->offset < KF__SIZE_FIELD)
+        return;
+    if (size >= 2 && value[0] == '"' && value[size - 1] == '"') {
+        value++;
+        size -= 2;
+    }
+    put(out, node->offset == KF__SIZE_FIELD ? "" : ",");
+    kf__json_string(out, node->name, strlen(node->name));
+    put(out, ":");
+    kf__json_string(out, value, size);
+}
+
+static void put_sasl(struct kf__printer *printer, const struct kf__frame_seen *frame)
+{
+    kf_dissection facts;
+    put(&printer->text, ",\"sasl\":{");
+    printer->err = dissect(frame, printer, put_piece, printer, &facts);
+    put(&printer->text, "}");
 }
 
 static void put_problem(kf_writer *out, const kf_dissection *facts)
@@ -250,6 +315,9 @@ static void print_json(struct kf__printer *printer, const struct kf__frame_seen 
     if (is_lost(frame)) {
         put_key_text(out, "problem", lost_text);
         put(out, ",\"problem_at\":0,\"undecoded\":%zu", frame->size);
+    } else if (frame->sasl) {
+        put_problem(out, facts);
+        put_sasl(printer, frame);
     } else {
         put_facts(out, frame, facts);
         put_problem(out, facts);
@@ -277,7 +345,7 @@ void kf__print_frame(const struct kf__frame_seen *frame, void *context)
         facts.problems = 1;
         facts.undecoded = frame->size;
     } else {
-        printer->err = dissect(frame, printer->arena.alloc, NULL, NULL, &facts);
+        printer->err = dissect(frame, printer, NULL, NULL, &facts);
     }
     if (printer->err)
         return;

@@ -6,9 +6,7 @@
 #include <string.h>
 
 enum {
-    SIZE_FIELD = 4,
     OFFSET_DIGITS = 8, /* as xxd and hexdump -C write it */
-    MOST_OUTSTANDING = 4096,
 };
 
 static int hex_value(uint8_t c)
@@ -17,6 +15,18 @@ static int hex_value(uint8_t c)
         return c - '0';
     c |= 0x20;
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool kf__may_be_hex(const uint8_t *bytes, size_t size)
+{
+    static const char others[] = " \t\r\n:xX|";
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] == '#')
+            return true;
+        if (hex_value(bytes[i]) < 0 && !memchr(others, bytes[i], sizeof others - 1))
+            return false;
+    }
+    return size > 0;
 }
 
 static bool is_space(uint8_t c) { return c == ' ' || c == '\t' || c == '\r' || c == ':'; }
@@ -98,32 +108,20 @@ bool kf__hex_to_bytes(uint8_t *bytes, size_t *size, size_t *line)
 
 /* ---- raw streams ---- */
 
-struct asked {
-    int32_t correlation_id;
-    int16_t api_key;
-    int16_t api_version;
-};
-
-struct questions {
-    struct asked items[MOST_OUTSTANDING];
-    size_t count;
-};
-
 static uint32_t be32(const uint8_t *b)
 {
     return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
 /* The oldest request with this id, which is then answered. */
-static bool take_question(struct questions *questions, int32_t correlation_id,
+static bool take_question(struct kf__raw *raw, int32_t correlation_id,
                           struct kf__frame_seen *frame)
 {
-    for (size_t i = 0; i < questions->count; i++) {
-        struct asked asked = questions->items[i];
+    for (size_t i = 0; i < raw->asked_count; i++) {
+        struct kf__asked asked = raw->asked[i];
         if (asked.correlation_id != correlation_id)
             continue;
-        memmove(questions->items + i, questions->items + i + 1,
-                (--questions->count - i) * sizeof asked);
+        memmove(raw->asked + i, raw->asked + i + 1, (--raw->asked_count - i) * sizeof asked);
         frame->paired = true;
         frame->api_key = asked.api_key;
         frame->api_version = asked.api_version;
@@ -136,14 +134,14 @@ static bool is_request(const struct kf__frame_seen *frame, const struct kf__prin
 {
     kf_dissection facts;
     return kf__looks_like_request(frame->bytes, frame->size) &&
-           kf_dissect_request(frame->bytes, frame->size, printer->arena.alloc, NULL, NULL,
+           kf_dissect_request(frame->bytes, frame->size, NULL, printer->arena.alloc, NULL, NULL,
                               &facts) == KF_OK &&
            !facts.err;
 }
 
 /* A request, where it reads as one; else an answer, where one is waited for. */
-static void classify(const struct kf__raw *raw, struct questions *questions,
-                     struct kf__frame_seen *frame, const struct kf__printer *printer)
+static void classify(struct kf__raw *raw, struct kf__frame_seen *frame,
+                     const struct kf__printer *printer)
 {
     if (raw->direction == KF__RESPONSES) {
         frame->paired = true;
@@ -152,15 +150,14 @@ static void classify(const struct kf__raw *raw, struct questions *questions,
         return;
     }
     frame->request = raw->direction == KF__REQUESTS || is_request(frame, printer);
-    if (!frame->request && frame->size >= 2 * SIZE_FIELD &&
-        take_question(questions, (int32_t)be32(frame->bytes + SIZE_FIELD), frame))
+    if (!frame->request && frame->size >= 2 * KF__SIZE_FIELD &&
+        take_question(raw, (int32_t)be32(frame->bytes + KF__SIZE_FIELD), frame))
         return;
     frame->request = frame->request || kf__looks_like_request(frame->bytes, frame->size);
     if (frame->request && frame->size >= 12) {
-        if (questions->count == MOST_OUTSTANDING)
-            memmove(questions->items, questions->items + 1,
-                    --questions->count * sizeof *questions->items);
-        questions->items[questions->count++] = (struct asked){
+        if (raw->asked_count == KF__MOST_ASKED)
+            memmove(raw->asked, raw->asked + 1, --raw->asked_count * sizeof *raw->asked);
+        raw->asked[raw->asked_count++] = (struct kf__asked){
             (int32_t)be32(frame->bytes + 8),
             (int16_t)(be32(frame->bytes + 4) >> 16),
             (int16_t)(be32(frame->bytes + 4) & 0xFFFF),
@@ -168,25 +165,30 @@ static void classify(const struct kf__raw *raw, struct questions *questions,
     }
 }
 
-kf_err kf__decode_raw(const struct kf__raw *raw, const uint8_t *bytes, size_t size,
-                      struct kf__printer *printer)
+size_t kf__raw_frame_size(const uint8_t *bytes, size_t size, bool *sound)
 {
-    struct questions *questions = calloc(1, sizeof *questions);
-    if (!questions)
-        return KF_ERR_NO_MEMORY;
-    for (size_t at = 0; at < size && !printer->err;) {
-        struct kf__frame_seen frame = {.bytes = bytes + at, .size = size - at};
-        if (frame.size >= SIZE_FIELD) {
-            uint32_t announced = be32(frame.bytes);
-            if (announced < frame.size - SIZE_FIELD)
-                frame.size = (size_t)announced + SIZE_FIELD;
-            else if (announced <= INT32_MAX)
-                frame.missing = announced - (frame.size - SIZE_FIELD);
-        }
-        classify(raw, questions, &frame, printer);
-        kf__print_frame(&frame, printer);
-        at += frame.size;
-    }
-    free(questions);
-    return printer->err;
+    enum {
+        SHOWN = 1 << 20
+    };
+    /* A larger one is no size, or of a stream whose frames one can't wait for. */
+    static const uint32_t largest = 256u << 20;
+    *sound = size >= KF__SIZE_FIELD && be32(bytes) <= largest;
+    if (size < KF__SIZE_FIELD)
+        return size;
+    return *sound ? be32(bytes) + (size_t)KF__SIZE_FIELD : SHOWN;
+}
+
+void kf__decode_raw_frame(struct kf__raw *raw, const uint8_t *bytes, size_t size,
+                          struct kf__printer *printer)
+{
+    bool sound;
+    size_t whole = kf__raw_frame_size(bytes, size, &sound);
+    struct kf__frame_seen frame = {
+        .bytes = bytes,
+        .size = size,
+        .missing = sound ? whole - size : 0,
+        .forwarded_key = -1,
+    };
+    classify(raw, &frame, printer);
+    kf__print_frame(&frame, printer);
 }

@@ -3,6 +3,7 @@
 
 #include <kafiber/codec.h>
 #include <kafiber/dissect.h>
+#include <kafiber/messages.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,9 @@
 
 enum {
     BUCKETS = 4096,
-    MOST_WAITING = 256,      /* pieces behind a gap: then it is taken as lost */
+    MOST_CONNECTIONS = 16384, /* then those that are over are forgotten, or else the oldest */
+    MOST_WAITING = 256,       /* pieces behind a gap: then it is taken as lost */
+    KEPT_ROOM = 1 << 20,      /* bytes of a half's buffer that stay between frames */
     MOST_OUTSTANDING = 4096, /* requests without answer: then the oldest is forgotten */
     SIZE_FIELD = 4,
     LEAST_REQUEST = 14, /* bytes: size, API, version, correlation id, client id's length */
@@ -25,6 +28,7 @@ static const uint32_t largest_frame = 256u << 20;
 struct piece {
     uint32_t sequence;
     const uint8_t *bytes; /* NULL: known to be missing */
+    uint8_t *owned;       /* the same, of one that waits */
     size_t size;
     int64_t time;
 };
@@ -43,12 +47,16 @@ struct half {
     uint64_t early;   /* bytes passed over before the first frame: it began before the capture */
     uint64_t skipped; /* and later */
     bool begun;       /* a frame began */
+    bool fin;         /* nothing comes after `last` */
+    uint32_t last;
 };
 
 struct outstanding {
     int32_t correlation_id;
     int16_t api_key;
     int16_t api_version;
+    int16_t forwarded_key; /* of the request inside an Envelope */
+    int16_t forwarded_version;
 };
 
 struct connection {
@@ -58,19 +66,24 @@ struct connection {
     int client;   /* 0 or 1: whose half the requests are; -1: not known yet */
     bool foreign; /* no Kafka */
     bool kafka;   /* a request was seen */
+    bool sasl;    /* raw SASL messages follow, until a request comes */
+    bool over;    /* closed by both, or reset: nothing is kept but what it was */
     struct half *halves[2];
     struct outstanding *outstanding;
     size_t outstanding_count;
+    unsigned tokens; /* raw SASL messages of the client not yet answered */
 };
 
 struct kf__streams {
     struct kf__streams_events events;
     struct connection *buckets[BUCKETS];
-    uint64_t connections;
+    uint64_t connections; /* so far */
+    size_t kept;
     kf_err err;
 };
 
 static kf_err drain(kf__streams *streams, struct connection *connection, int from);
+static kf_err finish(kf__streams *streams, struct connection *connection);
 static kf_err give_up_gap(kf__streams *streams, struct connection *connection, int from);
 
 static uint32_t be32(const uint8_t *b)
@@ -124,17 +137,53 @@ static void free_half(struct half *half)
 {
     if (!half)
         return;
+    for (size_t i = 0; i < half->waiting_count; i++)
+        free(half->waiting[i].owned);
     free(half->frame);
     free(half->waiting);
     free(half);
 }
 
-static void free_connection(struct connection *connection)
+/* What it took is free again. */
+static void empty_connection(struct connection *connection)
 {
     free_half(connection->halves[0]);
     free_half(connection->halves[1]);
     free(connection->outstanding);
+    connection->halves[0] = connection->halves[1] = NULL;
+    connection->outstanding = NULL;
+    connection->outstanding_count = 0;
+}
+
+static void forget(kf__streams *streams, struct connection **place)
+{
+    struct connection *connection = *place;
+    *place = connection->next;
+    empty_connection(connection);
     free(connection);
+    streams->kept--;
+}
+
+/* Forgets all that are over; where there are none, the oldest. */
+static kf_err make_place(kf__streams *streams)
+{
+    struct connection **oldest = NULL;
+    size_t before = streams->kept;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct connection **place = &streams->buckets[i]; *place;) {
+            if ((*place)->over) {
+                forget(streams, place);
+                continue;
+            }
+            if (!oldest || (*place)->number < (*oldest)->number)
+                oldest = place;
+            place = &(*place)->next;
+        }
+    if (streams->kept < before)
+        return KF_OK;
+    kf_err err = finish(streams, *oldest);
+    forget(streams, oldest);
+    return err;
 }
 
 /* The segment's connection, made where there is none; *from is the sender's half. */
@@ -147,10 +196,13 @@ static struct connection *find(kf__streams *streams, const struct kf__segment *s
                 same_end(&c->ends[!*from], &segment->to))
                 return c;
     }
+    if (streams->kept == MOST_CONNECTIONS)
+        streams->err = make_place(streams);
     struct connection *connection = calloc(1, sizeof *connection);
     if (!connection)
         return NULL;
     *from = 0;
+    streams->kept++;
     connection->next = *bucket;
     connection->number = ++streams->connections;
     connection->ends[0] = segment->from;
@@ -169,7 +221,7 @@ static struct half *half_of(struct connection *connection, int from)
 
 /* ---- requests and their answers ---- */
 
-static kf_err remember(struct connection *connection, const uint8_t *frame)
+static kf_err remember(struct connection *connection, const uint8_t *frame, size_t size)
 {
     if (!connection->outstanding)
         connection->outstanding = calloc(MOST_OUTSTANDING, sizeof *connection->outstanding);
@@ -178,11 +230,23 @@ static kf_err remember(struct connection *connection, const uint8_t *frame)
     if (connection->outstanding_count == MOST_OUTSTANDING)
         memmove(connection->outstanding, connection->outstanding + 1,
                 --connection->outstanding_count * sizeof *connection->outstanding);
-    connection->outstanding[connection->outstanding_count++] = (struct outstanding){
+    struct outstanding *asked = &connection->outstanding[connection->outstanding_count++];
+    *asked = (struct outstanding){
         .correlation_id = (int32_t)be32(frame + 8),
         .api_key = be16(frame + 4),
         .api_version = be16(frame + 6),
+        .forwarded_key = -1,
     };
+    if (asked->api_key == KF_API_SASL_HANDSHAKE && asked->api_version == 0)
+        connection->sasl = true; /* KIP-152: from v1 on they stand in SaslAuthenticate */
+    kf_dissection facts;
+    if (asked->api_key == KF_API_ENVELOPE) {
+        kf_err err =
+            kf_dissect_request(frame, size, NULL, &kf_default_allocator, NULL, NULL, &facts);
+        asked->forwarded_key = facts.forwarded_api_key;
+        asked->forwarded_version = facts.forwarded_api_version;
+        return err;
+    }
     return KF_OK;
 }
 
@@ -203,6 +267,8 @@ static void pair(struct connection *connection, struct kf__frame_seen *seen)
         return;
     seen->api_key = connection->outstanding[at].api_key;
     seen->api_version = connection->outstanding[at].api_version;
+    seen->forwarded_key = connection->outstanding[at].forwarded_key;
+    seen->forwarded_version = connection->outstanding[at].forwarded_version;
     connection->outstanding_count -= at + 1;
     memmove(connection->outstanding, connection->outstanding + at + 1,
             connection->outstanding_count * sizeof *connection->outstanding);
@@ -225,10 +291,74 @@ static kf_err find_request(kf__streams *streams, struct connection *connection,
 
 /* ---- frames ---- */
 
+/* Stricter, where nothing else says that a frame begins here: zeros look like much. */
+static bool is_surely_request(const uint8_t *bytes, size_t size)
+{
+    if (!kf__looks_like_request(bytes, size))
+        return false;
+    size_t frame = be32(bytes) + (size_t)SIZE_FIELD;
+    if (size >= frame) {
+        kf_dissection facts;
+        return kf_dissect_request(bytes, frame, NULL, &kf_default_allocator, NULL, NULL, &facts) ==
+                   KF_OK &&
+               !facts.err;
+    }
+    int16_t client_id = be16(bytes + 12);
+    bool printable = client_id > 0 && (size_t)client_id <= size - LEAST_REQUEST;
+    for (int16_t i = 0; printable && i < client_id; i++)
+        printable = bytes[LEAST_REQUEST + i] >= ' ';
+    return printable;
+}
+
+/*
+ * Whether it is a raw SASL message. After a handshake of v0 the client sends them until it sends a
+ * request, and the broker answers each with one, the last perhaps of no bytes.
+ */
+static bool is_sasl(struct connection *connection, const struct kf__frame_seen *seen)
+{
+    if (seen->request) {
+        connection->sasl = connection->sasl && !is_surely_request(seen->bytes, seen->size);
+        connection->tokens += connection->sasl;
+        return connection->sasl;
+    }
+    if (connection->tokens == 0 || connection->outstanding_count)
+        return false;
+    connection->tokens--;
+    return true;
+}
+
+/* Bytes of the smallest frame, its size not counted. */
+static uint32_t least_frame(const struct connection *connection)
+{
+    return connection->sasl || connection->tokens ? 0 : SIZE_FIELD;
+}
+
+static bool is_no_size(const struct connection *connection, uint32_t announced)
+{
+    return announced < least_frame(connection) || announced > largest_frame;
+}
+
+/* What a response answers, or what a request asks. */
+static kf_err match(kf__streams *streams, struct connection *connection,
+                    struct kf__frame_seen *seen)
+{
+    seen->sasl = is_sasl(connection, seen);
+    if (seen->sasl)
+        return KF_OK;
+    if (seen->request && seen->size >= LEAST_REQUEST - 2) {
+        connection->kafka = true;
+        return remember(connection, seen->bytes, seen->size);
+    }
+    if (seen->request || seen->size < 2 * SIZE_FIELD)
+        return KF_OK;
+    kf_err err = find_request(streams, connection, (int32_t)be32(seen->bytes + SIZE_FIELD));
+    pair(connection, seen);
+    return err;
+}
+
 static kf_err hand_out(kf__streams *streams, struct connection *connection, int from,
                        const uint8_t *bytes, size_t size, size_t missing, int64_t time)
 {
-    kf_err err = KF_OK;
     struct kf__frame_seen seen = {
         .time = time,
         .connection = connection->number,
@@ -239,34 +369,9 @@ static kf_err hand_out(kf__streams *streams, struct connection *connection, int 
         .size = size,
         .missing = missing,
     };
-    if (seen.request && size >= LEAST_REQUEST - 2) {
-        err = remember(connection, bytes);
-        connection->kafka = true;
-    } else if (!seen.request && size >= 2 * SIZE_FIELD) {
-        err = find_request(streams, connection, (int32_t)be32(bytes + SIZE_FIELD));
-        pair(connection, &seen);
-    }
+    kf_err err = match(streams, connection, &seen);
     streams->events.frame(&seen, streams->events.context);
     return err;
-}
-
-/* Stricter, where nothing else says that a frame begins here: zeros look like much. */
-static bool is_surely_request(const uint8_t *bytes, size_t size)
-{
-    if (!kf__looks_like_request(bytes, size))
-        return false;
-    size_t frame = be32(bytes) + (size_t)SIZE_FIELD;
-    if (size >= frame) {
-        kf_dissection facts;
-        return kf_dissect_request(bytes, frame, &kf_default_allocator, NULL, NULL, &facts) ==
-                   KF_OK &&
-               !facts.err;
-    }
-    int16_t client_id = be16(bytes + 12);
-    bool printable = client_id > 0 && (size_t)client_id <= size - LEAST_REQUEST;
-    for (int16_t i = 0; printable && i < client_id; i++)
-        printable = bytes[LEAST_REQUEST + i] >= ' ';
-    return printable;
 }
 
 /* Whether frames of this half may begin at these bytes. */
@@ -330,7 +435,7 @@ static kf_err cut(kf__streams *streams, struct connection *connection, int from,
         if (at == 0 && !check_first(streams, connection, from))
             return KF_OK;
         uint32_t announced = be32(half->frame + at);
-        if (announced < SIZE_FIELD || announced > largest_frame)
+        if (is_no_size(connection, announced))
             break;
         if (half->used - at - SIZE_FIELD < announced)
             break;
@@ -341,8 +446,12 @@ static kf_err cut(kf__streams *streams, struct connection *connection, int from,
     half->used -= at;
     if (at && half->used)
         memmove(half->frame, half->frame + at, half->used);
-    if (!err && half->used >= SIZE_FIELD &&
-        (be32(half->frame) < SIZE_FIELD || be32(half->frame) > largest_frame))
+    if (half->used == 0 && half->room > KEPT_ROOM) {
+        free(half->frame);
+        half->frame = NULL;
+        half->room = 0;
+    }
+    if (!err && half->used >= SIZE_FIELD && is_no_size(connection, be32(half->frame)))
         lose_sync(streams, connection, from, be32(half->frame));
     return err;
 }
@@ -451,6 +560,7 @@ static kf_err drain(kf__streams *streams, struct connection *connection, int fro
         struct piece piece = half->waiting[0];
         remove_first(half);
         err = take_piece(streams, connection, from, &piece);
+        free(piece.owned);
     }
     return err;
 }
@@ -478,12 +588,19 @@ static kf_err keep(kf__streams *streams, struct connection *connection, int from
         if (err)
             return err;
     }
+    struct piece kept = *piece;
+    if (piece->bytes) {
+        kept.bytes = kept.owned = malloc(piece->size);
+        if (!kept.owned)
+            return KF_ERR_NO_MEMORY;
+        memcpy(kept.owned, piece->bytes, piece->size);
+    }
     size_t at = half->waiting_count;
     while (at > 0 && ahead_of(half, &half->waiting[at - 1]) > ahead_of(half, piece))
         at--;
     memmove(half->waiting + at + 1, half->waiting + at,
             (half->waiting_count++ - at) * sizeof *half->waiting);
-    half->waiting[at] = *piece;
+    half->waiting[at] = kept;
     return drain(streams, connection, from);
 }
 
@@ -550,18 +667,22 @@ static kf_err finish(kf__streams *streams, struct connection *connection)
     return err;
 }
 
-/* The same two ports again for another connection. */
-static kf_err begin_again(kf__streams *streams, struct connection *connection)
+/* What the connection said is told, and it is kept no longer. */
+static kf_err end_connection(kf__streams *streams, struct connection *connection)
 {
     kf_err err = finish(streams, connection);
-    for (int i = 0; i < 2; i++) {
-        free_half(connection->halves[i]);
-        connection->halves[i] = NULL;
-    }
-    connection->outstanding_count = 0;
-    connection->foreign = connection->kafka = false;
-    connection->number = ++streams->connections;
+    empty_connection(connection);
+    connection->over = true;
     return err;
+}
+
+/* The same two ports again for another connection. */
+static void begin_again(kf__streams *streams, struct connection *connection)
+{
+    connection->foreign = connection->kafka = connection->sasl = connection->over = false;
+    connection->tokens = 0;
+    connection->client = -1;
+    connection->number = ++streams->connections;
 }
 
 static kf_err take_syn(kf__streams *streams, struct connection *connection, int from,
@@ -573,9 +694,10 @@ static kf_err take_syn(kf__streams *streams, struct connection *connection, int 
         bool again = !segment->ack && half->next != first && !half->waiting_count;
         if (!again)
             return KF_OK; /* sent twice */
-        kf_err err = begin_again(streams, connection);
+        kf_err err = end_connection(streams, connection);
         if (err)
             return err;
+        begin_again(streams, connection);
     }
     half = half_of(connection, from);
     if (!half)
@@ -597,10 +719,35 @@ static kf_err take_bytes(kf__streams *streams, struct connection *connection, in
         half->started = true;
         half->next = sequence;
     }
-    struct piece piece = {sequence, segment->bytes, segment->size, segment->time};
-    struct piece hole = {sequence + (uint32_t)segment->size, NULL, segment->lost, segment->time};
+    struct piece piece = {sequence, segment->bytes, NULL, segment->size, segment->time};
+    struct piece hole = {sequence + (uint32_t)segment->size, NULL, NULL, segment->lost,
+                         segment->time};
     kf_err err = take_or_keep(streams, connection, from, &piece);
     return err ? err : take_or_keep(streams, connection, from, &hole);
+}
+
+/* No byte of this half can still come. */
+static bool is_at_end(const struct half *half)
+{
+    return half && half->fin && (int32_t)(half->last - half->next) <= 0;
+}
+
+/* A connection that both sides closed, or that was reset, is over. */
+static kf_err take_end(kf__streams *streams, struct connection *connection, int from,
+                       const struct kf__segment *segment)
+{
+    struct half *half = half_of(connection, from);
+    if (!half)
+        return KF_ERR_NO_MEMORY;
+    if (segment->fin && !half->fin) {
+        half->fin = true;
+        half->last = segment->sequence + (uint32_t)(segment->size + segment->lost);
+        if (!half->started)
+            half->next = half->last;
+    }
+    bool over = segment->rst || connection->foreign ||
+                (is_at_end(connection->halves[0]) && is_at_end(connection->halves[1]));
+    return over ? end_connection(streams, connection) : KF_OK;
 }
 
 kf_err kf__streams_feed(kf__streams *streams, const struct kf__segment *segment)
@@ -609,10 +756,19 @@ kf_err kf__streams_feed(kf__streams *streams, const struct kf__segment *segment)
     struct connection *connection = find(streams, segment, &from);
     if (!connection)
         return KF_ERR_NO_MEMORY;
+    if (connection->over && !segment->syn)
+        return KF_OK;
+    if (connection->over)
+        begin_again(streams, connection);
     kf_err err = segment->syn ? take_syn(streams, connection, from, segment) : KF_OK;
-    if (err || segment->size + segment->lost == 0 || connection->foreign)
-        return err;
-    return take_bytes(streams, connection, from, segment);
+    if (!err && segment->size + segment->lost && !connection->foreign)
+        err = take_bytes(streams, connection, from, segment);
+    bool ends = segment->fin || segment->rst ||
+                (connection->halves[0] && connection->halves[0]->fin) ||
+                (connection->halves[1] && connection->halves[1]->fin);
+    if (!err && ends)
+        err = take_end(streams, connection, from, segment);
+    return err ? err : streams->err;
 }
 
 kf_err kf__streams_end(kf__streams *streams)
@@ -627,10 +783,7 @@ kf_err kf__streams_end(kf__streams *streams)
 void kf__streams_close(kf__streams *streams)
 {
     for (size_t i = 0; streams && i < BUCKETS; i++)
-        while (streams->buckets[i]) {
-            struct connection *connection = streams->buckets[i];
-            streams->buckets[i] = connection->next;
-            free_connection(connection);
-        }
+        while (streams->buckets[i])
+            forget(streams, &streams->buckets[i]);
     free(streams);
 }

@@ -8,7 +8,8 @@
  * missing is told, and the frames around it are kept. A connection may have
  * begun before the capture; then the first bytes that look like a request
  * tell where its frames begin. One that isn't Kafka is told once and left
- * alone. Borrows from the segments' bytes, which must stay until the end.
+ * alone. Nothing is borrowed beyond a call, and what is kept has bounds: a
+ * frame of each half and some pieces behind a gap, of so many connections.
  */
 #ifndef KF_TOOLS_STREAMS_H
 #define KF_TOOLS_STREAMS_H
@@ -24,9 +25,12 @@ struct kf__frame_seen {
     struct kf__endpoint from;
     struct kf__endpoint to;
     bool request;
-    bool paired; /* a response whose request was seen; the next two are the request's */
+    bool sasl;   /* no message of Kafka's but a raw SASL one, after a SaslHandshake v0 */
+    bool paired; /* a response whose request was seen; the next are the request's */
     int16_t api_key;
     int16_t api_version;
+    int16_t forwarded_key; /* of the request inside, where it was an Envelope */
+    int16_t forwarded_version;
     const uint8_t *bytes;
     size_t size;
     size_t missing; /* bytes that the capture lacks, behind those here */

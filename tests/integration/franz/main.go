@@ -1,7 +1,10 @@
 // As tests/integration/interop.c, by franz-go:
 //
-//	interop write BOOTSTRAP CODEC=TOPIC... < lines
-//	interop read BOOTSTRAP TOPIC...
+//	interop [FLAG]... write BOOTSTRAP CODEC=TOPIC... < lines
+//	interop [FLAG]... read BOOTSTRAP TOPIC...
+//
+// Flags say how the connection is protected (-ca, -cert, -sasl, -user, -password, -token), and by
+// -group that the topic is read as a member of a group.
 //
 // A line is "TIMESTAMP KEY VALUE HEADERS"; bytes are base64, "-" is null and "=" is empty; headers
 // are NAME:VALUE,NAME:VALUE, or "none".
@@ -10,7 +13,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"flag"
 	"fmt"
 	"os"
 	"strconv"
@@ -19,6 +25,20 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+var (
+	authority = flag.String("ca", "", "TLS, with the authority of this PEM file")
+	identity  = flag.String("cert", "", "PEM file of a client's key and certificate")
+	mechanism = flag.String("sasl", "", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER")
+	user      = flag.String("user", "", "")
+	password  = flag.String("password", "", "")
+	token     = flag.String("token", "", "of OAUTHBEARER")
+	group     = flag.String("group", "", "")
 )
 
 func check(err error) {
@@ -64,14 +84,52 @@ func record(topic, line string) *kgo.Record {
 	return r
 }
 
+func secured() *tls.Config {
+	pem, err := os.ReadFile(*authority)
+	check(err)
+	config := &tls.Config{RootCAs: x509.NewCertPool()}
+	config.RootCAs.AppendCertsFromPEM(pem)
+	if *identity != "" {
+		pair, err := tls.LoadX509KeyPair(*identity, *identity)
+		check(err)
+		config.Certificates = append(config.Certificates, pair)
+	}
+	return config
+}
+
+func authentication() sasl.Mechanism {
+	switch *mechanism {
+	case "PLAIN":
+		return plain.Auth{User: *user, Pass: *password}.AsMechanism()
+	case "SCRAM-SHA-256":
+		return scram.Auth{User: *user, Pass: *password}.AsSha256Mechanism()
+	case "SCRAM-SHA-512":
+		return scram.Auth{User: *user, Pass: *password}.AsSha512Mechanism()
+	default:
+		return oauth.Auth{Token: *token}.AsMechanism()
+	}
+}
+
+func open(bootstrap string, more ...kgo.Opt) *kgo.Client {
+	options := append(more, kgo.SeedBrokers(strings.Split(bootstrap, ",")...))
+	if *authority != "" {
+		options = append(options, kgo.DialTLSConfig(secured()))
+	}
+	if *mechanism != "" {
+		options = append(options, kgo.SASL(authentication()))
+	}
+	client, err := kgo.NewClient(options...)
+	check(err)
+	return client
+}
+
 func write(bootstrap, codec, topic string, lines []string) {
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
-		kgo.ProducerBatchCompression(codecs[codec]), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	check(err)
+	client := open(bootstrap, kgo.ProducerBatchCompression(codecs[codec]), kgo.AllowAutoTopicCreation(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	defer client.Close()
 	for _, line := range lines {
 		client.Produce(context.Background(), record(topic, line), func(_ *kgo.Record, err error) { check(err) })
@@ -89,9 +147,12 @@ func end(client *kgo.Client, topic string) int64 {
 }
 
 func read(bootstrap, topic string) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(bootstrap, ",")...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
-	check(err)
+	from := []kgo.Opt{kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}})}
+	if *group != "" {
+		from = []kgo.Opt{kgo.ConsumerGroup(*group), kgo.ConsumeTopics(topic),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())}
+	}
+	client := open(bootstrap, from...)
 	defer client.Close()
 	for next, last := int64(0), end(client, topic); next < last; {
 		fetches := client.PollFetches(context.Background())
@@ -111,7 +172,8 @@ func read(bootstrap, topic string) {
 }
 
 func main() {
-	verb, bootstrap := os.Args[1], os.Args[2]
+	flag.Parse()
+	verb, bootstrap := flag.Arg(0), flag.Arg(1)
 	lines := []string{}
 	if verb == "write" {
 		input := bufio.NewScanner(os.Stdin)
@@ -120,7 +182,7 @@ func main() {
 			lines = append(lines, input.Text())
 		}
 	}
-	for _, target := range os.Args[3:] {
+	for _, target := range flag.Args()[2:] {
 		if codec, topic, ok := strings.Cut(target, "="); verb == "write" && ok {
 			write(bootstrap, codec, topic, lines)
 		} else {

@@ -1,13 +1,19 @@
 /*
- * Administer: Kafka's own admin client goes through what it can, a line of text for each answer,
- * so that two clusters can be compared.
+ * Administer: Kafka's own admin client goes through what it can on two clusters, step by step, and
+ * says where the second one answers otherwise than the first, a real one.
  *
- *     Administer BOOTSTRAP TOPIC          everything but ACLs; TOPIC does not exist yet
- *     Administer BOOTSTRAP TOPIC acls     ACLs alone; who calls is a super user
+ *     Administer REAL OURS TOPIC     everything but ACLs; TOPIC does not exist yet
+ *     Administer OURS TOPIC          ACLs alone, a line for each answer; who calls is a super user
+ *
+ * A real broker hears of what its controller has done some time after the caller did, so what is
+ * read is read there again until it is what ours says, or SETTLED_MS have passed.
  */
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -51,39 +57,92 @@ import org.apache.kafka.common.resource.ResourceType;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 public class Administer {
-    private static Admin admin;
+    private static final long SETTLED_MS = 20_000;
+
+    private static String[] clusters; /* the real one first */
+    private static Admin[] admins;
+    private static int which;   /* that is asked now, */
+    private static Admin admin; /* by this one */
     private static String topic;
+    private static int answers;
+    private static int differences;
 
     public static void main(String[] args) throws Exception {
-        topic = args[1];
-        admin = Admin.create(Map.of("bootstrap.servers", args[0]));
+        clusters = Arrays.copyOf(args, args.length - 1);
+        topic = args[args.length - 1];
+        admins = Arrays.stream(clusters).map(c -> Admin.create(Map.of("bootstrap.servers", c)))
+                .toArray(Admin[]::new);
         try {
-            if (args.length > 2) {
+            if (clusters.length == 1) {
                 acls();
             } else {
                 topics();
-                records(args[0]);
+                records();
                 configs();
                 quotas();
                 users();
                 cluster();
                 say("delete", () -> admin.deleteTopics(List.of(topic)).all().get());
+                System.out.println(answers + " answers, " + differences + " differences");
             }
         } finally {
-            admin.close();
+            for (Admin each : admins)
+                each.close();
         }
+        System.exit(differences > 0 ? 1 : 0);
     }
 
     /* What came, or which error; the topic's name is left out. */
-    private static void say(String what, Callable<Object> call) throws Exception {
-        String result;
+    private static String ask(int cluster, Callable<Object> call) throws Exception {
+        which = cluster;
+        admin = admins[cluster];
+        String answer;
         try {
-            result = String.valueOf(call.call());
+            answer = String.valueOf(call.call());
         } catch (ExecutionException e) {
             Throwable cause = e.getCause();
-            result = cause.getClass().getSimpleName() + ": " + cause.getMessage();
+            answer = cause.getClass().getSimpleName() + ": " + cause.getMessage();
         }
-        System.out.println(what + ": " + result.replace(topic, "TOPIC"));
+        return answer.replace(topic, "TOPIC");
+    }
+
+    private static void say(String what, Callable<Object> call) throws Exception {
+        String real = ask(0, call);
+        if (admins.length == 1)
+            System.out.println(what + ": " + real);
+        else
+            compare(what, real, ask(1, call));
+    }
+
+    /* As say; what is asked changes nothing. */
+    private static void see(String what, Callable<Object> call) throws Exception {
+        if (admins.length == 1) {
+            say(what, call);
+            return;
+        }
+        String ours = ask(1, call), real = ask(0, call);
+        for (long until = System.currentTimeMillis() + SETTLED_MS;
+             !real.equals(ours) && System.currentTimeMillis() < until; real = ask(0, call))
+            Thread.sleep(50);
+        compare(what, real, ours);
+    }
+
+    private static Set<String> lines(String text) {
+        return new LinkedHashSet<>(Arrays.asList(text.split("\n")));
+    }
+
+    private static void compare(String what, String real, String ours) {
+        Set<String> fromReal = lines(real), fromOurs = lines(ours);
+        answers += fromOurs.size();
+        if (real.equals(ours))
+            return;
+        Set<String> both = new HashSet<>(fromReal);
+        both.retainAll(fromOurs);
+        fromReal.removeAll(both);
+        fromOurs.removeAll(both);
+        differences += Math.max(fromReal.size(), fromOurs.size());
+        fromReal.forEach(line -> System.out.println(what + ", real: " + line));
+        fromOurs.forEach(line -> System.out.println(what + ", ours: " + line));
     }
 
     private static Object create(String name, int partitions, int replicas, String... config)
@@ -116,31 +175,37 @@ public class Administer {
         say("grow to the same", () -> admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(4))).all().get());
         say("grow a stranger", () -> admin.createPartitions(Map.of(topic + "x", NewPartitions.increaseTo(4)))
                 .values().get(topic + "x").get());
-        say("describe", () -> {
+        see("describe", () -> {
             var told = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
             StringBuilder text = new StringBuilder(told.authorizedOperations() + "");
             for (var p : told.partitions())
                 text.append(" ").append(p.partition()).append(":").append(p.replicas().size()).append("/").append(p.isr().size());
             return text;
         });
-        say("describe a stranger", () -> admin.describeTopics(List.of(topic + "x")).allTopicNames().get());
+        see("describe a stranger", () -> admin.describeTopics(List.of(topic + "x")).allTopicNames().get());
     }
 
-    private static void records(String bootstrap) throws Exception {
+    private static Object produce() throws Exception {
         var serializer = new ByteArraySerializer();
-        try (var producer = new KafkaProducer<>(Map.<String, Object>of("bootstrap.servers", bootstrap,
+        long last = -1;
+        try (var producer = new KafkaProducer<>(Map.<String, Object>of("bootstrap.servers", clusters[which],
                 "acks", "all"), serializer, serializer)) {
             for (int i = 0; i < 10; i++)
-                producer.send(new ProducerRecord<>(topic, 0, null, new byte[100])).get();
+                last = producer.send(new ProducerRecord<>(topic, 0, null, new byte[100])).get().offset();
         }
+        return last;
+    }
+
+    private static void records() throws Exception {
+        say("produce", Administer::produce);
         TopicPartition zero = new TopicPartition(topic, 0);
         say("truncate", () -> admin.deleteRecords(Map.of(zero, RecordsToDelete.beforeOffset(4)))
                 .lowWatermarks().get(zero).get().lowWatermark());
         say("truncate too far", () -> admin.deleteRecords(Map.of(zero, RecordsToDelete.beforeOffset(400)))
                 .lowWatermarks().get(zero).get().lowWatermark());
-        say("start", () -> admin.listOffsets(Map.of(zero, OffsetSpec.earliest())).partitionResult(zero).get().offset());
-        say("end", () -> admin.listOffsets(Map.of(zero, OffsetSpec.latest())).partitionResult(zero).get().offset());
-        say("log dirs", () -> admin.describeLogDirs(List.of(1)).allDescriptions().get().get(1).values()
+        see("start", () -> admin.listOffsets(Map.of(zero, OffsetSpec.earliest())).partitionResult(zero).get().offset());
+        see("end", () -> admin.listOffsets(Map.of(zero, OffsetSpec.latest())).partitionResult(zero).get().offset());
+        see("log dirs", () -> admin.describeLogDirs(List.of(1)).allDescriptions().get().get(1).values()
                 .stream().anyMatch(d -> d.replicaInfos().containsKey(zero)));
     }
 
@@ -153,10 +218,13 @@ public class Administer {
     }
 
     private static void describe(ConfigResource resource) throws Exception {
-        Config config = admin.describeConfigs(List.of(resource), new DescribeConfigsOptions().includeSynonyms(true)
-                .includeDocumentation(true)).all().get().get(resource);
-        for (ConfigEntry entry : new TreeMap<>(byName(config)).values())
-            say(resource.type() + " " + entry.name(), () -> show(entry));
+        see(resource.type() + " configs", () -> {
+            Config config = admin.describeConfigs(List.of(resource), new DescribeConfigsOptions()
+                    .includeSynonyms(true).includeDocumentation(true)).all().get().get(resource);
+            List<String> lines = new ArrayList<>();
+            new TreeMap<>(byName(config)).forEach((name, entry) -> lines.add(name + " " + show(entry)));
+            return String.join("\n", lines);
+        });
     }
 
     private static Map<String, ConfigEntry> byName(Config config) {
@@ -187,15 +255,14 @@ public class Administer {
         say("set too little of a group", () -> alter(group, "consumer.session.timeout.ms", OpType.SET, "5"));
         say("set of a subscription", () -> alter(metrics, "interval.ms", OpType.SET, "5000"));
         say("set too little of a subscription", () -> alter(metrics, "interval.ms", OpType.SET, "5"));
-        Thread.sleep(500); // a real broker hears of it later
         describe(ours);
         describe(group);
         describe(metrics);
-        say("of all brokers", () -> byName(admin.describeConfigs(List.of(all)).all().get().get(all))
+        see("of all brokers", () -> byName(admin.describeConfigs(List.of(all)).all().get().get(all))
                 .get("log.retention.bytes").value());
         say("put back", () -> alter(ours, "cleanup.policy", OpType.DELETE, null));
         say("put back of all", () -> alter(all, "log.retention.bytes", OpType.DELETE, null));
-        say("resources", () -> {
+        see("resources", () -> {
             Set<String> names = new TreeSet<>();
             admin.listConfigResources(Set.of(ConfigResource.Type.GROUP, ConfigResource.Type.CLIENT_METRICS),
                     new org.apache.kafka.clients.admin.ListConfigResourcesOptions()).all().get()
@@ -218,9 +285,8 @@ public class Administer {
         say("quota unknown", () -> setQuota(user, "nosuch", 1.0));
         say("quota of a fraction", () -> setQuota(user, "producer_byte_rate", 1.5));
         say("quota of nothing", () -> setQuota(user, "producer_byte_rate", 0.0));
-        Thread.sleep(500);
         for (boolean strict : new boolean[] {false, true})
-            say("quotas " + strict, () -> {
+            see("quotas " + strict, () -> {
                 var filter = List.of(ClientQuotaFilterComponent.ofEntity("user", topic));
                 Map<String, Object> told = new TreeMap<>();
                 admin.describeClientQuotas(strict ? ClientQuotaFilter.containsOnly(filter)
@@ -238,25 +304,24 @@ public class Administer {
         say("user with few iterations", () -> admin.alterUserScramCredentials(List.of(
                 new UserScramCredentialUpsertion(topic, new ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 10),
                         "secret"))).all().get());
-        Thread.sleep(500);
-        say("users", () -> admin.describeUserScramCredentials(List.of(topic)).description(topic).get()
+        see("users", () -> admin.describeUserScramCredentials(List.of(topic)).description(topic).get()
                 .credentialInfos());
-        say("nobody", () -> admin.describeUserScramCredentials(List.of(topic + "x")).description(topic + "x").get());
+        see("nobody", () -> admin.describeUserScramCredentials(List.of(topic + "x")).description(topic + "x").get());
     }
 
     private static void cluster() throws Exception {
-        say("operations", () -> new TreeSet<>(admin.describeCluster(new DescribeClusterOptions()
+        see("operations", () -> new TreeSet<>(admin.describeCluster(new DescribeClusterOptions()
                 .includeAuthorizedOperations(true)).authorizedOperations().get()));
-        say("nodes", () -> admin.describeCluster().nodes().get().size());
-        say("voters", () -> admin.describeMetadataQuorum().quorumInfo().get().voters().size());
-        say("features", () -> {
+        see("nodes", () -> admin.describeCluster().nodes().get().size());
+        see("voters", () -> admin.describeMetadataQuorum().quorumInfo().get().voters().size());
+        see("features", () -> {
             var told = new TreeMap<>(admin.describeFeatures().featureMetadata().get().finalizedFeatures());
             told.keySet().removeAll(List.of("share.version", "streams.version"));
             return told;
         });
-        say("acls", () -> admin.describeAcls(AclBindingFilter.ANY).values().get());
+        see("acls", () -> admin.describeAcls(AclBindingFilter.ANY).values().get());
         say("tokens", () -> admin.createDelegationToken().delegationToken().get());
-        say("groups", () -> admin.listGroups().all().get().size() >= 0);
+        see("groups", () -> admin.listGroups().all().get().size() >= 0);
     }
 
     private static AclBinding acl(ResourceType type, String name, PatternType pattern, AclOperation operation) {

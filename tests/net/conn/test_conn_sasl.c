@@ -622,29 +622,82 @@ Test(conn_sasl, refuses_to_send_a_token_that_would_break_out_of_its_message)
     cr_assert(eq(int, conn.err, KF_ERR_TOKEN_UNAVAILABLE));
 }
 
-/* RFC 7628: the refusal is answered by one byte, and then the broker says no. */
-Test(conn_sasl, answers_a_refused_token_with_the_dummy_and_tells_why)
+static const char refusal[] = "{\"status\":\"insufficient_scope\"}";
+
+static void present_an_opaque_token(struct test_call *call)
 {
-    static struct test_call call;
-    static const char status[] = "{\"status\":\"insufficient_scope\"}";
     struct kf__sasl_settings bearer = {
         .mechanism = "OAUTHBEARER",
         .world = &world,
         .tokens = {.provider = KF__TOKEN_CALLBACK, .get = give_token, .context = "opaque"}};
     make_with(&bearer);
-    come_to_handshake(&call);
+    come_to_handshake(call);
     answer_handshake(0, "OAUTHBEARER", NULL);
     run_work();
     take_output();
+}
+
+/* RFC 7628: the refusal is answered by one byte. */
+static void refuse_the_token(void)
+{
     struct kf_sasl_authenticate_response response;
     kf_reset(&kf_schema_of_sasl_authenticate_response, &response);
-    response.auth_bytes = (kf_bytes){(const uint8_t *)status, sizeof status - 1};
+    response.auth_bytes = (kf_bytes){(const uint8_t *)refusal, sizeof refusal - 1};
     answer(&kf_schema_of_sasl_authenticate_response, &response);
     run_work();
     take_output();
     cr_assert(eq(int, wire[wire_size - 2], 1)); /* before the empty tags */
+}
+
+/* Then the broker says no. */
+Test(conn_sasl, answers_a_refused_token_with_the_dummy_and_tells_why)
+{
+    static struct test_call call;
+    present_an_opaque_token(&call);
+    refuse_the_token();
     answer_authenticate(58, "no", 0);
     failed_with(KF_ERR_SASL_AUTHENTICATION_FAILED,
                 "broker:9092: OAUTHBEARER: the broker refuses the token (insufficient_scope): "
                 "compare its issuer, audience, scope and signature with what the broker expects");
+}
+
+Test(conn_sasl, is_not_admitted_by_a_broker_that_has_refused_its_token)
+{
+    static struct test_call call;
+    present_an_opaque_token(&call);
+    refuse_the_token();
+    answer_authenticate(0, NULL, 0);
+    run_work();
+    failed_with(KF_ERR_SASL_MALFORMED, "broker:9092: OAUTHBEARER: the broker goes on after it has "
+                                       "refused the token");
+}
+
+Test(conn_sasl, tells_why_a_bare_token_was_refused_where_the_broker_only_closes)
+{
+    static struct test_call call;
+    handshake_max = 0;
+    authenticate_max = -1;
+    present_an_opaque_token(&call);
+    uint8_t frame[4 + sizeof refusal - 1] = {0, 0, 0, sizeof refusal - 1};
+    memcpy(frame + 4, refusal, sizeof refusal - 1);
+    feed(frame, sizeof frame);
+    run_work();
+    take_output();
+    cr_assert(eq(int, wire[wire_size - 1], 1));
+    kf__conn_lost(&conn, now, NULL);
+    cr_assert(eq(int, conn.err, KF_ERR_SASL_AUTHENTICATION_FAILED));
+    cr_assert(strstr(conn.text, "refuses the token (insufficient_scope)") != NULL, "%s", conn.text);
+}
+
+/* Before the token has left nobody can know what it says. */
+Test(conn_sasl, refuses_an_answer_to_what_was_not_sent_yet)
+{
+    static struct test_call call;
+    make_plain();
+    come_to_handshake(&call);
+    answer_handshake(0, "PLAIN", NULL);
+    uint8_t frame[4 + 18] = {[3] = 18, [12] = 1}; /* version 2: no error, no words, no bytes */
+    frame[7] = (uint8_t)(asked_id() + 1);
+    feed(frame, sizeof frame);
+    failed_with(KF_ERR_SASL_MALFORMED, "broker:9092: PLAIN: the broker speaks out of turn");
 }

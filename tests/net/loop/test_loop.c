@@ -59,10 +59,10 @@ Test(loop, fires_timers_in_the_order_of_their_times)
         fired = 0;
         for (int i = 0; i < 8; i++) {
             kf__timer_init(&timers[i], note, (void *)(intptr_t)times[i]);
-            cr_assert(eq(int, kf__timer_set(loop, &timers[i], now + times[i]), KF_OK));
+            kf__timer_set(loop, &timers[i], now + times[i]);
         }
         kf__timer_cancel(loop, &timers[3]);
-        cr_assert(eq(int, kf__timer_set(loop, &timers[2], now), KF_OK));
+        kf__timer_set(loop, &timers[2], now);
         turn(KF_MILLISECOND);
         const int expected[] = {7, 1, 2, 4, 5, 6, 8};
         cr_assert(eq(int, fired, 7));

@@ -129,6 +129,23 @@ Test(http, cuts_an_address)
     reads_url("https://[::1]/t", "::1", 443, "/t");
 }
 
+Test(http, writes_an_ipv6_address_in_brackets)
+{
+    static const char *const cases[][3] = {
+        {"https://idp.example/t", "idp.example", "idp.example:443"},
+        {"https://[::1]:8443/t", "[::1]", "[::1]:8443"},
+    };
+    for (int i = 0; i < 2; i++) {
+        struct kf__https_url parts;
+        char text[KF__HTTP_AUTHORITY_BYTES];
+        kf__https_url_read(cases[i][0], &parts, &error);
+        kf__https_url_authority(&parts, false, text, sizeof text);
+        cr_expect(eq(str, text, (char *)cases[i][1]));
+        kf__https_url_authority(&parts, true, text, sizeof text);
+        cr_expect(eq(str, text, (char *)cases[i][2]));
+    }
+}
+
 Test(http, refuses_addresses_that_are_not_https)
 {
     static const char *const bad[] = {

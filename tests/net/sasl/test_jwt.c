@@ -2,6 +2,7 @@
 
 #include "net/sasl/base64.h"
 #include "net/sasl/json_fields.h"
+#include "net/watching_alloc.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
@@ -65,6 +66,22 @@ Test(jwt, knows_when_a_token_ends_and_leaves_opaque_ones_alone)
     cr_assert(eq(i64, kf__jwt_expiry_ms(&kf_default_allocator, (kf_string){"opaque", 6}), 0));
     cr_assert(
         eq(i64, kf__jwt_expiry_ms(&kf_default_allocator, make("{}", "{\"exp\":1e300}", "")), 0));
+}
+
+/* The parts in the clear are the token in another spelling. */
+Test(jwt, leaves_nothing_of_a_token_that_was_looked_into)
+{
+    struct watching_alloc watch;
+    static const char claims[] = "{\"exp\":5,\"sub\":\"somebody-who-is-known-by-nobody\"}";
+    kf_allocator alloc = watching_alloc(&watch, claims);
+    cr_expect(eq(i64, kf__jwt_expiry_ms(&alloc, make("{}", claims, "")), 5000));
+    cr_expect(eq(int, watch.seen, 0));
+    static const char clear[] = "the signature as it is without base64";
+    char signature[64];
+    signature[kf__base64url_write(clear, sizeof clear - 1, signature)] = '\0';
+    alloc = watching_alloc(&watch, clear);
+    cr_expect(eq(i64, kf__jwt_expiry_ms(&alloc, make("{}", claims, signature)), 5000));
+    cr_expect(eq(int, watch.seen, 0));
 }
 
 Test(jwt, reads_the_status_of_a_refusal)

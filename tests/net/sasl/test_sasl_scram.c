@@ -1,6 +1,6 @@
 #include "net/sasl/sasl_scram.h"
 
-#include "tests/net/failing_alloc.h"
+#include "net/failing_alloc.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <string.h>

@@ -1,12 +1,13 @@
 /* One connection's TLS against OpenSSL's own server, in memory. */
 #ifdef KAFIBER_WITH_OPENSSL
 
-#include "net/tls/tls.h"
+#include "net/tls/tls_inner.h"
 #include "tests/net/help_tls.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <openssl/pkcs12.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -597,6 +598,36 @@ Test(tls, the_next_connection_resumes_and_verifies_nothing_less)
     }
 }
 
+/* Resuming verifies no certificate, so a session must not outlive what was verified. */
+Test(tls, a_session_is_forgotten_when_the_first_certificate_of_its_chain_ends)
+{
+    struct kf__tls_seen seen;
+    struct made_cert brief = make_cert("brief", "DNS:broker.example", &authority, -DAY, 3600);
+    struct tm end = {0};
+    char date[40], expected[40];
+    serve_and_connect(&brief, "broker.example");
+    talks();
+    struct kf__tls_session *session = &context->made->sessions[0];
+    ASN1_TIME_to_tm(X509_get0_notAfter(brief.certificate), &end);
+    strftime(expected, sizeof expected, "%Y-%m-%d %H:%M:%S", &end);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", gmtime(&session->until));
+    cr_expect(eq(str, date, expected));
+
+    connect_to("broker.example");
+    talks();
+    kf__tls_look(tls, &seen);
+    cr_expect(seen.resumed);
+    strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", gmtime(&session->until));
+    cr_expect(eq(str, date, expected)); /* the ticket of a resumed one lives no longer */
+
+    session->until = time(NULL);
+    connect_to("broker.example");
+    talks();
+    kf__tls_look(tls, &seen);
+    cr_expect(not(seen.resumed));
+    free_cert(&brief);
+}
+
 /* ---- files that change ---- */
 
 static void expect_news(kf_err err, const char *part)
@@ -650,6 +681,64 @@ Test(tls, bad_new_files_leave_the_old_ones_in_use_and_say_so_once)
     connect_to("broker.example");
     talks();
     expect_news(KF_OK, "new ones");
+}
+
+/* Memory that is long in coming, for the thread that reads: as good as a file that is. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool began, ends;
+} reading = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+static _Thread_local bool reads_slowly;
+
+static void *give_slowly(void *context_, void *pointer, size_t size)
+{
+    (void)context_;
+    pthread_mutex_lock(&reading.lock);
+    reading.began |= reads_slowly;
+    pthread_cond_broadcast(&reading.changed);
+    while (reads_slowly && !reading.ends)
+        pthread_cond_wait(&reading.changed, &reading.lock);
+    pthread_mutex_unlock(&reading.lock);
+    return kf_default_allocator.resize(NULL, pointer, size);
+}
+
+static void *step_slowly(void *slow)
+{
+    struct kf__work *work = kf__tls_work(slow);
+    reads_slowly = true;
+    work->run(work);
+    return NULL;
+}
+
+Test(tls, files_that_take_their_time_hold_up_neither_the_loop_nor_other_connections)
+{
+    const kf_allocator alloc = {give_slowly, NULL};
+    struct kf__tls_news news;
+    pthread_t reader;
+    settings = (struct kf__tls_settings){.truststore_location = trust_path};
+    write_pem(trust_path, &authority, NULL, false);
+    cr_assert(eq(int, kf__tls_context_open(&alloc, &settings, &context, NULL), KF_OK));
+    serve_and_connect(&leaf, "broker.example");
+    write_text(trust_path, "half a file");
+    struct kf__tls *slow = kf__tls_new(context, slabs, "slow:9093", "broker.example");
+    cr_assert(eq(int, pthread_create(&reader, NULL, step_slowly, slow), 0));
+    pthread_mutex_lock(&reading.lock);
+    while (!reading.began)
+        pthread_cond_wait(&reading.changed, &reading.lock);
+    pthread_mutex_unlock(&reading.lock);
+
+    cr_expect(not(kf__tls_context_news(context, &news)));
+    connect_to("broker.example");
+    talks();
+
+    pthread_mutex_lock(&reading.lock);
+    reading.ends = true;
+    pthread_cond_broadcast(&reading.changed);
+    pthread_mutex_unlock(&reading.lock);
+    pthread_join(reader, NULL);
+    expect_news(KF_ERR_CONFIG, "the old ones stay");
+    kf__tls_free(slow);
 }
 
 /* ---- configuration errors ---- */

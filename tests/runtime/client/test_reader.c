@@ -243,6 +243,38 @@ Test(reader, knows_the_bounds_of_a_partition)
     cr_assert(eq(i64, end, RECORDS));
 }
 
+Test(reader, asks_for_the_bounds_again_where_the_leader_has_moved)
+{
+    int64_t begin = -1, end = -1;
+    cr_assert(eq(int,
+                 kf_broker_script(broker,
+                                  "on ListOffsets #1 topic=orders partition=0 "
+                                  "answer NOT_LEADER_OR_FOLLOWER\n"
+                                  "on ListOffsets #2 close\n",
+                                  &error),
+                 KF_OK),
+              "%s", error.text);
+    cr_assert(
+        eq(int, kf_reader_bounds(reader, "orders", 0, in_ms(10000), &begin, &end, &error), KF_OK),
+        "%s", error.text);
+    cr_assert(eq(i64, begin, 0));
+    cr_assert(eq(i64, end, RECORDS));
+}
+
+Test(reader, says_in_time_what_keeps_the_bounds_from_being_known)
+{
+    int64_t begin = -1, end = -1;
+    cr_assert(eq(int,
+                 kf_broker_script(broker, "on ListOffsets answer NOT_LEADER_OR_FOLLOWER\n", &error),
+                 KF_OK),
+              "%s", error.text);
+    cr_assert(eq(int, kf_reader_bounds(reader, "orders", 0, in_ms(350), &begin, &end, &error),
+                 KF_ERR_NOT_LEADER_OR_FOLLOWER));
+    cr_assert(eq(i64, begin, -1));
+    cr_assert(ne(ptr, strstr(error.text, "the offsets of topic orders partition 0: "), NULL), "%s",
+              error.text);
+}
+
 Test(reader, refuses_what_is_no_place_to_read_from)
 {
     cr_assert(eq(int, kf_reader_assign(reader, "orders", -1, KF_SEEK_EARLIEST, 0, &error),

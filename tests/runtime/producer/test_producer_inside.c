@@ -33,9 +33,9 @@ static void hush(void *context, const kf_log_event *event)
     (void)event;
 }
 
-static kf_producer *open_from(const kf_allocator *alloc, const char *const *settings)
+static kf_producer *open_with(const char *const *settings)
 {
-    kf_config *config = kf_config_new(alloc);
+    kf_config *config = kf_config_new(NULL);
     kf_config_log(config, KF_LOG_ERROR, hush, NULL);
     kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
     for (; settings && *settings; settings += 2)
@@ -144,7 +144,7 @@ static void answer_stale(kf_producer *producer)
 /* Else it would be sent again as fast as answers come. */
 Test(producer_inside, backs_off_where_an_answer_names_a_leader_of_an_older_epoch)
 {
-    kf_producer *producer = open_from(NULL, NULL);
+    kf_producer *producer = open_with(NULL);
     int32_t leader, epoch;
     kf_broker_leader(broker, "orders", 0, &leader, &epoch);
     cr_assert(eq(int, kf_broker_move_leader(broker, "orders", 0, 3 - leader), KF_OK));
@@ -183,7 +183,7 @@ static void place_anew(kf_producer *producer)
 /* end_lingering looks at the first only: one behind it that was due earlier would wait for it. */
 Test(producer_inside, keeps_those_that_linger_in_the_order_in_which_they_are_due)
 {
-    kf_producer *producer = open_from(NULL, (const char *[]){"linger.ms", "3000", NULL});
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "3000", NULL});
     int32_t order[] = {2, 0, 1};
     for (int i = 0; i < 3; i++) {
         produce(producer, order[i], "v");
@@ -209,7 +209,7 @@ static void hold(kf_producer *producer)
 /* Two partitions that linger on behind a flush once made the I/O thread look for ever. */
 Test(producer_inside, lets_linger_what_came_after_a_flush)
 {
-    kf_producer *producer = open_from(NULL, (const char *[]){"linger.ms", "300", NULL});
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "300", NULL});
     produce(producer, 2, "first");
     cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
     struct errand errand = {0};
@@ -222,56 +222,6 @@ Test(producer_inside, lets_linger_what_came_after_a_flush)
     produce(producer, 1, "later");
     atomic_store(&let_go, true);
     wait_until_told(4);
-    kf_producer_close(producer, in(KF_SECOND));
-}
-
-/* ---- a timer without memory ---- */
-
-enum {
-    FILLERS = 40,
-    HEAP_GROWN = 64 * sizeof(void *), /* what the loop's heap of timers grows to */
-};
-
-static atomic_bool short_of_memory;
-static struct kf__timer fillers[FILLERS];
-
-static void *resize(void *context, void *pointer, size_t size)
-{
-    (void)context;
-    if (atomic_load(&short_of_memory) && pointer && size == HEAP_GROWN)
-        return NULL;
-    return kf_default_allocator.resize(NULL, pointer, size);
-}
-
-static void fire(struct kf__timer *timer, void *owner)
-{
-    (void)timer;
-    (void)owner;
-}
-
-static void fill_timers(kf_producer *producer)
-{
-    for (int i = 0; i < FILLERS; i++) {
-        kf__timer_init(&fillers[i], fire, NULL);
-        if (kf__timer_set(producer->io.loop, &fillers[i], KF_FOREVER - 2))
-            return;
-    }
-}
-
-Test(producer_inside, sends_what_has_lingered_where_no_timer_is_to_be_had)
-{
-    static const kf_allocator alloc = {resize, NULL};
-    kf_producer *producer = open_from(&alloc, (const char *[]){"linger.ms", "200", NULL});
-    for (int32_t i = 0; i < 3; i++)
-        produce(producer, i, "opens the connections");
-    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
-    kf_sleep(300 * KF_MILLISECOND); /* at rest: none of the producer's own is set */
-    atomic_store(&short_of_memory, true);
-    on_io_thread(producer, fill_timers);
-    produce(producer, 0, "lingers");
-    wait_until_told(4);
-    cr_assert(eq(int, (int)fate, KF_STORED));
-    atomic_store(&short_of_memory, false);
     kf_producer_close(producer, in(KF_SECOND));
 }
 
@@ -319,7 +269,7 @@ static const char *const small_batches[] = {
 
 Test(producer_inside, counts_sequences_on_from_zero_behind_their_largest)
 {
-    kf_producer *producer = open_from(NULL, small_batches);
+    kf_producer *producer = open_with(small_batches);
     produce_over_the_end(producer);
     const struct kf__out_partition *partition = partition_at(producer, 0);
     cr_assert(eq(i32, partition->last_acked, 300 - 21 - 1));
@@ -335,7 +285,7 @@ Test(producer_inside, repeats_and_loses_nothing_where_answers_are_lost_at_the_en
                              .first = 3,
                              .every = 4,
                              .times = 10};
-    kf_producer *producer = open_from(NULL, small_batches);
+    kf_producer *producer = open_with(small_batches);
     cr_assert(lt(i32, 0, kf_broker_fault_add(broker, &fault)));
     produce_over_the_end(producer);
     kf_producer_close(producer, in(KF_SECOND));

@@ -290,6 +290,7 @@ struct options {
     char host[64];
     char topic[256];
     int port;
+    int advertised_port; /* what clients are told; 0: the same */
     int partitions;
     int fetch_bytes;
     struct log_shape shape;
@@ -300,6 +301,8 @@ static void take_option(struct options *o, const char *name, const char *value)
     if (strcmp(name, "--listen") == 0) {
         if (sscanf(value, "%63[^:]:%d", o->host, &o->port) != 2)
             die("--listen HOST:PORT");
+    } else if (strcmp(name, "--advertised-port") == 0) {
+        o->advertised_port = atoi(value);
     } else if (strcmp(name, "--topic") == 0) {
         if (sscanf(value, "%255[^:]:%d", o->topic, &o->partitions) != 2 || o->partitions < 1)
             die("--topic NAME:PARTITIONS");
@@ -343,7 +346,7 @@ int main(int argc, char **argv)
     if (argc % 2 == 0)
         die("--listen HOST:PORT --topic NAME:PARTITIONS --record-size BYTES --key-size BYTES "
             "--batch-bytes BYTES --codec NAME --records COUNT (in all; 0: without end) "
-            "--fetch-bytes BYTES (of a response; 0: as asked)");
+            "--fetch-bytes BYTES (of a response; 0: as asked) --advertised-port PORT");
     for (int i = 1; i + 1 < argc; i += 2)
         take_option(&o, argv[i], argv[i + 1]);
     o.shape.records = (o.shape.records + o.partitions - 1) / o.partitions;
@@ -353,7 +356,7 @@ int main(int argc, char **argv)
     replay.partitions = o.partitions;
     replay.fetch_bytes = o.fetch_bytes;
     replay.host = o.host;
-    replay.port = o.port;
+    replay.port = o.advertised_port ? o.advertised_port : o.port;
     kf_err err = log_build(&replay.log, &o.shape);
     if (err)
         die(kf_err_text(err));

@@ -87,7 +87,7 @@ static void explain(const struct kf__exchange *exchange, const uint8_t *frame, s
     char path[160], bytes[SHOWN_BYTES * 3 + 1] = "";
     size_t name_size = 0;
     const char *api = kf_api_name(exchange->api->key, &name_size);
-    if (kf_dissect_request(frame, size, exchange->arena.alloc, visit, &search, &facts))
+    if (kf_dissect_request(frame, size, NULL, exchange->arena.alloc, visit, &search, &facts))
         return;
     if (!search.found) {
         kf_error_set(why, KF_ERR_INVALID_REQUEST,
