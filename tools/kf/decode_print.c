@@ -282,7 +282,7 @@ static void put_piece(const kf_node *node, void *context)
         value++;
         size -= 2;
     }
-    put(out, node->offset == KF__SIZE_FIELD ? "" : ",");
+    put(out, out->bytes[out->used - 1] == '{' ? "" : ",");
     kf__json_string(out, node->name, strlen(node->name));
     put(out, ":");
     kf__json_string(out, value, size);
