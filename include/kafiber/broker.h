@@ -287,7 +287,7 @@ typedef struct kf_broker_member {
     char id[256];
     char instance_id[256]; /* empty: it is no static member */
     char client_id[256];
-    bool leads;
+    bool leads; /* a group of the new protocol (KIP-848) has no leader */
 } kf_broker_member;
 /* In order of joining, from 0; false past the last. */
 KF_API bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t index,

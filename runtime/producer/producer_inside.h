@@ -56,6 +56,7 @@ struct kf__out_partition {
     struct kf__link queue;     /* closed batches not in flight; those sent before come first */
     struct kf__link flying;    /* in requests, in their order */
     int32_t flying_count;
+    int32_t told_early;         /* in the queue, told while somebody compressed them */
     struct kf__out_identity id; /* of the batches in flight; what new ones get */
     int32_t next_sequence;
     int32_t last_acked; /* sequence; -1: none since the identity began */

@@ -209,6 +209,7 @@ static void give_up(struct kf_producer *producer, struct kf__out_batch *batch, k
     if (batch->flying) {
         tell_early(producer, batch, err);
     } else if (batch->sealing && !atomic_load(&batch->sealed)) {
+        partition->told_early++;
         tell_early(producer, batch, err);
     } else {
         kf__out_sequence_lost(batch);

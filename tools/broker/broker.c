@@ -8,6 +8,7 @@
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/faults/events.h"
 #include "tools/broker/faults/script.h"
+#include "tools/broker/group/any_group.h"
 #include "tools/broker/group/group_answers.h"
 #include "tools/broker/log/cleaner.h"
 #include "tools/broker/state.h"
@@ -160,6 +161,10 @@ static void open_parts(kf_broker *broker)
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
+    kf__consumers_init(&broker->consumers, alloc, &broker->topics, &broker->coordinator);
+    broker->consumers.context = broker;
+    broker->consumers.settings = kf__consumer_settings_of;
+    broker->consumers.seed = seed ^ UINT64_C(0x6A09E667F3BCC909);
     kf__census_init(&broker->census, alloc);
     kf__committed_init(&broker->committed, alloc);
     kf__txns_init(&broker->txns, alloc, kf__txn_sink_of(broker));
@@ -185,6 +190,7 @@ static void close_parts(kf_broker *broker)
     kf__server_close(broker);
     kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
+    kf__consumers_free(&broker->consumers);
     kf__coordinator_free(&broker->coordinator);
     kf__census_free(&broker->census);
     kf__committed_free(&broker->committed);
@@ -584,11 +590,10 @@ int64_t kf_broker_committed(kf_broker *broker, const char *group, const char *to
 int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state)
 {
     lock(broker);
-    const struct kf__classic_group *found =
-        kf__coordinator_find(&broker->coordinator, kf__text(group));
-    int32_t members = found ? found->member_count : 0;
+    struct kf__any_group found = kf__any_group(&broker->consumers, kf__text(group));
+    int32_t members = kf__any_group_members(found);
     if (state)
-        *state = found ? kf__group_state_name(found->state) : "Dead";
+        *state = kf__any_group_state(found);
     unlock(broker);
     return members;
 }

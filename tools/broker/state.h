@@ -12,6 +12,7 @@
 #include "tools/broker/admin/quotas.h"
 #include "tools/broker/admin/versions.h"
 #include "tools/broker/group/committed.h"
+#include "tools/broker/group/consumer_coordinator.h"
 #include "tools/broker/group/group_coordinator.h"
 #include "tools/broker/group/pending_offsets.h"
 #include "tools/broker/instrument/census.h"
@@ -45,7 +46,8 @@ struct kf_broker {
     char cluster_id[KF__CLUSTER_ID_BYTES];
 
     struct kf__topics topics;
-    struct kf__coordinator coordinator;
+    struct kf__coordinator coordinator; /* of classic groups */
+    struct kf__consumers consumers;     /* of those of the new protocol */
     struct kf__committed committed;
     struct kf__txns txns;
     struct kf__pending_offsets pending;
@@ -87,6 +89,10 @@ int64_t kf__broker_wall_ms(const struct kf_broker *broker);
 /* Virtual time: one turn; where nothing happens in it the clock moves on to what is due next, at
    most to `until`. Without the lock. */
 void kf__broker_pass(struct kf_broker *broker, kf_time until);
+
+/* What is configured for a consumer group; `context` is the broker. */
+void kf__consumer_settings_of(void *context, kf_string group,
+                              struct kf__consumer_settings *settings);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,

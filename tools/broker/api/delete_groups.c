@@ -14,10 +14,14 @@ static void drop_offsets(struct kf_broker *broker, kf_string group)
 static kf_err delete_group(struct kf__exchange *exchange, kf_string group)
 {
     kf_err err = kf__check_coordinator(exchange, group);
+    struct kf_broker *broker = exchange->broker;
+    bool consumers = !err && kf__consumers_find(&broker->consumers, group);
+    if (!err && !consumers)
+        err = kf__coordinator_delete(&broker->coordinator, group);
+    else if (!err && !kf__consumers_drop_empty(&broker->consumers, group))
+        err = KF_ERR_NON_EMPTY_GROUP;
     if (!err)
-        err = kf__coordinator_delete(&exchange->broker->coordinator, group);
-    if (!err)
-        drop_offsets(exchange->broker, group);
+        drop_offsets(broker, group);
     return err;
 }
 

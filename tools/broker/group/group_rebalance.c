@@ -49,6 +49,8 @@ static void start_rebalance(struct kf__coordinator *coordinator, kf_time now,
     if (group->state == KF__GROUP_COMPLETING || group->state == KF__GROUP_STABLE)
         for (int32_t i = 0; i < group->member_count; i++) {
             group->members[i]->owes_sync = false;
+            if (group->state == KF__GROUP_COMPLETING) /* nobody has heard of it */
+                kf__bytes_free(coordinator->alloc, &group->members[i]->assignment);
             if (group->members[i]->syncing)
                 kf__answer_sync(coordinator, group, group->members[i],
                                 KF_ERR_REBALANCE_IN_PROGRESS);

@@ -15,6 +15,7 @@ struct parts {
     struct kf__topics topics;
     struct kf__committed committed;
     struct kf__coordinator coordinator;
+    struct kf__consumers consumers;
     struct kf__txns txns;
     struct kf__pending_offsets pending;
     struct kf__configs configs;
@@ -90,6 +91,29 @@ static void archive_groups(struct kf__archive *archive, struct kf__coordinator *
             kf__text_free(archive->alloc, &group->protocol_type);
         kf__archive_text(archive, &group->protocol_type);
         group->generation = (int32_t)kf__archive_number(archive, group->generation);
+    }
+}
+
+/* The same of those of the new protocol: empty, in the epoch that they had come to. */
+static void archive_consumers(struct kf__archive *archive, struct kf__consumers *consumers)
+{
+    size_t count = kf__archive_count(archive, consumers->group_count);
+    for (size_t i = 0; i < count && !archive->err; i++) {
+        bool reads = kf__archive_reads(archive);
+        struct kf__consumer_group *group = reads ? NULL : consumers->groups[i];
+        kf_string id = group ? group->id : (kf_string){0};
+        kf__archive_text(archive, &id);
+        if (reads) {
+            group = archive->err ? NULL : kf__consumers_put(consumers, id);
+            kf__text_free(archive->alloc, &id);
+        }
+        if (!group) {
+            kf__archive_fail(archive, KF_ERR_NO_MEMORY);
+            return;
+        }
+        int64_t epoch = kf__archive_number(archive, group->epoch);
+        if (reads)
+            group->epoch = group->assignment_epoch = (int32_t)epoch;
     }
 }
 
@@ -223,6 +247,7 @@ static void archive_parts(struct kf__archive *archive, struct parts *parts, kf_t
     kf__archive_topics(archive, &parts->topics);
     archive_committed(archive, &parts->committed);
     archive_groups(archive, &parts->coordinator);
+    archive_consumers(archive, &parts->consumers);
     archive_txns(archive, &parts->txns, now);
     archive_pending(archive, &parts->pending);
     kf__archive_configs(archive, &parts->configs);
@@ -241,6 +266,7 @@ static void take_parts(const kf_broker *broker, struct parts *parts)
         .topics = broker->topics,
         .committed = broker->committed,
         .coordinator = broker->coordinator,
+        .consumers = broker->consumers,
         .txns = broker->txns,
         .pending = broker->pending,
         .configs = broker->configs,
@@ -258,6 +284,7 @@ static void free_parts(struct parts *parts)
     kf__broker_topics_free(&parts->topics);
     kf__committed_free(&parts->committed);
     kf__coordinator_free(&parts->coordinator);
+    kf__consumers_free(&parts->consumers);
     kf__txns_free(&parts->txns);
     kf__pending_free(&parts->pending);
     kf__configs_free(&parts->configs);
@@ -294,6 +321,9 @@ static kf_err open_parts(const kf_broker *broker, struct parts *parts)
     kf__committed_init(&parts->committed, alloc);
     parts->coordinator.groups = NULL;
     parts->coordinator.group_count = 0;
+    parts->consumers.groups = NULL;
+    parts->consumers.group_count = 0;
+    parts->consumers.bytes = 0;
     kf__txns_init(&parts->txns, alloc, broker->txns.sink);
     kf__pending_init(&parts->pending, alloc);
     return copy_static(&broker->configs, &parts->configs);
@@ -308,6 +338,7 @@ static void put_parts(kf_broker *broker, const struct parts *parts)
     broker->topics = parts->topics;
     broker->committed = parts->committed;
     broker->coordinator = parts->coordinator;
+    broker->consumers = parts->consumers;
     broker->txns = parts->txns;
     broker->pending = parts->pending;
     broker->configs = parts->configs;

@@ -196,6 +196,7 @@ kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int
             return err;
         topic->partition_count = i + 1;
     }
+    topics->changes++;
     return KF_OK;
 }
 
@@ -333,6 +334,7 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
     insert(topics->items, topics->count, place_of(topics, name), created);
     insert(topics->by_id, topics->count, place_of_id(topics, created->id), created);
     topics->count++;
+    topics->changes++;
     if (topic)
         *topic = created;
     return KF_OK;
@@ -345,6 +347,7 @@ void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uu
     topic->id = id;
     insert(topics->by_id, topics->count, place_of_id(topics, id), topic);
     topics->count++;
+    topics->changes++;
 }
 
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
@@ -355,6 +358,7 @@ void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
     take_out(topics->items, topics->count, at);
     take_out(topics->by_id, topics->count, at_id);
     topics->count--;
+    topics->changes++;
     topic_free(topics, topic);
 }
 
