@@ -67,8 +67,8 @@ struct kf__server {
     uint64_t *fd_ids; /* beside fds: the connection's id, or 0 */
     size_t fd_capacity;
     size_t fixed_fds; /* of the wake pipe and the ports: in front of the connections' */
-    bool polls;     /* some thread is in poll(2), without the lock */
-    int32_t guests; /* who waits for it to come out; no poll begins meanwhile */
+    bool polls;       /* some thread is in poll(2), without the lock */
+    int32_t guests;   /* who waits for it to come out; no poll begins meanwhile */
 };
 
 /* No port is taken yet: kf__server_close may follow. */
