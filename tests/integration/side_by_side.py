@@ -312,7 +312,7 @@ def plain(ids, api, key, value):
         return {name: plain(ids, api, name, item) for name, item in value.items()}
     if isinstance(value, list):
         items = [plain(ids, api, key, item) for item in value]
-        ordered = not items or not isinstance(items[0], dict) or key == "batches"
+        ordered = not items or not isinstance(items[0], (dict, str)) or key == "batches"
         return items if ordered else sorted(items, key=json.dumps)
     if isinstance(value, bool) or value is None:
         return value
