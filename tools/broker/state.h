@@ -18,6 +18,7 @@
 #include "tools/broker/instrument/census.h"
 #include "tools/broker/instrument/memory.h"
 #include "tools/broker/log/fetch_sessions.h"
+#include "tools/broker/server/budget.h"
 #include "tools/broker/server/server.h"
 #include "tools/broker/txn/txn_coordinator.h"
 #include <pthread.h>
@@ -37,7 +38,8 @@ enum {
 #define KF__LOG_DIR "/kafiber/memory"
 
 struct kf_broker {
-    const kf_allocator *alloc;
+    struct kf__budget budget;
+    const kf_allocator *alloc; /* its `work`; what is kept comes from its `state` */
     kf_broker_options options;
     char *racks;              /* of the nodes, between commas; NULL: none has one */
     enum kf__release release; /* of Kafka, that it plays */

@@ -25,6 +25,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_leave_group_request *request = exchange->request;
     struct kf_leave_group_response *response = exchange->response;
     kf_err err = kf__check_coordinator(exchange, request->group_id);
+    if (!err && request->group_id.size == 0)
+        err = KF_ERR_INVALID_GROUP_ID;
     if (!err && exchange->version < 3)
         err = leave(exchange, request->member_id, (kf_string){0});
     response->error_code = kf__wire_error(err);

@@ -13,8 +13,9 @@ enum {
     FIRST_VERSION_WITH_IDS = 10,
 };
 
+/* `late` is what the group says: what is unknown isn't asked. */
 static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic, kf_err refused,
-                     const struct kf_offset_commit_request_partition *partition)
+                     kf_err late, const struct kf_offset_commit_request_partition *partition)
 {
     const struct kf_offset_commit_request *request = exchange->request;
     if (refused)
@@ -29,6 +30,8 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         return forced;
     if (partition->partition_index < 0 || partition->partition_index >= topic->partition_count)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (late)
+        return late;
     if (partition->committed_metadata.size > KF__MAX_METADATA_BYTES)
         return KF_ERR_OFFSET_METADATA_TOO_LARGE;
     struct kf__committed_offset offset = {
@@ -93,8 +96,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                    .member_id = request->member_id,
                                    .instance_id = request->group_instance_id,
                                    .generation = request->generation_id_or_member_epoch};
-    if (!err)
-        err = check_member(exchange, &who);
+    kf_err late = err ? KF_OK : check_member(exchange, &who);
     if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topics.count; t++) {
@@ -113,7 +115,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 &asked->partitions.items[p];
             answer->partitions.items[p].partition_index = partition->partition_index;
             answer->partitions.items[p].error_code =
-                kf__wire_error(commit(exchange, topic, denied, partition));
+                kf__wire_error(commit(exchange, topic, denied, late, partition));
         }
     }
     return KF__ANSWERED;

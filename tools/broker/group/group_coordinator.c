@@ -461,13 +461,11 @@ kf_err kf__coordinator_check_commit(struct kf__coordinator *coordinator, kf_time
 
     struct kf__group_member *member = NULL;
     bool outside = who->generation < 0 && who->member_id.size == 0 && !who->instance_id.data;
-    if (outside && who->transactional)
-        return KF_OK;
-    if (!outside) {
-        kf_err err = claimed_member(group, who->member_id, who->instance_id, &member);
-        if (err)
-            return err;
-    }
+    if (outside)
+        return who->transactional ? KF_OK : KF_ERR_UNKNOWN_MEMBER_ID;
+    kf_err err = claimed_member(group, who->member_id, who->instance_id, &member);
+    if (err)
+        return err;
     if (who->generation != group->generation)
         return KF_ERR_ILLEGAL_GENERATION;
     if (group->state == KF__GROUP_COMPLETING && !who->transactional)

@@ -174,6 +174,21 @@ void kf__remove_and_rebalance(struct kf__coordinator *coordinator, kf_time now,
     kf__rebalance(coordinator, now, group);
 }
 
+void kf__coordinator_move(struct kf__coordinator *coordinator, kf_string id)
+{
+    struct kf__classic_group *group = kf__coordinator_find(coordinator, id);
+    for (int32_t i = 0; group && i < group->member_count; i++) {
+        struct kf__group_member *member = group->members[i];
+        struct kf__joined refusal = {
+            .error = KF_ERR_NOT_COORDINATOR, .generation = -1, .member_id = member->id};
+        refusal.leader = kf__text("");
+        if (member->join_token)
+            answer_join(coordinator, member, &refusal);
+        if (member->sync_token)
+            kf__answer_sync(coordinator, group, member, KF_ERR_NOT_COORDINATOR);
+    }
+}
+
 void kf__coordinator_forget(struct kf__coordinator *coordinator, void *token)
 {
     for (size_t g = 0; g < coordinator->group_count; g++)

@@ -21,6 +21,8 @@ struct parts {
     struct kf__configs configs;
     struct kf__acls acls;
     struct kf__quotas quotas;
+    struct kf__users users;
+    struct kf__features features;
     int64_t next_producer_id;
     char cluster_id[KF__CLUSTER_ID_BYTES];
 };
@@ -251,6 +253,8 @@ static void archive_parts(struct kf__archive *archive, struct parts *parts, kf_t
     kf__archive_configs(archive, &parts->configs);
     kf__archive_acls(archive, &parts->acls);
     kf__archive_quotas(archive, &parts->quotas);
+    kf__archive_users(archive, &parts->users);
+    kf__archive_features(archive, &parts->features);
     if (kf__archive_reads(archive) && !archive->err && kf__left(&archive->in) > 0)
         kf__archive_fail(archive, KF_ERR_TRAILING_BYTES);
 }
@@ -268,6 +272,8 @@ static void take_parts(const kf_broker *broker, struct parts *parts)
         .configs = broker->configs,
         .acls = broker->acls,
         .quotas = broker->quotas,
+        .users = broker->sasl.users,
+        .features = broker->features,
         .next_producer_id = broker->next_producer_id,
     };
     memcpy(parts->cluster_id, broker->cluster_id, sizeof parts->cluster_id);
@@ -284,6 +290,7 @@ static void free_parts(struct parts *parts)
     kf__configs_free(&parts->configs);
     kf__acls_free(&parts->acls);
     kf__quotas_free(&parts->quotas);
+    kf__users_free(&parts->users);
 }
 
 static kf_err copy_static(const struct kf__configs *from, struct kf__configs *to)
@@ -302,21 +309,23 @@ static kf_err copy_static(const struct kf__configs *from, struct kf__configs *to
 /* Empty ones with the broker's own options. */
 static kf_err open_parts(const kf_broker *broker, struct parts *parts)
 {
+    const kf_allocator *alloc = &broker->budget.state;
     take_parts(broker, parts);
-    kf__configs_init(&parts->configs, broker->alloc);
+    kf__configs_init(&parts->configs, alloc);
     parts->acls.items = NULL;
     parts->acls.count = parts->acls.capacity = 0;
-    kf__quotas_init(&parts->quotas, broker->alloc);
-    kf__broker_topics_init(&parts->topics, broker->alloc, broker->topics.node_count, 0);
+    kf__users_init(&parts->users, alloc);
+    kf__quotas_init(&parts->quotas, alloc);
+    kf__broker_topics_init(&parts->topics, alloc, broker->topics.node_count, 0);
     memcpy(parts->topics.runs, broker->topics.runs, sizeof parts->topics.runs);
-    kf__committed_init(&parts->committed, broker->alloc);
+    kf__committed_init(&parts->committed, alloc);
     parts->coordinator.groups = NULL;
     parts->coordinator.group_count = 0;
     parts->consumers.groups = NULL;
     parts->consumers.group_count = 0;
     parts->consumers.bytes = 0;
-    kf__txns_init(&parts->txns, broker->alloc, broker->txns.sink);
-    kf__pending_init(&parts->pending, broker->alloc);
+    kf__txns_init(&parts->txns, alloc, broker->txns.sink);
+    kf__pending_init(&parts->pending, alloc);
     return copy_static(&broker->configs, &parts->configs);
 }
 
@@ -335,6 +344,8 @@ static void put_parts(kf_broker *broker, const struct parts *parts)
     broker->configs = parts->configs;
     broker->acls = parts->acls;
     broker->quotas = parts->quotas;
+    broker->sasl.users = parts->users;
+    broker->features = parts->features;
     broker->next_producer_id = parts->next_producer_id;
     memcpy(broker->cluster_id, parts->cluster_id, sizeof broker->cluster_id);
     broker->changes++;
@@ -385,6 +396,8 @@ kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_e
     pthread_mutex_lock(&broker->lock);
     archive.err = open_parts(broker, &parts);
     archive_parts(&archive, &parts, kf__broker_now(broker));
+    if (!archive.err)
+        kf__archive_fail(&archive, kf__users_adopt(&parts.users, &broker->sasl.users));
     if (archive.err) {
         free_parts(&parts);
     } else {

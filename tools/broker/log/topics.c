@@ -113,9 +113,13 @@ bool kf__topic_name_is_valid(kf_string name)
     return true;
 }
 
+enum {
+    MAX_SHOWN_NAME = 300 /* Kafka shows all of it */
+};
+
 void kf__explain_topic_name(kf_string name, char *text, size_t size)
 {
-    int shown = (int)(name.size < KF__MAX_TOPIC_NAME ? name.size : KF__MAX_TOPIC_NAME);
+    int shown = (int)(name.size < MAX_SHOWN_NAME ? name.size : MAX_SHOWN_NAME);
     if (name.size == 0)
         snprintf(text, size, "Topic name is invalid: the empty string is not allowed");
     else if (name.size > KF__MAX_TOPIC_NAME)
