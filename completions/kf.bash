@@ -28,7 +28,7 @@ _kf_options() {
     case $1 in
     broker)
         echo "--listen --nodes --topic --journal --script --snapshot --save-snapshot --seed" \
-            "--strict --kafka-version --config --acls --super-users --max-bytes --no-auto-create --listener --tls-self-signed --tls-keystore" \
+            "--strict --kafka-version --config --acls --super-users --max-bytes --memory-max --racks --no-auto-create --listener --tls-self-signed --tls-keystore" \
             "--tls-truststore --tls-password-file --tls-client-auth --principal-mapping" \
             "--sasl-user --sasl-mechanisms --sasl-token-key --sasl-unsecured-tokens" \
             "--sasl-reauth-ms --help"
@@ -78,7 +78,7 @@ _kf_takes() {
         call:--version | call:--node | call:--txn-coordinator | api-versions:--node | broker:--listen | \
         bench:-[nspr] | bench:--count | bench:--size | bench:--partition | bench:--keys | \
         bench:--rate | broker:--nodes | broker:--topic | broker:--seed | broker:--kafka-version | broker:--config | \
-        broker:--super-users | broker:--max-bytes | \
+        broker:--super-users | broker:--max-bytes | broker:--memory-max | broker:--racks | \
         broker:--listener | broker:--tls-client-auth | broker:--principal-mapping | \
         broker:--sasl-user | broker:--sasl-mechanisms | broker:--sasl-reauth-ms) echo nothing ;;
     esac

@@ -99,6 +99,8 @@ complete -c kf -n '__kf_verb broker' -l config -x -d 'KEY=VALUE, of all its brok
 complete -c kf -n '__kf_verb broker' -l acls -d 'nobody may do anything without an ACL'
 complete -c kf -n '__kf_verb broker' -l super-users -x -d 'who may do everything'
 complete -c kf -n '__kf_verb broker' -l max-bytes -x -d 'the cap of all records together'
+complete -c kf -n '__kf_verb broker' -l memory-max -x -d 'the cap of all that the broker holds'
+complete -c kf -n '__kf_verb broker' -l racks -x -d 'of the nodes in order, as a,b,c'
 complete -c kf -n '__kf_verb broker' -l no-auto-create -d 'topics are not made by asking for them'
 complete -c kf -n '__kf_verb broker' -l listener -x -d 'a port and what is spoken there'
 complete -c kf -n '__kf_verb broker' -l tls-self-signed -r -F -d 'a directory for test certificates'

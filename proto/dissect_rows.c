@@ -120,7 +120,8 @@ static void walk_string(struct kf__dissector *d, const struct place *place)
     kf_string string = {(const char *)data, length < 0 ? 0 : (size_t)length};
     if (same_name(place->row_name, "protocol_type"))
         d->protocol_type = string;
-    if (same_name(place->row_name, "name") || same_name(place->row_name, "topic"))
+    bool topic = same_name(place->row_name, "name") || same_name(place->row_name, "topic");
+    if (topic && !d->inside) /* what its records say is no topic of theirs */
         d->topic = kf__internal_topic(string);
     if (d->schema == &kf_schema_of_request_header && !d->inside)
         d->facts->client_id = string;
@@ -339,8 +340,9 @@ static void add_fixed(struct kf__dissector *d, const struct kf__row *row, int64_
 static bool names_topics(const struct kf__dissector *d)
 {
     int16_t key = d->schema->api_key;
-    return d->schema->kind == KF__RESPONSE && (key == KF_API_METADATA || key == KF_API_CREATE_TOPICS ||
-                                               key == KF_API_DESCRIBE_TOPIC_PARTITIONS);
+    return d->schema->kind == KF__RESPONSE &&
+           (key == KF_API_METADATA || key == KF_API_CREATE_TOPICS ||
+            key == KF_API_DESCRIBE_TOPIC_PARTITIONS);
 }
 
 /* Learns which id an internal topic has, or looks it up. */
@@ -376,7 +378,7 @@ static void walk_fixed(struct kf__dissector *d, const struct place *place)
     }
     add_fixed(d, place->row, &value);
     add_meaning(d, place, value);
-    if (place->row->type == KF__uuid && same_name(place->row_name, "topic_id"))
+    if (place->row->type == KF__uuid && same_name(place->row_name, "topic_id") && !d->inside)
         note_topic_id(d, at);
     kf__node_field(d, at, place->name, type_names[place->row->type]);
 }

@@ -142,7 +142,9 @@ const char *kf__sasl_name(const struct kf__dissector *d, bool from_client)
     if (kf__left(&d->in) == 0)
         return "no SASL message";
     if (!from_client)
-        return begins(d, "{") ? "SASL OAUTHBEARER" : is_one_of(d, scram_server) ? "SASL SCRAM" : "SASL";
+        return begins(d, "{")               ? "SASL OAUTHBEARER"
+               : is_one_of(d, scram_server) ? "SASL SCRAM"
+                                            : "SASL";
     if (is_plain(d))
         return "SASL PLAIN";
     if (kf__left(&d->in) == 1 && d->in.at[0] == KVSEP)

@@ -58,12 +58,12 @@ struct kf__dissector {
     const kf_schema *schema;
     int16_t version;
     bool flexible;
-    bool inside;             /* a region: its errors are not the message's */
-    kf_string protocol_type; /* last seen; data NULL: none yet */
-    unsigned topic;          /* last seen: an internal one, counted from 1; 0: another */
-    size_t secret;           /* bytes at the end of the node being made that are */
+    bool inside;              /* a region: its errors are not the message's */
+    kf_string protocol_type;  /* last seen; data NULL: none yet */
+    unsigned topic;           /* last seen: an internal one, counted from 1; 0: another */
+    size_t secret;            /* bytes at the end of the node being made that are */
     kf_dissect_memory *known; /* NULL: none */
-    kf_err memory;           /* KF_ERR_NO_MEMORY once that happened */
+    kf_err memory;            /* KF_ERR_NO_MEMORY once that happened */
 };
 
 /* A node for the bytes from `at` to where the cursor stands; its value is d->text, then cleared. */

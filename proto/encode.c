@@ -10,7 +10,6 @@ struct encoder {
     int16_t version;
     bool flexible;
     const struct kf_tags *tail; /* of a message that may have one, else NULL */
-    const uint8_t *limit;       /* up to here there is room for one more struct of those written */
 };
 
 enum {
@@ -312,18 +311,21 @@ struct move {
     const struct kf__row *row;
     uint16_t place;
     uint8_t kind;
-    uint8_t turn;  /* of numbers: bits to turn right, so that the first becomes the highest */
-    uint8_t bytes; /* of numbers: how many count */
-    uint8_t times; /* of arrays and bytes: so many lie side by side, of as many rows */
+    uint8_t turn;     /* of numbers: bits to turn right, so that the first becomes the highest */
+    uint8_t bytes;    /* of numbers: how many count */
+    uint8_t times;    /* of arrays and bytes: so many lie side by side, of as many rows */
     uint8_t nullable; /* a bit for each of them */
 };
 
 struct moves {
+    struct encoder *encoder;
     const struct kf__plan *plan;
-    size_t room; /* most bytes of one struct but for its long values */
-    size_t size; /* of the C struct */
-    size_t tags; /* where its unknown tags lie in it */
-    bool others; /* the plan has some */
+    const uint8_t *limit; /* up to here there is room for one more struct */
+    size_t room;          /* most bytes of one struct but for its long values */
+    size_t size;          /* of the C struct */
+    size_t tags;          /* where its unknown tags lie in it */
+    bool others;          /* the plan has some */
+    bool flexible;        /* a byte for the tags */
     struct move items[KF__MOST_ROWS + 1];
 };
 
@@ -382,7 +384,7 @@ static void add_value(const struct move *begin, struct move **end, const struct 
     };
 }
 
-static void moves_make(struct moves *moves, const struct kf__plan *plan)
+static void moves_make(struct moves *moves, struct encoder *e, const struct kf__plan *plan)
 {
     struct move *end = moves->items;
     size_t taken = 0;
@@ -400,29 +402,37 @@ static void moves_make(struct moves *moves, const struct kf__plan *plan)
         taken = 0;
     }
     *end = (struct move){.kind = MOVE_END};
+    moves->encoder = e;
     moves->plan = plan;
     moves->room = plan->room + sizeof(uint64_t);
     moves->size = plan->type->size;
     moves->tags = plan->type->size - sizeof(struct kf_tags);
     moves->others = plan->others < kf__others_end(plan);
+    moves->flexible = e->flexible;
 }
 
-static uint8_t *make_room(struct encoder *e, const struct moves *moves)
+static uint8_t *make_room(struct moves *moves)
 {
-    kf_writer *out = e->out;
+    kf_writer *out = moves->encoder->out;
     uint8_t *at = kf__reserve(out, moves->room);
     if (at)
-        e->limit = out->bytes + out->capacity - moves->room;
+        moves->limit = out->bytes + out->capacity - moves->room;
     return at;
 }
 
-/* Long values: what makes room for itself, and then again for what is left of the struct. */
-static KF__NOINLINE uint8_t *set_long(struct encoder *e, uint8_t *at, const struct moves *moves,
-                                      const struct kf__row *row, const char *field)
+static KF__NOINLINE uint8_t *make_more_room(struct moves *moves, uint8_t *at)
 {
-    kf__commit(e->out, at);
-    write_field(e, row, field);
-    return make_room(e, moves);
+    kf__commit(moves->encoder->out, at);
+    return make_room(moves);
+}
+
+/* Long values: what makes room for itself, and then again for what is left of the struct. */
+static KF__NOINLINE uint8_t *set_long(struct moves *moves, uint8_t *at, const struct kf__row *row,
+                                      const char *field)
+{
+    kf__commit(moves->encoder->out, at);
+    write_field(moves->encoder, row, field);
+    return make_room(moves);
 }
 
 /* How many tagged fields have something to say; what the version lacks must have nothing. */
@@ -441,9 +451,9 @@ static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, con
 }
 
 /* Tags go in place of the byte that says that there are none. */
-static KF__NOINLINE uint8_t *set_others(struct encoder *e, uint8_t *at, const struct moves *moves,
-                                        const char *message)
+static KF__NOINLINE uint8_t *set_others(struct moves *moves, uint8_t *at, const char *message)
 {
+    struct encoder *e = moves->encoder;
     const struct kf__plan *plan = moves->plan;
     const struct kf_tags *unknown = kf__unknown_tags(plan->type, message);
     uint32_t tagged = check_others(e, plan, message);
@@ -455,7 +465,7 @@ static KF__NOINLINE uint8_t *set_others(struct encoder *e, uint8_t *at, const st
     } else {
         kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
     }
-    return make_room(e, moves);
+    return make_room(moves);
 }
 
 static inline uint8_t *set_numbers(uint8_t *at, const struct move *move, const char *field)
@@ -467,24 +477,24 @@ static inline uint8_t *set_numbers(uint8_t *at, const struct move *move, const c
 }
 
 /* As many as there are seldom. */
-static KF__NOINLINE uint8_t *set_more_int32s(struct encoder *e, uint8_t *at,
-                                             const struct moves *moves, const struct kf__row *row,
-                                             const char *field)
+static KF__NOINLINE uint8_t *set_more_int32s(struct moves *moves, uint8_t *at,
+                                             const struct kf__row *row, const char *field)
 {
     struct kf__array array = kf__array_get(field);
     if (array.count < 1 || (size_t)array.count > KF__SHORT_LENGTH / sizeof(int32_t))
-        return set_long(e, at, moves, row, field);
+        return set_long(moves, at, row, field);
     *at = (uint8_t)(array.count + 1);
     return set_32s(at + 1, array.items, (size_t)array.count);
 }
 
-static inline uint8_t *set_int32s(struct encoder *e, uint8_t *at, const struct moves *moves,
-                                  const struct move *move, const char *field)
+static inline uint8_t *set_int32s(struct moves *moves, uint8_t *at, const struct move *move,
+                                  const char *field)
 {
-    for (unsigned i = 0; at && i < move->times; i++, field += sizeof(struct kf__array)) {
+    unsigned i = 0;
+    do {
         struct kf__array array = kf__array_get(field);
         size_t count = (uint32_t)array.count;
-        if (KF__LIKELY(count - 2 <= 2)) { /* two pairs, which may overlap: replicas of a partition */
+        if (KF__LIKELY(count - 2 <= 2)) { /* two pairs, which may overlap: a partition's replicas */
             const char *last = (const char *)array.items + (count - 2) * sizeof(int32_t);
             *at++ = (uint8_t)(count + 1);
             set_pair(at, array.items);
@@ -493,9 +503,10 @@ static inline uint8_t *set_int32s(struct encoder *e, uint8_t *at, const struct m
         } else if (count == 0) {
             *at++ = 1;
         } else {
-            at = set_more_int32s(e, at, moves, move->row + i, field);
+            at = set_more_int32s(moves, at, move->row + i, field);
         }
-    }
+        field += sizeof(struct kf__array);
+    } while (++i < move->times && at);
     return at;
 }
 
@@ -504,50 +515,55 @@ static inline uint8_t *copy_short(uint8_t *at, const uint8_t *from, size_t size)
 {
     uint8_t *end = at + size;
     const uint8_t *from_end = from + size;
-    if (size >= 16) {
-        if (size > 64) {
-            memcpy(at + 32, from + 32, 32);
-            memcpy(end - 64, from_end - 64, 32);
-        }
-        if (size > 32) {
-            memcpy(at + 16, from + 16, 16);
-            memcpy(end - 32, from_end - 32, 16);
-        }
+    if (KF__LIKELY(size >= 16)) {
         memcpy(at, from, 16);
         memcpy(end - 16, from_end - 16, 16);
+        if (size <= 32)
+            return end;
+        memcpy(at + 16, from + 16, 16);
+        memcpy(end - 32, from_end - 32, 16);
+        if (size <= 64)
+            return end;
+        memcpy(at + 32, from + 32, 32);
+        memcpy(end - 64, from_end - 64, 32);
     } else if (size >= 8) {
         memcpy(at, from, 8);
         memcpy(end - 8, from_end - 8, 8);
-    } else {
-        for (; at < end; at++, from++)
-            *at = *from;
+    } else if (size >= 4) {
+        memcpy(at, from, 4);
+        memcpy(end - 4, from_end - 4, 4);
+    } else if (size) {
+        at[0] = from[0];
+        at[size / 2] = from[size / 2];
+        end[-1] = from_end[-1];
     }
     return end;
 }
 
-static inline uint8_t *set_bytes(struct encoder *e, uint8_t *at, const struct moves *moves,
-                                 const struct move *move, const char *field)
+static inline uint8_t *set_bytes(struct moves *moves, uint8_t *at, const struct move *move,
+                                 const char *field)
 {
     _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
-    for (unsigned i = 0; at && i < move->times; i++, field += sizeof(kf_bytes)) {
+    unsigned i = 0;
+    do {
         kf_bytes bytes;
         memcpy(&bytes, field, sizeof bytes);
-        if (bytes.data && bytes.size <= KF__SHORT_LENGTH) {
+        if (KF__LIKELY(bytes.data && bytes.size <= KF__SHORT_LENGTH)) {
             *at = (uint8_t)(bytes.size + 1);
             at = copy_short(at + 1, bytes.data, bytes.size);
         } else if (!bytes.data && move->nullable >> i & 1) {
             *at++ = 0;
         } else {
-            at = set_long(e, at, moves, move->row + i, field);
+            at = set_long(moves, at, move->row + i, field);
         }
-    }
+        field += sizeof bytes;
+    } while (++i < move->times && at);
     return at;
 }
 
 /* What is seldom where it matters. */
-static KF__NOINLINE uint8_t *set_other_kind(struct encoder *e, uint8_t *at,
-                                            const struct moves *moves, const struct move *move,
-                                            const char *field)
+static KF__NOINLINE uint8_t *set_other_kind(struct moves *moves, uint8_t *at,
+                                            const struct move *move, const char *field)
 {
     if (move->kind == MOVE_UUID) {
         memcpy(at, field, sizeof(kf_uuid));
@@ -557,33 +573,32 @@ static KF__NOINLINE uint8_t *set_other_kind(struct encoder *e, uint8_t *at,
         *at = 1;
         return at + 1;
     }
-    return set_long(e, at, moves, move->row, field);
+    return set_long(moves, at, move->row, field);
 }
 
 /* Writes where there is room for one; returns what stands behind it, NULL after an error. */
-static inline uint8_t *set_struct(struct encoder *e, uint8_t *at, const struct moves *moves,
-                                  const char *message)
+static inline uint8_t *set_struct(struct moves *moves, uint8_t *at, const char *message)
 {
-    for (const struct move *move = moves->items; move->kind != MOVE_END; move++) {
+    const struct move *move = moves->items;
+    for (; move->kind == MOVE_NUMBERS; move++)
+        at = set_numbers(at, move, message + move->place);
+    for (; move->kind != MOVE_END; move++) {
         const char *field = message + move->place;
-        if (move->kind == MOVE_NUMBERS) {
+        if (move->kind == MOVE_BYTES)
+            at = set_bytes(moves, at, move, field);
+        else if (move->kind == MOVE_INT32S)
+            at = set_int32s(moves, at, move, field);
+        else if (move->kind == MOVE_NUMBERS)
             at = set_numbers(at, move, field);
-            continue;
-        }
-        if (move->kind == MOVE_INT32S)
-            at = set_int32s(e, at, moves, move, field);
-        else if (move->kind == MOVE_BYTES)
-            at = set_bytes(e, at, moves, move, field);
         else
-            at = set_other_kind(e, at, moves, move, field);
-        if (!at)
+            at = set_other_kind(moves, at, move, field);
+        if (KF__UNLIKELY(!at))
             return NULL;
     }
-    struct kf_tags tags;
-    memcpy(&tags, message + moves->tags, sizeof tags);
     *at = 0; /* no tags */
-    at += e->flexible;
-    return moves->others || tags.count ? set_others(e, at, moves, message) : at;
+    at += moves->flexible;
+    const struct kf_tags *tags = (const void *)(message + moves->tags);
+    return KF__UNLIKELY(moves->others || tags->count) ? set_others(moves, at, message) : at;
 }
 
 /* Room for all that is fixed or short is made once for each. */
@@ -593,15 +608,14 @@ static void write_items(struct encoder *e, const struct kf__struct *type, const 
     KF__UNINITIALIZED struct kf__plan plan;
     KF__UNINITIALIZED struct moves moves;
     kf__plan_make(&plan, type, e->version, e->flexible);
-    moves_make(&moves, &plan);
-    uint8_t *at = make_room(e, &moves);
-    for (const char *item = items; at && count; count--, item += moves.size) {
-        if (at > e->limit) {
-            kf__commit(e->out, at);
-            at = make_room(e, &moves);
-        }
-        if (at)
-            at = set_struct(e, at, &moves, item);
+    moves_make(&moves, e, &plan);
+    const char *item = items;
+    uint8_t *at = make_room(&moves);
+    for (const char *end = item + (size_t)count * moves.size; at && item < end;
+         item += moves.size) {
+        if (KF__UNLIKELY(at > moves.limit) && !(at = make_more_room(&moves, at)))
+            return;
+        at = set_struct(&moves, at, item);
     }
     if (at)
         kf__commit(e->out, at);

@@ -78,6 +78,12 @@ typedef struct kf_broker_options {
     kf_broker_sasl sasl;
     int32_t max_connections; /* 10000; more are closed as they come */
     const char *racks; /* "a,b,c": of the nodes in order; consumers are sent to theirs (KIP-392) */
+    /*
+     * Bytes that the broker may hold in all; max_bytes + 1 GiB. Logs, topics,
+     * groups and the like get 7/8 of it, beyond: POLICY_VIOLATION; the rest is
+     * for connections and requests, beyond: they close.
+     */
+    size_t memory_max;
 } kf_broker_options;
 
 /* NULL with `error` filled where it can't start. Options may be NULL. */
@@ -101,6 +107,8 @@ KF_API const char *kf_broker_listener(const kf_broker *broker, const char *name)
  */
 KF_API kf_err kf_broker_make_certificates(const char *directory, kf_error *error);
 KF_API const char *kf_broker_cluster_id(const kf_broker *broker);
+/* Bytes that the broker holds now, of memory_max. */
+KF_API size_t kf_broker_memory(const kf_broker *broker);
 
 /* ---- virtual time (options.virtual_time) ---- */
 
@@ -279,7 +287,7 @@ typedef struct kf_broker_member {
     char id[256];
     char instance_id[256]; /* empty: it is no static member */
     char client_id[256];
-    bool leads;
+    bool leads; /* a group of the new protocol (KIP-848) has no leader */
 } kf_broker_member;
 /* In order of joining, from 0; false past the last. */
 KF_API bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t index,

@@ -81,13 +81,13 @@ typedef struct kf_dissection {
     bool forwards;       /* an Envelope with a request inside; the next two are that one's */
     int16_t forwarded_api_key;
     int16_t forwarded_api_version;
-    kf_err err;          /* what kf_decode would say of header and message; 0: sound */
-    size_t explained;    /* bytes of the frame that some field stands for */
-    size_t undecoded;    /* bytes that could not be read, in the frame or decompressed */
-    size_t problems;     /* of all kinds: a batch may be damaged in a sound message */
-    size_t problem_at;   /* offset of the first, in its own space */
-    size_t secrets;      /* nodes with secret bytes */
-    char problem[160];   /* the first, in words; empty where there is none */
+    kf_err err;        /* what kf_decode would say of header and message; 0: sound */
+    size_t explained;  /* bytes of the frame that some field stands for */
+    size_t undecoded;  /* bytes that could not be read, in the frame or decompressed */
+    size_t problems;   /* of all kinds: a batch may be damaged in a sound message */
+    size_t problem_at; /* offset of the first, in its own space */
+    size_t secrets;    /* nodes with secret bytes */
+    char problem[160]; /* the first, in words; empty where there is none */
 } kf_dissection;
 
 enum {
@@ -107,9 +107,8 @@ KF_API kf_err kf_dissect_request(const void *frame, size_t size, kf_dissect_memo
                                  kf_dissection *facts);
 /* A response doesn't say what it answers: the request's API and version do. */
 KF_API kf_err kf_dissect_response(int16_t api_key, int16_t api_version, const void *frame,
-                                  size_t size, kf_dissect_memory *memory,
-                                  const kf_allocator *alloc, kf_node_fn visit, void *context,
-                                  kf_dissection *facts);
+                                  size_t size, kf_dissect_memory *memory, const kf_allocator *alloc,
+                                  kf_node_fn visit, void *context, kf_dissection *facts);
 /*
  * A size and a SASL message without header, as they follow a SaslHandshake of
  * version 0. Of the facts only those about bytes and problems are set.

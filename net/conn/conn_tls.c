@@ -14,11 +14,15 @@ enum {
     PARTS = 16
 };
 
+/* TLS's goodbye is an end of the stream like any other: what it means, the state says. */
 static void fail(struct kf__conn *conn, kf_time now)
 {
     const char *text;
     kf_err err = kf__tls_error(conn->tls, &text);
-    kf__conn_fail(conn, now, err, "%s", text);
+    if (err == KF_ERR_DISCONNECTED && conn->state > KF__CONN_VERSIONS)
+        kf__conn_lost(conn, now, "close_notify");
+    else
+        kf__conn_fail(conn, now, err, "%s", text);
 }
 
 void kf__conn_begin_tls(struct kf__conn *conn, kf_time now)

@@ -5,7 +5,7 @@
  *   bytes ──feed──▶ status line, headers, body (length, chunked, or to the end)
  *
  * Pure. Every part has a limit, so a hostile answer costs what it sends and
- * no more than KF__HTTP_BODY_BYTES. Called by https.c.
+ * no more than KF__HTTP_BODY_BYTES. Called by oidc.c.
  */
 #ifndef KF_NET_HTTP_H
 #define KF_NET_HTTP_H

@@ -210,11 +210,19 @@ static bool wait_for(const struct exchange *exchange, short events)
     }
 }
 
+/* Those that are left share the time: one that swallows packets must not take all of it. */
+static kf_time share_of(const struct exchange *exchange, kf_time end, size_t left)
+{
+    kf_time now = now_of(exchange);
+    return now + (end - now) / (kf_time)left;
+}
+
 static kf_err dial(struct exchange *exchange, const struct kf__https_url *url, kf_error *error)
 {
     const struct kf__world *world = exchange->world;
     struct kf__address *addresses =
         kf_alloc_array(exchange->alloc, KF__MAX_ADDRESSES, sizeof *addresses);
+    kf_time end = exchange->deadline;
     size_t count = 0;
     int problem = 0;
     if (!addresses)
@@ -224,6 +232,7 @@ static kf_err dial(struct exchange *exchange, const struct kf__https_url *url, k
         exchange->fd = world->connect(world->context, &addresses[i], &problem);
         if (exchange->fd < 0)
             continue;
+        exchange->deadline = share_of(exchange, end, count - i);
         problem = wait_for(exchange, POLLOUT) ? world->connect_result(world->context, exchange->fd)
                                               : ETIMEDOUT;
         if (!problem)
@@ -231,6 +240,7 @@ static kf_err dial(struct exchange *exchange, const struct kf__https_url *url, k
         world->close(world->context, exchange->fd);
         exchange->fd = -1;
     }
+    exchange->deadline = end;
     kf_free(exchange->alloc, addresses);
     if (err)
         return unreachable(exchange, "its name could not be resolved", error);

@@ -278,7 +278,8 @@ static bool copy_texts(struct kf__tokens *tokens)
 static kf_err open_tls(struct kf__tokens *tokens, kf_error *error)
 {
     struct kf__tls_settings tls = {.truststore_location = tokens->settings.oidc.trust,
-                                   .truststore_type = KF__STORE_PEM};
+                                   .truststore_type = KF__STORE_PEM,
+                                   .wipes = true};
     if (tokens->settings.provider != KF__TOKEN_OIDC)
         return KF_OK;
     return kf__tls_context_open(tokens->alloc, &tls, &tokens->tls, error);

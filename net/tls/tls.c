@@ -136,8 +136,8 @@ static bool set_client(struct kf__tls *tls)
         return false;
     if (!is_address(tls->host) && !SSL_set_tlsext_host_name(tls->ssl, tls->host))
         return false;
-    SSL_SESSION *session = kf__tls_session_find(tls->context, tls->made, tls->session_key,
-                                                &tls->resumed_until);
+    SSL_SESSION *session =
+        kf__tls_session_find(tls->context, tls->made, tls->session_key, &tls->resumed_until);
     if (session)
         SSL_set_session(tls->ssl, session);
     SSL_SESSION_free(session);

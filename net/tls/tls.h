@@ -55,6 +55,7 @@ struct kf__tls_settings {
     const char *protocols; /* ssl.enabled.protocols */
     const char *ciphers;   /* ssl.cipher.suites: OpenSSL's or Java's names */
     bool any_name;         /* ssl.endpoint.identification.algorithm is empty */
+    bool wipes;            /* what comes is a secret: none stays in the record layer's buffers */
 
     bool server; /* the accepting end: the embedded broker's */
     enum kf__client_auth client_auth;

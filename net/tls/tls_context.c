@@ -117,9 +117,8 @@ static kf_err use_identity(SSL_CTX *ctx, const struct kf__tls_identity *identity
                         kf__tls_reason(reason, sizeof reason));
 }
 
-static void set_client(const struct kf__tls_settings *settings, SSL_CTX *ctx, bool has_identity)
+static void set_client(SSL_CTX *ctx, bool has_identity)
 {
-    (void)settings;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, kf__tls_verify);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, keep_session);
@@ -139,8 +138,10 @@ static void set_server(const struct kf__tls_settings *settings, SSL_CTX *ctx)
     SSL_CTX_set_session_id_context(ctx, name, sizeof name - 1);
 }
 
-static void set_modes(SSL_CTX *ctx)
+static void set_modes(const struct kf__tls_settings *settings, SSL_CTX *ctx)
 {
+    if (settings->wipes)
+        SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
@@ -173,11 +174,11 @@ static kf_err fill_ctx(const struct kf__tls_context *context, struct kf__tls_mad
         err = set_ciphers(made->ctx, settings->ciphers, error);
     if (err)
         return err;
-    set_modes(made->ctx);
+    set_modes(settings, made->ctx);
     if (settings->server)
         set_server(settings, made->ctx);
     else
-        set_client(settings, made->ctx, made->has_identity);
+        set_client(made->ctx, made->has_identity);
     return KF_OK;
 }
 

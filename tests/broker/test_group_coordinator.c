@@ -358,7 +358,7 @@ Test(coordinator, lets_commit_only_whose_generation_is_current)
     cr_assert(eq(int, kf__coordinator_check_commit(&coordinator, T0, &who), KF_OK));
     outside.member_id = kf__text("");
     cr_assert(eq(int, kf__coordinator_check_commit(&coordinator, T0, &outside),
-                 KF_ERR_ILLEGAL_GENERATION));
+                 KF_ERR_UNKNOWN_MEMBER_ID));
 
     join(T0, "", NULL, &second);
     cr_assert(eq(int, kf__coordinator_check_commit(&coordinator, T0, &who), KF_OK),
@@ -446,4 +446,24 @@ Test(coordinator, waits_a_while_for_static_members_that_give_no_time_to_rejoin)
     kf__coordinator_tick(&coordinator, T0);
     cr_assert(eq(int, state_of("g"), KF__GROUP_PREPARING));
     cr_assert(eq(i64, kf__coordinator_deadline(&coordinator), T0 + KF_MILLISECOND));
+}
+
+/* They would wait for a node that nobody else asks any more. */
+Test(coordinator, sends_those_who_wait_to_the_next_node)
+{
+    struct told first = first_member(T0, NULL), second = {0}, again = {0};
+    join(T0, "", NULL, &second);
+    cr_assert(eq(int, second.count, 0));
+    kf__coordinator_move(&coordinator, kf__text("g"));
+    cr_assert(eq(int, second.count, 1));
+    cr_assert(eq(int, second.error, KF_ERR_NOT_COORDINATOR));
+    kf__coordinator_move(&coordinator, kf__text("g"));
+    kf__coordinator_move(&coordinator, kf__text("no such group"));
+    cr_assert(eq(int, second.count, 1), "once");
+    join(T0 + KF_SECOND, first.member, NULL, &again);
+    second.count = 0;
+    join(T0 + KF_SECOND, second.member, NULL, &second);
+    cr_assert(eq(int, second.count, 1));
+    cr_assert(eq(int, second.error, KF_OK));
+    cr_assert(eq(i32, second.generation, again.generation));
 }

@@ -96,6 +96,8 @@ TestSuite(oidc, .init = begin, .fini = end, .timeout = 60);
 static kf_error why;
 static kf_sasl_token token;
 
+static const struct kf__world *ask_in = &kf__real_world;
+
 static kf_err ask(const char *host, const char *trusted)
 {
     char url[128];
@@ -113,7 +115,7 @@ static kf_err ask(const char *host, const char *trusted)
                                                    .retry_max_ms = 20}};
     struct kf__tokens *tokens = NULL;
     why = (kf_error)KF_ERROR_INIT;
-    kf_err err = kf__tokens_new(&kf_default_allocator, &kf__real_world, &settings, &tokens, &why);
+    kf_err err = kf__tokens_new(&kf_default_allocator, ask_in, &settings, &tokens, &why);
     if (!err)
         err = kf__tokens_get(tokens, &token, &why);
     if (!err) /* from the cache */
@@ -220,6 +222,42 @@ Test(oidc, gives_up_a_silent_endpoint_in_time)
     cr_assert(eq(int, ask("127.0.0.1", trust), KF_ERR_TOKEN_UNAVAILABLE));
     cr_expect(lt(i64, kf__real_world.now(NULL) - began, 10 * KF_SECOND));
     close(silent);
+}
+
+/* A name with two addresses, the first of which swallows packets. */
+static int dialled;
+
+static kf_err resolve_twice(void *context, const char *host, uint16_t to,
+                            struct kf__address *addresses, size_t *count)
+{
+    kf_err err = kf__real_world.resolve(context, host, to, addresses, count);
+    addresses[1] = addresses[0];
+    *count = 2;
+    return err;
+}
+
+static int connect_slowly(void *context, const struct kf__address *address, int *error)
+{
+    static const char filling[4096];
+    int ends[2];
+    if (dialled++ > 0)
+        return kf__real_world.connect(context, address, error);
+    cr_assert(eq(int, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0));
+    while (write(ends[0], filling, sizeof filling) > 0)
+        continue;
+    return ends[0]; /* which can never be written to */
+}
+
+Test(oidc, leaves_time_for_the_next_address)
+{
+    struct kf__world world = kf__real_world;
+    world.resolve = resolve_twice;
+    world.connect = connect_slowly;
+    ask_in = &world;
+    answers[0] = GOOD;
+    cr_assert(eq(int, ask("127.0.0.1", trust), KF_OK), "%s", why.text);
+    cr_expect(eq(int, dialled, 2));
+    cr_expect(eq(int, served, 1));
 }
 
 Test(oidc, tells_when_memory_ends_at_any_point)

@@ -113,6 +113,93 @@ Test(broker_snapshot, comes_back_as_it_was)
     kf_broker_stop(other);
 }
 
+static void alter_scram(struct client *client, const char *user)
+{
+    struct kf_alter_user_scram_credentials_request request;
+    struct kf_alter_user_scram_credentials_response response;
+    struct kf_alter_user_scram_credentials_request_scram_credential_upsertion change = {
+        .name = text(user), .mechanism = 1, .iterations = 5000, .salt = {(const uint8_t *)"s", 1}};
+    change.salted_password = (kf_bytes){(const uint8_t *)"0123456789abcdef0123456789abcdef", 32};
+    kf_reset(&kf_schema_of_alter_user_scram_credentials_request, &request);
+    request.upsertions.items = &change;
+    request.upsertions.count = 1;
+    client_call(client, KF_API_ALTER_USER_SCRAM_CREDENTIALS, 0, &request, &response);
+    cr_assert(eq(i16, response.results.items[0].error_code, 0));
+}
+
+/* -1: there is no such user. */
+static int32_t iterations_of(struct client *client, const char *user)
+{
+    struct kf_describe_user_scram_credentials_request request;
+    struct kf_describe_user_scram_credentials_response response;
+    struct kf_describe_user_scram_credentials_request_user_name name = {.name = text(user)};
+    kf_reset(&kf_schema_of_describe_user_scram_credentials_request, &request);
+    request.users.items = &name;
+    request.users.count = 1;
+    client_call(client, KF_API_DESCRIBE_USER_SCRAM_CREDENTIALS, 0, &request, &response);
+    if (response.results.items[0].error_code != 0)
+        return -1;
+    return response.results.items[0].credential_infos.items[0].iterations;
+}
+
+static void set_feature(struct client *client, const char *name, int16_t level)
+{
+    struct kf_update_features_request request;
+    struct kf_update_features_response response;
+    struct kf_update_features_request_feature_update_key update = {
+        .feature = text(name), .max_version_level = level, .upgrade_type = 3};
+    kf_reset(&kf_schema_of_update_features_request, &request);
+    request.feature_updates.items = &update;
+    request.feature_updates.count = 1;
+    client_call(client, KF_API_UPDATE_FEATURES, 1, &request, &response);
+    cr_assert(eq(i16, response.error_code, 0));
+}
+
+static int16_t level_of(struct client *client, const char *name)
+{
+    struct kf_api_versions_request request;
+    struct kf_api_versions_response response;
+    kf_reset(&kf_schema_of_api_versions_request, &request);
+    request.client_software_name = request.client_software_version = text("t");
+    client_call(client, KF_API_API_VERSIONS, 3, &request, &response);
+    for (int32_t i = 0; i < response.finalized_features.count; i++)
+        if (response.finalized_features.items[i].name.size == strlen(name) &&
+            memcmp(response.finalized_features.items[i].name.data, name, strlen(name)) == 0)
+            return response.finalized_features.items[i].max_version_level;
+    return 0;
+}
+
+Test(broker_snapshot, knows_scram_users_features_and_metrics_subscriptions)
+{
+    struct client client;
+    size_t size = 0, again_size = 0;
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+    alter_scram(&client, "ann");
+    set_feature(&client, "transaction.version", 1);
+    cr_assert(eq(int,
+                 kf_broker_set_config(broker, KF_BROKER_CLIENT_METRICS, "m", "interval.ms", "5000"),
+                 KF_OK));
+    client_close(&client);
+    void *bytes = kf_broker_snapshot(broker, &size);
+    kf_broker *other = open_broker(2);
+    client_open(&client, kf_broker_bootstrap(other), 1);
+    alter_scram(&client, "bob");
+    client_close(&client);
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_broker_restore(other, bytes, size, &error), KF_OK), "%s", error.text);
+    client_open(&client, kf_broker_bootstrap(other), 1);
+    cr_assert(eq(i32, iterations_of(&client, "ann"), 5000));
+    cr_assert(eq(i32, iterations_of(&client, "bob"), -1));
+    cr_assert(eq(i16, level_of(&client, "transaction.version"), 1));
+    void *again = kf_broker_snapshot(other, &again_size);
+    cr_assert(eq(sz, again_size, size), "the subscription is there, too");
+    cr_assert(eq(int, memcmp(again, bytes, size), 0));
+    client_close(&client);
+    kf_broker_snapshot_free(broker, bytes);
+    kf_broker_snapshot_free(other, again);
+    kf_broker_stop(other);
+}
+
 Test(broker_snapshot, part_of_one_changes_nothing)
 {
     size_t size = 0;
@@ -163,7 +250,7 @@ Test(broker_snapshot, says_why_it_is_refused)
     bytes[22] = 9; /* the version's last byte: behind the magic and its size */
     error = (kf_error)KF_ERROR_INIT;
     cr_assert(eq(int, kf_broker_restore(broker, bytes, size, &error), KF_ERR_INVALID_ARGUMENT));
-    cr_assert(eq(str, error.text, "the snapshot is of format 9, this broker reads 2"));
+    cr_assert(eq(str, error.text, "the snapshot is of format 9, this broker reads 3"));
     error = (kf_error)KF_ERROR_INIT;
     cr_assert(eq(int, kf_broker_restore(broker, "hello", 5, &error), KF_ERR_INVALID_ARGUMENT));
     kf_broker_snapshot_free(broker, bytes);

@@ -274,6 +274,21 @@ Test(txn_coordinator, fences_the_last_epoch_too)
     cr_assert(eq(i64, txn()->producer_id, 8));
 }
 
+/* Whoever claims the epoch that fences would make the next one negative. */
+Test(txn_coordinator, lets_nobody_go_on_in_the_epoch_that_only_fences)
+{
+    begin(-1, -1);
+    txn()->epoch = INT16_MAX - 1;
+    add(7, INT16_MAX - 1, 0);
+    cr_assert(eq(int, begin(-1, -1), -KF_ERR_CONCURRENT_TRANSACTIONS));
+    cr_assert(eq(i16, txn()->epoch, INT16_MAX));
+    cr_assert(eq(int, add(7, INT16_MAX, 0), KF_ERR_PRODUCER_FENCED));
+    cr_assert(eq(int, end_v2(7, INT16_MAX, false), -KF_ERR_PRODUCER_FENCED));
+    cr_assert(eq(i16, txn()->epoch, INT16_MAX));
+    cr_assert(eq(int, begin(-1, -1), 0));
+    cr_assert(eq(i64, txn()->producer_id, 8));
+}
+
 /* The last one's hash is the smallest int. */
 Test(txn_coordinator, finds_a_groups_partition_as_java_does)
 {

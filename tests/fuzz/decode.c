@@ -64,17 +64,28 @@ static void one_frame(const uint8_t *frame, size_t size, bool request, int16_t k
     memory.forwarded = size % 2;
     memory.forwarded_api_key = key;
     memory.forwarded_api_version = version;
-    kf_err err =
-        request ? kf_dissect_request(frame, size, &memory, &kf_default_allocator, look_at, &shown, &facts)
-                : kf_dissect_response(key, version, frame, size, &memory, &kf_default_allocator, look_at,
-                                      &shown, &facts);
+    kf_err err = request ? kf_dissect_request(frame, size, &memory, &kf_default_allocator, look_at,
+                                              &shown, &facts)
+                         : kf_dissect_response(key, version, frame, size, &memory,
+                                               &kf_default_allocator, look_at, &shown, &facts);
     if (!err)
         check(&facts, frame, size, shown);
+}
+
+/* After a SaslHandshake v0 any bytes may be one. */
+static void one_sasl_message(const uint8_t *frame, size_t size, bool from_client)
+{
+    size_t shown = 0;
+    kf_dissection facts;
+    if (!kf_dissect_sasl(from_client, frame, size, look_at, &shown, &facts) && shown != size)
+        abort();
 }
 
 static void take_frame(const struct kf__frame_seen *frame, void *context)
 {
     (void)context;
+    if (frame->sasl)
+        one_sasl_message(frame->bytes, frame->size, frame->request);
     if (frame->request || frame->paired)
         one_frame(frame->bytes, frame->size, frame->request, frame->api_key, frame->api_version);
 }
@@ -85,31 +96,46 @@ static void take_remark(uint64_t connection, bool loss, const char *text, void *
     seen += connection + loss + strlen(text);
 }
 
-static void capture(const uint8_t *data, size_t size)
+/* Returns how many segments there were. The file comes whole, or in parts of `part` bytes. */
+static size_t capture(const uint8_t *data, size_t size, size_t part)
 {
     struct kf__streams_events events = {take_frame, take_remark, NULL};
     struct kf__capture file;
     struct kf__segment segment;
+    size_t count = 0, end = part < size ? part : size;
     kf__streams *streams = kf__streams_open(&events);
-    if (!streams || !kf__capture_open(&file, data, size))
+    if (!streams || !kf__capture_open(&file, data, end))
         abort();
-    while (kf__capture_next(&file, &segment) && !kf__streams_feed(streams, &segment))
-        ;
+    file.partial = end < size;
+    do {
+        while (kf__capture_next(&file, &segment) && !kf__streams_feed(streams, &segment))
+            count++;
+        size_t at = (size_t)(file.at - data);
+        end = size - end < part ? size : end + part;
+        if (file.more)
+            kf__capture_refill(&file, data + at, end - at, end < size);
+        else
+            break;
+    } while (true);
     kf__streams_end(streams);
     kf__streams_close(streams);
+    return count;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (kf__capture_is(data, size)) {
-        capture(data, size);
+        size_t part = size > KF__CAPTURE_HEADER ? KF__CAPTURE_HEADER + data[size - 1] : size;
+        if (capture(data, size, size) != capture(data, size, part))
+            abort();
         return 0;
     }
     if (size < 4)
         return 0;
     /* Two bytes say which response it is; the frame is the rest. */
     one_frame(data, size, true, 0, 0);
+    one_sasl_message(data, size, size % 2);
     one_frame(data + 2, size - 2, false, data[0], data[1]);
     return 0;
 }

@@ -1,12 +1,14 @@
 /*
  * fuzz_sasl: any bytes as what reaches a client before and during
- * authentication, and as what a client sends to the embedded broker's end:
- * SCRAM messages, OAUTHBEARER's refusals, JSON web tokens, HTTP answers of a
- * token endpoint, base64, JAAS texts, the shared credentials file of AWS.
+ * authentication: SCRAM messages, OAUTHBEARER's refusals, JSON web tokens, HTTP
+ * answers of a token endpoint, base64, JAAS texts, the shared credentials file
+ * of AWS; and as what a client sends to the embedded broker's end, by each
+ * mechanism.
  *
  * The first byte chooses. Besides not crashing: what base64 reads, it writes
  * again; a body is never longer than its limit; a password never gets into an
- * error; a server without its key never convinces the client.
+ * error; a server without its key never convinces the client, nor a client
+ * without the password the server.
  */
 #include "net/sasl/aws.h"
 #include "net/sasl/base64.h"
@@ -15,6 +17,7 @@
 #include "net/sasl/oidc.h"
 #include "net/sasl/sasl_scram.h"
 #include "runtime/config/config_jaas.h"
+#include "tools/broker/security/sasl_server.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -121,12 +124,43 @@ static void texts(const uint8_t *data, size_t size)
     free(text);
 }
 
+/* Made once: hashing its password takes its time. */
+static struct kf__sasl_server *sasl_server(void)
+{
+    static struct kf__sasl_server server;
+    static const char *const users[] = {"alice:qu1te-unl1kely"};
+    const kf_broker_sasl options = {.users = users, .user_count = 1, .unsecured_tokens = true};
+    if (!server.alloc)
+        must(!kf__sasl_server_open(&server, &kf_default_allocator, &options, NULL));
+    return &server;
+}
+
+/* Up to three messages, as the client's are, after a byte that chooses the mechanism. */
+static void server_end(const uint8_t *data, size_t size)
+{
+    struct kf__sasl_server *server = sasl_server();
+    struct kf__session session = {0};
+    struct kf__sasl_answer answer;
+    const char *name = kf__sasl_kind_name(size ? data[0] % KF__SASL_KINDS : 0);
+    must(!kf__session_handshake(&session, server, true, 1, (kf_string){name, strlen(name)}, 0));
+    data += size > 0, size -= size > 0;
+    for (int i = 0; i < MESSAGES && size > 0 && session.state == KF__SESSION_CHOSEN; i++) {
+        size_t length = data[0] < size - 1 ? data[0] : size - 1;
+        kf__session_step(&session, server, (kf_bytes){data + 1, length}, 0, 1700000000000, &answer);
+        must(!answer.err || memchr(answer.reason, '\0', sizeof answer.reason));
+        data += length + 1;
+        size -= length + 1;
+    }
+    must(session.state != KF__SESSION_KNOWN || session.kind == KF__SASL_OAUTHBEARER);
+    kf__session_free(&session, server);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0)
         return 0;
-    uint8_t kind = data[0] % 6;
+    uint8_t kind = data[0] % 7;
     data++, size--;
     if (kind < 2)
         scram(data, size, kind ? KF__SHA512 : KF__SHA256);
@@ -136,6 +170,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         jwt(data, size);
     else if (kind == 4)
         base64(data, size);
+    else if (kind == 6)
+        server_end(data, size);
     else
         texts(data, size);
     return 0;

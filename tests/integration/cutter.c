@@ -137,7 +137,8 @@ int main(int argc, char **argv)
             every = 0;
     if (every <= 0)
         return fprintf(stderr, "integration_cutter EVERY BROKER_PORT:PORT...\n"), 2;
-    answers = mmap(NULL, sizeof *answers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    answers =
+        mmap(NULL, sizeof *answers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (answers == MAP_FAILED)
         return perror("cutter"), 1;
     for (int i = 0; i < port_count; i++)

@@ -1,13 +1,16 @@
 /*
  * secrets_sasl: after a client is closed, none of what it authenticated with is in
  * this process's memory any more, be it a password of some letters or one that
- * fills buffers until they grow. The broker is another process; the secrets
- * stand here only mixed with a mask, also while memory is searched for them.
+ * fills buffers until they grow. The broker and the token endpoint are another
+ * process; the secrets stand here only mixed with a mask, also while memory is
+ * searched for them.
  */
 #include "runtime/fiber/sanitizer.h"
 
+#include <arpa/inet.h>
 #include <kafiber/broker.h>
 #include <kafiber/kafiber.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,14 @@ enum {
     LONG_BYTES = 16000, /* a token may have 16,383 */
     MASK = 0x5a,
     ADDRESS_BYTES = 64,
+    FOLDER_BYTES = 64,
+};
+
+/* Where the other process listens, and where its authority's certificate lies. */
+struct told {
+    char address[ADDRESS_BYTES];
+    char folder[FOLDER_BYTES];
+    unsigned token_port;
 };
 
 #if defined(KF__ASAN) || defined(KF__TSAN)
@@ -54,12 +65,74 @@ static void must(bool holds, const char *what)
     exit(1);
 }
 
+/* ---- the token endpoint, in the other process ---- */
+
+#ifdef KAFIBER_WITH_OPENSSL
+#include <openssl/ssl.h>
+
+static int listener;
+
+static void answer_one(SSL *ssl)
+{
+    static char request[64 * 1024], answer[LONG_BYTES + 200], token[LONG_BYTES + 1];
+    size_t used = 0;
+    for (int got; !strstr(request, "\r\n\r\ngrant_type=") &&
+                  (got = SSL_read(ssl, request + used, (int)(sizeof request - 1 - used))) > 0;)
+        used += (size_t)got;
+    memset(request, 0, sizeof request);
+    make_secret(3, LONG_BYTES, token);
+    int size =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 200 OK\r\nContent-Length: %zu\r\n\r\n"
+                 "{\"access_token\":\"%s\",\"expires_in\":300}",
+                 strlen(token) + sizeof "{\"access_token\":\"\",\"expires_in\":300}" - 1, token);
+    SSL_write(ssl, answer, size);
+    SSL_shutdown(ssl);
+}
+
+static void *give_tokens(void *folder)
+{
+    char path[FOLDER_BYTES + 16];
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    snprintf(path, sizeof path, "%s/broker.pem", (const char *)folder);
+    must(SSL_CTX_use_certificate_chain_file(context, path) == 1, "no certificate");
+    must(SSL_CTX_use_PrivateKey_file(context, path, SSL_FILETYPE_PEM) == 1, "no key");
+    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; close(fd)) {
+        SSL *ssl = SSL_new(context);
+        SSL_set_fd(ssl, fd);
+        if (SSL_accept(ssl) == 1)
+            answer_one(ssl);
+        SSL_free(ssl);
+    }
+    return NULL;
+}
+
+/* It ends with its process. */
+static void begin_endpoint(struct told *told)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    pthread_t thread;
+    snprintf(told->folder, sizeof told->folder, "/tmp/kafiber-secrets-sasl-%d", (int)getpid());
+    must(kf_broker_make_certificates(told->folder, NULL) == KF_OK, "no certificates");
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    must(bind(listener, (void *)&at, size) == 0 && listen(listener, 8) == 0 &&
+             getsockname(listener, (void *)&at, &size) == 0,
+         "no port");
+    told->token_port = ntohs(at.sin_port);
+    must(pthread_create(&thread, NULL, give_tokens, told->folder) == 0, "no thread");
+}
+#else
+static void begin_endpoint(struct told *told) { told->token_port = 0; }
+#endif
+
 /* ---- the broker, a process of its own ---- */
 
 static void run_broker(int out, int end)
 {
+    static struct told told;
     static char alice[SECRET_BYTES + 8] = "alice:", bob[LONG_BYTES + 8] = "bob:";
-    char address[ADDRESS_BYTES] = {0}, ignored;
+    char ignored, line[FOLDER_BYTES + 16];
     const char *const users[] = {alice, bob};
     make_secret(1, SECRET_BYTES, alice + strlen(alice));
     make_secret(1, LONG_BYTES, bob + strlen(bob));
@@ -68,12 +141,14 @@ static void run_broker(int out, int end)
         .required = true, .users = users, .user_count = 2, .unsecured_tokens = true};
     kf_broker *broker = kf_broker_start(&options, NULL);
     must(broker != NULL, "no broker");
-    snprintf(address, sizeof address, "%s", kf_broker_bootstrap(broker));
-    must(write(out, address, sizeof address) == (ssize_t)sizeof address, "pipe");
+    snprintf(told.address, sizeof told.address, "%s", kf_broker_bootstrap(broker));
+    begin_endpoint(&told);
+    must(write(out, &told, sizeof told) == (ssize_t)sizeof told, "pipe");
     while (read(end, &ignored, 1) > 0)
         continue;
     kf_broker_stop(broker);
-    _exit(0);
+    snprintf(line, sizeof line, "rm -rf %s", told.folder);
+    _exit(told.folder[0] ? system(line) : 0);
 }
 
 /* ---- the search ---- */
@@ -116,7 +191,8 @@ static int count_everywhere(int seed)
 static kf_err give_token(void *context, kf_sasl_token *token, kf_error *error)
 {
     (void)error;
-    make_secret(2, *(const int *)context, token->text); /* no JSON web token: the broker refuses it */
+    make_secret(2, *(const int *)context,
+                token->text); /* no JSON web token: the broker refuses it */
     return KF_OK;
 }
 
@@ -187,6 +263,30 @@ static void present_token(const char *address, int size)
     must(count_everywhere(2) == 0, "the token is still in memory");
 }
 
+#ifdef KAFIBER_WITH_OPENSSL
+/* The endpoint gets the client's secret, the broker the token; both are long, and the token no JWT.
+ */
+static void fetch_token(const struct told *told)
+{
+    static char text[LONG_BYTES + 1];
+    char url[ADDRESS_BYTES], trust[FOLDER_BYTES + 16];
+    kf_config *config = settings(told->address);
+    snprintf(url, sizeof url, "https://127.0.0.1:%u/token", told->token_port);
+    snprintf(trust, sizeof trust, "%s/ca.pem", told->folder);
+    make_secret(4, 2000, text);
+    kf_config_set(config, "sasl.mechanism", "OAUTHBEARER", NULL);
+    kf_config_set(config, "sasl.oauthbearer.token.endpoint.url", url, NULL);
+    kf_config_set(config, "sasl.oauthbearer.token.endpoint.truststore.location", trust, NULL);
+    kf_config_set(config, "sasl.oauthbearer.client.credentials.client.id", "id", NULL);
+    kf_config_set(config, "sasl.oauthbearer.client.credentials.client.secret", text, NULL);
+    wipe(text, sizeof text);
+    must(ask(config) == KF_ERR_SASL_AUTHENTICATION_FAILED, "the token was not refused");
+    kf_config_free(config);
+    must(count_everywhere(3) == 0, "the fetched token is still in memory");
+    must(count_everywhere(4) == 0, "the client's secret is still in memory");
+}
+#endif
+
 int main(void)
 {
     /* Sanitizers have memory of their own, and none of it may be looked at. */
@@ -195,7 +295,7 @@ int main(void)
         return 0;
     }
     int out[2], end[2];
-    char address[ADDRESS_BYTES];
+    struct told told;
     must(pipe(out) == 0 && pipe(end) == 0, "pipe");
     pid_t broker = fork();
     if (broker == 0) {
@@ -203,15 +303,16 @@ int main(void)
         run_broker(out[1], end[0]);
     }
     close(end[0]);
-    must(read(out[0], address, sizeof address) == (ssize_t)sizeof address, "no broker");
+    must(read(out[0], &told, sizeof told) == (ssize_t)sizeof told, "no broker");
 
-    authenticate(address, "PLAIN");
+    authenticate(told.address, "PLAIN");
 #ifdef KAFIBER_WITH_OPENSSL
-    authenticate(address, "SCRAM-SHA-256");
-    authenticate(address, "SCRAM-SHA-512");
+    authenticate(told.address, "SCRAM-SHA-256");
+    authenticate(told.address, "SCRAM-SHA-512");
+    fetch_token(&told);
 #endif
-    present_token(address, SECRET_BYTES);
-    present_token(address, LONG_BYTES);
+    present_token(told.address, SECRET_BYTES);
+    present_token(told.address, LONG_BYTES);
 
     close(end[1]);
     waitpid(broker, NULL, 0);

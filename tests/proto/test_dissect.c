@@ -41,9 +41,9 @@ static void load(const char *hex) { frame_size = from_hex(hex, frame, sizeof fra
 static void request(const char *hex)
 {
     load(hex);
-    cr_assert(eq(int,
-                 kf_dissect_request(frame, frame_size, NULL, &kf_default_allocator, note, NULL, &facts),
-                 KF_OK));
+    cr_assert(eq(
+        int, kf_dissect_request(frame, frame_size, NULL, &kf_default_allocator, note, NULL, &facts),
+        KF_OK));
     cr_assert(eq(sz, facts.explained + facts.undecoded, frame_size));
 }
 
@@ -51,8 +51,8 @@ static void response(int16_t key, int16_t version, const char *hex)
 {
     load(hex);
     cr_assert(eq(int,
-                 kf_dissect_response(key, version, frame, frame_size, NULL, &kf_default_allocator, note,
-                                     NULL, &facts),
+                 kf_dissect_response(key, version, frame, frame_size, NULL, &kf_default_allocator,
+                                     note, NULL, &facts),
                  KF_OK));
 }
 

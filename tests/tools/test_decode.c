@@ -162,3 +162,87 @@ Test(decode, shows_a_damaged_capture_up_to_the_damage)
     expect_line("Produce v7 request, correlation id 3\n");
     expect_line("of the capture: the file ends within a packet\n");
 }
+
+/*
+ * A real broker: SaslHandshake v0, then PLAIN and SCRAM-SHA-256 without headers, the last of PLAIN
+ * without a byte; and OAUTHBEARER in a SaslAuthenticate. The password, the proof and the token are
+ * nowhere.
+ */
+Test(decode, shows_sasl_messages_without_their_secrets)
+{
+    cr_assert(eq(int, run("$KF decode sasl.pcap.hex"), 0));
+    expect_file("sasl.txt");
+    cr_assert(eq(ptr, strstr(output, "alice-secret"), NULL));
+    expect_line("   SASL message of the broker\n"
+                "      0  00 00 00 00              size                                 int32      "
+                "      0\n\n");
+}
+
+/* "\0alice\0" and twelve asterisks; the token has 86 bytes. */
+Test(decode, shows_no_secrets_in_json_either)
+{
+    cr_assert(eq(int, run("$KF decode --json sasl.pcap.hex"), 0));
+    expect_line("\"sasl\":{\"authzid\":\"\",\"authcid\":\"alice\","
+                "\"password\":\"(12 bytes, not shown)\"}}\n");
+    expect_line("\"sasl\":{\"channelBinding\":\"biws\",");
+    expect_line("\"proof\":\"(44 bytes, not shown)\"}}\n");
+    expect_line("\"message\":{\"authBytes\":\"biwsAWF1dGg9QmVhcmVyICoqKioq");
+}
+
+/* A broker forwards CreateTopics to the controller; the answer's API is that of the request inside.
+ */
+Test(decode, opens_what_an_envelope_forwards)
+{
+    cr_assert(eq(int, run("$KF decode envelope.pcap.hex | cut -c37-"), 0));
+    expect_line("CreateTopicsRequest, version 7\n");
+    expect_line("CreateTopicsResponse, version 7\n");
+    expect_line("name                   compact string   \"compression.type\"\n");
+}
+
+/* Fetch v18 has only the topic's id, which a Metadata answer gave a name; Fetch v11 has the name.
+ */
+Test(decode, opens_the_records_of_internal_topics)
+{
+    cr_assert(eq(int,
+                 run("$KF decode state.pcap.hex | grep -A13 'TransactionLogKey' | head -n 14"
+                     " | cut -c35-"),
+                 0));
+    expect_line("transactionalId    string           \"tx1\"\n");
+    expect_line("transactionTimeoutMs int32            60000\n");
+    expect_line("45 bytes: TransactionLogValue\n");
+    cr_assert(eq(int,
+                 run("$KF decode state.pcap.hex | grep -A12 ': OffsetCommitKey' | head -n 13"
+                     " | cut -c35-"),
+                 0));
+    expect_line("group              string           \"g1\"\n");
+    expect_line("topic              string           \"orders\"\n");
+    expect_line("42 bytes: OffsetCommitValue\n");
+}
+
+/* Two thirds of the file are in the pipe, which stays open: their frames are shown already. */
+static void expect_frames_from_a_pipe(const char *produce, const char *wanted_text)
+{
+    char command[1024];
+    snprintf(command, sizeof command,
+             "d=$(mktemp -d); mkfifo $d/in; $KF decode <$d/in >$d/out 2>&1 & "
+             "exec 3>$d/in; %s >$d/all; n=$(($(wc -c <$d/all) * 2 / 3)); head -c $n $d/all >&3; "
+             "for i in $(seq 100); do grep -q 'frame 2 ' $d/out && break; sleep 0.1; done; "
+             "grep -c '^── frame' $d/out; tail -c +$((n + 1)) $d/all >&3; exec 3>&-; wait $!; "
+             "echo ended $?; grep -c '^── frame' $d/out; rm -r $d",
+             produce);
+    cr_assert(eq(int, run(command), 0));
+    cr_assert(eq(str, output, (char *)(uintptr_t)wanted_text));
+}
+
+Test(decode, shows_a_capture_from_a_pipe_as_it_comes)
+{
+    expect_frames_from_a_pipe("xxd -r sasl.pcap.hex", "8\nended 0\n14\n");
+    expect_frames_from_a_pipe("xxd -r join.pcapng.hex", "2\nended 0\n4\n");
+}
+
+Test(decode, shows_a_raw_stream_from_a_pipe_as_it_comes)
+{
+    expect_frames_from_a_pipe("for i in 1 2 3 4 5 6; do printf '0000000a001200000000000%dffff' $i "
+                              "| xxd -r -p; done",
+                              "4\nended 0\n6\n");
+}

@@ -254,3 +254,82 @@ Test(streams, finds_the_next_frame_after_an_impossible_size)
                  "requests: a frame that announces -1 bytes: passed over until a "
                  "frame begins again"));
 }
+
+static void finish_half(bool client, uint32_t sequence)
+{
+    struct kf__segment fin = segment_of(client, sequence, NULL, 0);
+    fin.fin = true;
+    cr_assert(eq(int, kf__streams_feed(streams, &fin), KF_OK));
+}
+
+/* Not at the end of the capture: a pipe may have none. */
+Test(streams, tells_what_a_connection_still_had_when_both_have_closed_it)
+{
+    connect_both();
+    feed(true, 1000, request, sizeof request);
+    feed(true, 1018, request, 15);
+    finish_half(false, 2000);
+    cr_assert(eq(sz, frame_count, 1));
+    finish_half(true, 1033);
+    cr_assert(eq(sz, frame_count, 2));
+    cr_assert(eq(sz, frames[1].missing, 3));
+    end();
+    cr_assert(eq(sz, frame_count, 2));
+}
+
+/* The last bytes come behind the packet that closes. */
+Test(streams, waits_for_bytes_before_the_end)
+{
+    connect_both();
+    finish_half(false, 2000);
+    finish_half(true, 1018);
+    cr_assert(eq(sz, frame_count, 0));
+    feed(true, 1000, request, sizeof request);
+    cr_assert(eq(sz, frame_count, 1));
+    cr_assert(eq(sz, frames[0].missing, 0));
+}
+
+Test(streams, takes_the_same_ports_for_a_new_connection_after_the_end)
+{
+    connect_both();
+    finish_half(true, 1000);
+    finish_half(false, 2000);
+    feed(true, 1000, request, 4); /* sent again, of no interest */
+    connect_both();
+    feed(true, 1000, request, sizeof request);
+    cr_assert(eq(sz, frame_count, 1));
+    cr_assert(eq(u64, frames[0].connection, 2));
+}
+
+/* Those that are open: beyond so many the oldest is forgotten, and what it had is told. */
+Test(streams, keeps_so_many_connections_and_no_more)
+{
+    uint8_t early[sizeof request] = {0};
+    for (uint32_t i = 0; i < MOST_CONNECTIONS + 2; i++) {
+        struct kf__segment syn = segment_of(true, 999, NULL, 0);
+        syn.syn = true;
+        syn.ack = false;
+        syn.from.address[3] = (uint8_t)(i >> 16);
+        syn.from.port = (uint16_t)i;
+        cr_assert(eq(int, kf__streams_feed(streams, &syn), KF_OK));
+        struct kf__segment ahead = segment_of(true, 1004, early, sizeof early);
+        ahead.from = syn.from;
+        cr_assert(eq(int, kf__streams_feed(streams, &ahead), KF_OK));
+    }
+    cr_assert(eq(sz, streams->kept, MOST_CONNECTIONS));
+    cr_assert(eq(sz, remark_count, 4)); /* of each: bytes missing, no frame */
+    cr_assert(eq(str, remarks[0], "requests: 4 bytes are missing in the capture"));
+}
+
+/* What waits for its turn is copied: the capture's bytes may be gone by then. */
+Test(streams, borrows_nothing_beyond_the_call)
+{
+    uint8_t late[8];
+    connect_both();
+    memcpy(late, request + 10, sizeof late);
+    feed(true, 1010, late, sizeof late);
+    memset(late, 0x55, sizeof late);
+    feed(true, 1000, request, 10);
+    cr_assert(eq(sz, frame_count, 1));
+    cr_assert(eq(sz, frames[0].missing, 0));
+}

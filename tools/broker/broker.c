@@ -8,6 +8,7 @@
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/faults/events.h"
 #include "tools/broker/faults/script.h"
+#include "tools/broker/group/any_group.h"
 #include "tools/broker/group/group_answers.h"
 #include "tools/broker/log/cleaner.h"
 #include "tools/broker/state.h"
@@ -21,6 +22,7 @@
 
 enum {
     DEFAULT_MAX_BYTES = 1 << 30,
+    BESIDE_LOGS = 1 << 30, /* of memory_max, where nothing else is said */
     DEFAULT_MAX_CONNECTIONS = 10000,
     MAX_SCRIPT_BYTES = 16 << 20,
 };
@@ -91,6 +93,9 @@ static void take_options(kf_broker *broker, const kf_broker_options *options)
         o->max_connections = DEFAULT_MAX_CONNECTIONS;
     if (o->max_bytes == 0)
         o->max_bytes = DEFAULT_MAX_BYTES;
+    if (o->memory_max == 0)
+        o->memory_max =
+            o->max_bytes > SIZE_MAX - BESIDE_LOGS ? SIZE_MAX : o->max_bytes + BESIDE_LOGS;
     if (o->group_min_session_timeout_ms <= 0)
         o->group_min_session_timeout_ms = 6000;
 }
@@ -144,29 +149,34 @@ static kf_err make_bootstraps(kf_broker *broker)
 
 static void open_parts(kf_broker *broker)
 {
+    const kf_allocator *alloc = &broker->budget.state;
     broker->virtual_now = VIRTUAL_START_S * KF_SECOND;
     uint64_t seed = seed_of(broker);
     struct kf__group_sink sink = {
         .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
-    kf__broker_topics_init(&broker->topics, broker->alloc, broker->options.nodes, seed);
-    kf__coordinator_init(&broker->coordinator, broker->alloc, sink);
+    kf__broker_topics_init(&broker->topics, alloc, broker->options.nodes, seed);
+    kf__coordinator_init(&broker->coordinator, alloc, sink);
     broker->coordinator.seed = seed ^ UINT64_C(0x517CC1B727220A95);
     broker->coordinator.initial_delay =
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
     broker->coordinator.min_session_timeout =
         broker->options.group_min_session_timeout_ms * KF_MILLISECOND;
-    kf__census_init(&broker->census, broker->alloc);
-    kf__committed_init(&broker->committed, broker->alloc);
-    kf__txns_init(&broker->txns, broker->alloc, kf__txn_sink_of(broker));
-    kf__pending_init(&broker->pending, broker->alloc);
-    kf__fetch_sessions_init(&broker->sessions, broker->alloc, seed * 31);
-    kf__rules_init(&broker->rules, broker->alloc, seed);
-    kf__configs_init(&broker->configs, broker->alloc);
-    kf__acls_init(&broker->acls, broker->alloc);
+    kf__consumers_init(&broker->consumers, alloc, &broker->topics, &broker->coordinator);
+    broker->consumers.context = broker;
+    broker->consumers.settings = kf__consumer_settings_of;
+    broker->consumers.seed = seed ^ UINT64_C(0x6A09E667F3BCC909);
+    kf__census_init(&broker->census, alloc);
+    kf__committed_init(&broker->committed, alloc);
+    kf__txns_init(&broker->txns, alloc, kf__txn_sink_of(broker));
+    kf__pending_init(&broker->pending, alloc);
+    kf__fetch_sessions_init(&broker->sessions, alloc, seed * 31);
+    kf__rules_init(&broker->rules, alloc, seed);
+    kf__configs_init(&broker->configs, alloc);
+    kf__acls_init(&broker->acls, alloc);
     broker->acls.enforced = broker->options.acls;
     broker->acls.allow_if_none = broker->options.allow_if_no_acl;
     broker->acls.super_users = broker->options.super_users;
-    kf__quotas_init(&broker->quotas, broker->alloc);
+    kf__quotas_init(&broker->quotas, alloc);
     kf__memory_init(&broker->memory, broker, broker->alloc, seed * 17);
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
@@ -180,6 +190,7 @@ static void close_parts(kf_broker *broker)
     kf__server_close(broker);
     kf__sasl_server_close(&broker->sasl);
     kf__broker_topics_free(&broker->topics);
+    kf__consumers_free(&broker->consumers);
     kf__coordinator_free(&broker->coordinator);
     kf__census_free(&broker->census);
     kf__committed_free(&broker->committed);
@@ -199,7 +210,7 @@ static void close_parts(kf_broker *broker)
     kf_free(broker->alloc, broker->racks);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
-    kf_free(broker->alloc, broker);
+    kf_free(broker->budget.below, broker);
 }
 
 static void *run(void *argument)
@@ -295,13 +306,14 @@ kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
         kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
         return NULL;
     }
-    broker->alloc = alloc;
-    broker->server.alloc = alloc;
+    take_options(broker, options);
+    kf__budget_init(&broker->budget, alloc, broker->options.memory_max);
+    broker->alloc = &broker->budget.work;
+    broker->server.alloc = broker->alloc;
     broker->server.wake[0] = broker->server.wake[1] = -1;
     kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
     pthread_cond_init(&broker->poll_ends, NULL);
-    take_options(broker, options);
     open_parts(broker);
     if (open_broker(broker, error)) {
         close_parts(broker);
@@ -346,6 +358,8 @@ const char *kf_broker_listener(const kf_broker *broker, const char *name)
 }
 
 const char *kf_broker_cluster_id(const kf_broker *broker) { return broker->cluster_id; }
+
+size_t kf_broker_memory(const kf_broker *broker) { return atomic_load(&broker->budget.held); }
 
 /* ---- topics and records ---- */
 
@@ -576,11 +590,10 @@ int64_t kf_broker_committed(kf_broker *broker, const char *group, const char *to
 int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state)
 {
     lock(broker);
-    const struct kf__classic_group *found =
-        kf__coordinator_find(&broker->coordinator, kf__text(group));
-    int32_t members = found ? found->member_count : 0;
+    struct kf__any_group found = kf__any_group(&broker->consumers, kf__text(group));
+    int32_t members = kf__any_group_members(found);
     if (state)
-        *state = found ? kf__group_state_name(found->state) : "Dead";
+        *state = kf__any_group_state(found);
     unlock(broker);
     return members;
 }

@@ -12,11 +12,13 @@
 #include "tools/broker/admin/quotas.h"
 #include "tools/broker/admin/versions.h"
 #include "tools/broker/group/committed.h"
+#include "tools/broker/group/consumer_coordinator.h"
 #include "tools/broker/group/group_coordinator.h"
 #include "tools/broker/group/pending_offsets.h"
 #include "tools/broker/instrument/census.h"
 #include "tools/broker/instrument/memory.h"
 #include "tools/broker/log/fetch_sessions.h"
+#include "tools/broker/server/budget.h"
 #include "tools/broker/server/server.h"
 #include "tools/broker/txn/txn_coordinator.h"
 #include <pthread.h>
@@ -36,14 +38,16 @@ enum {
 #define KF__LOG_DIR "/kafiber/memory"
 
 struct kf_broker {
-    const kf_allocator *alloc;
+    struct kf__budget budget;
+    const kf_allocator *alloc; /* its `work`; what is kept comes from its `state` */
     kf_broker_options options;
     char *racks;              /* of the nodes, between commas; NULL: none has one */
     enum kf__release release; /* of Kafka, that it plays */
     char cluster_id[KF__CLUSTER_ID_BYTES];
 
     struct kf__topics topics;
-    struct kf__coordinator coordinator;
+    struct kf__coordinator coordinator; /* of classic groups */
+    struct kf__consumers consumers;     /* of those of the new protocol */
     struct kf__committed committed;
     struct kf__txns txns;
     struct kf__pending_offsets pending;
@@ -85,6 +89,10 @@ int64_t kf__broker_wall_ms(const struct kf_broker *broker);
 /* Virtual time: one turn; where nothing happens in it the clock moves on to what is due next, at
    most to `until`. Without the lock. */
 void kf__broker_pass(struct kf_broker *broker, kf_time until);
+
+/* What is configured for a consumer group; `context` is the broker. */
+void kf__consumer_settings_of(void *context, kf_string group,
+                              struct kf__consumer_settings *settings);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,

@@ -25,7 +25,8 @@ static const char help[] =
     "                 [--journal FILE] [--script FILE] [--seed N] [--strict]\n"
     "                 [--snapshot FILE] [--save-snapshot FILE]\n"
     "                 [--kafka-version V] [--config KEY=VALUE]… [--acls] [--super-users LIST]\n"
-    "                 [--max-bytes N] [--no-auto-create] [--sasl-user NAME:PASSWORD]…\n"
+    "                 [--max-bytes N] [--memory-max N] [--racks LIST] [--no-auto-create]\n"
+    "                 [--sasl-user NAME:PASSWORD]…\n"
     "                 [--sasl-mechanisms LIST] [--sasl-token-key FILE]\n"
     "                 [--sasl-unsecured-tokens] [--sasl-reauth-ms N]\n"
     "                 [--listener [NAME=]PROTOCOL://HOST:PORT]… [--tls-self-signed DIR]\n"
@@ -49,6 +50,8 @@ static const char help[] =
     "  --acls       nobody may do anything without an ACL\n"
     "  --super-users  who may do everything: User:admin;User:ANONYMOUS\n"
     "  --max-bytes  the cap of all records together (1073741824)\n"
+    "  --memory-max the cap of all that the broker holds (--max-bytes and 1 GiB more)\n"
+    "  --racks      of the nodes in order, as a,b,c: consumers are sent to theirs\n"
     "  --no-auto-create  topics are not made by asking for them\n"
     "  --listener   [NAME=]PROTOCOL://HOST:PORT in place of --listen; may be repeated. PROTOCOL "
     "is\n"
@@ -222,6 +225,12 @@ static int take_value(struct arguments *arguments, const char *name, const char 
         if (!read_count(value, INT64_MAX, &number))
             return usage("--max-bytes is a number above 0, not", value);
         arguments->options.max_bytes = (size_t)number;
+    } else if (strcmp(name, "--memory-max") == 0) {
+        if (!read_count(value, INT64_MAX, &number))
+            return usage("--memory-max is a number above 0, not", value);
+        arguments->options.memory_max = (size_t)number;
+    } else if (strcmp(name, "--racks") == 0) {
+        arguments->options.racks = value;
     } else if (strcmp(name, "--topic") == 0) {
         if (arguments->topic_count == MAX_TOPICS)
             return usage("too many --topic", NULL);

@@ -36,9 +36,9 @@ static const uint32_t section_block = 0x0A0D0D0A;
 static const uint32_t byte_order = 0x1A2B3C4D;
 static const uint32_t magic_us = 0xA1B2C3D4;
 static const uint32_t magic_ns = 0xA1B23C4D;
-static const uint64_t second = 1000000000; /* nanoseconds */
+static const uint64_t second = 1000000000;       /* nanoseconds */
 static const uint32_t largest_block = 64u << 20; /* bytes; Wireshark's own limit is 16 MiB */
-static const uint64_t latest = 4500000000; /* seconds since 1970, year 2112 */
+static const uint64_t latest = 4500000000;       /* seconds since 1970, year 2112 */
 
 /* Bytes of one layer, from its beginning to the end of what was captured. */
 struct view {

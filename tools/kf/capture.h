@@ -72,7 +72,8 @@ enum {
 /* The whole file, or its beginning (at least its header) where `partial` is set afterwards. False
  * where kf__capture_is says no. */
 bool kf__capture_open(struct kf__capture *capture, const uint8_t *bytes, size_t size);
-/* The bytes from `at` on, now more of them, perhaps elsewhere. `partial`: the file still goes on. */
+/* The bytes from `at` on, now more of them, perhaps elsewhere. `partial`: the file still goes on.
+ */
 void kf__capture_refill(struct kf__capture *capture, const uint8_t *bytes, size_t size,
                         bool partial);
 /* The next TCP segment; false at the end, where the file is damaged, or where `more` is wanted. */

@@ -185,8 +185,8 @@ static int decode(const struct wishes *wishes, struct kf__raw *raw, struct kf__i
     int code = wishes->hex || text ? decode_hex(wishes, input, printer) : KF__GO_ON;
     if (code != KF__GO_ON)
         return code;
-    kf_err err = begins_as_capture(input) ? decode_capture(input, printer)
-                                          : decode_raw(raw, input, printer);
+    kf_err err =
+        begins_as_capture(input) ? decode_capture(input, printer) : decode_raw(raw, input, printer);
     if (input->error)
         fprintf(stderr, "kf decode: %s: %s\n", input->name, strerror(input->error));
     if (err)

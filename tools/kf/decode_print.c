@@ -15,7 +15,7 @@ enum {
     SHOWN_BYTES = 8, /* of a field, in hex */
     NAME_WIDTH = 36,
     TYPE_WIDTH = 16,
-    };
+};
 
 void kf__printer_init(struct kf__printer *printer, FILE *out, bool json, bool all)
 {
@@ -141,8 +141,7 @@ static void print_head(const struct kf__printer *printer, const struct kf__frame
         fprintf(out, ", %zu missing", frame->missing);
     fputc('\n', out);
     size_t size;
-    const char *name =
-        is_lost(frame) || frame->sasl ? NULL : kf_api_name(facts->api_key, &size);
+    const char *name = is_lost(frame) || frame->sasl ? NULL : kf_api_name(facts->api_key, &size);
     if (frame->sasl)
         fprintf(out, "   SASL message of the %s\n", frame->request ? "client" : "broker");
     if (name)
@@ -283,7 +282,7 @@ static void put_piece(const kf_node *node, void *context)
         value++;
         size -= 2;
     }
-    put(out, node->offset == KF__SIZE_FIELD ? "" : ",");
+    put(out, out->bytes[out->used - 1] == '{' ? "" : ",");
     kf__json_string(out, node->name, strlen(node->name));
     put(out, ":");
     kf__json_string(out, value, size);

@@ -114,8 +114,7 @@ static uint32_t be32(const uint8_t *b)
 }
 
 /* The oldest request with this id, which is then answered. */
-static bool take_question(struct kf__raw *raw, int32_t correlation_id,
-                          struct kf__frame_seen *frame)
+static bool take_question(struct kf__raw *raw, int32_t correlation_id, struct kf__frame_seen *frame)
 {
     for (size_t i = 0; i < raw->asked_count; i++) {
         struct kf__asked asked = raw->asked[i];

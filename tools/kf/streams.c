@@ -14,7 +14,7 @@ enum {
     MOST_CONNECTIONS = 16384, /* then those that are over are forgotten, or else the oldest */
     MOST_WAITING = 256,       /* pieces behind a gap: then it is taken as lost */
     KEPT_ROOM = 1 << 20,      /* bytes of a half's buffer that stay between frames */
-    MOST_OUTSTANDING = 4096, /* requests without answer: then the oldest is forgotten */
+    MOST_OUTSTANDING = 4096,  /* requests without answer: then the oldest is forgotten */
     SIZE_FIELD = 4,
     LEAST_REQUEST = 14, /* bytes: size, API, version, correlation id, client id's length */
     CLIENT = 0,

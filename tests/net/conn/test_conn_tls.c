@@ -309,6 +309,19 @@ Test(conn_tls, an_end_in_the_middle_of_a_record_is_a_lost_connection)
     cr_expect(eq(int, end, KF_ERR_DISCONNECTED));
 }
 
+/* A SASL_SSL listener that is taken for an SSL one. */
+Test(conn_tls, a_goodbye_to_the_first_request_may_mean_that_sasl_is_expected)
+{
+    become_ready();
+    SSL_shutdown(server.ssl);
+    to_client(65536);
+    cr_expect(eq(int, conn.err, KF_ERR_DISCONNECTED));
+    cr_expect(eq(str, conn.text + strlen(conn.peer),
+                 " closed the connection on its first request (close_notify): a listener that "
+                 "expects SASL does that; check security.protocol"));
+    cr_expect(eq(int, end, KF_ERR_DISCONNECTED));
+}
+
 Test(conn_tls, a_plaintext_listener_closes_and_that_is_guessed)
 {
     begin();

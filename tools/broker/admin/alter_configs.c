@@ -1,6 +1,7 @@
 #include "tools/broker/admin/alter_configs.h"
 
 #include "tools/broker/admin/authorize.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 #include <stdlib.h>
@@ -382,26 +383,27 @@ void kf__apply_configs(struct kf_broker *broker, struct kf__topic *topic)
 
 /* ---- by request ---- */
 
-static bool is_named_twice(const struct kf__config_changes *all, int32_t count, int32_t index)
+kf_err kf__alter_find_twins(kf_arena *arena, struct kf__config_changes *all, int32_t count)
 {
-    for (int32_t i = 0; i < count; i++)
-        if (i != index && all[i].resource == all[index].resource &&
-            kf__text_equal(all[i].name, all[index].name))
-            return true;
-    return false;
+    struct kf__named *names = kf_arena_alloc(arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++)
+        names[i] = (struct kf__named){.kind = all[i].resource, .text = all[i].name};
+    const char *marks = names ? kf__mark_twins(arena, names, count) : NULL;
+    for (int32_t i = 0; marks && i < count; i++)
+        all[i].has_twin = marks[i] != KF__ONCE;
+    return marks ? KF_OK : KF_ERR_NO_MEMORY;
 }
 
-kf_err kf__alter_asked(struct kf__exchange *exchange, const struct kf__config_changes *all,
-                       int32_t count, int32_t index, char *why)
+kf_err kf__alter_asked(struct kf__exchange *exchange, const struct kf__config_changes *asked,
+                       char *why)
 {
-    const struct kf__config_changes *asked = &all[index];
     why[0] = 0;
     kf_err err = kf__forced_all(exchange);
     if (!err)
         err = kf__may_configure(exchange, KF__ACL_ALTER_CONFIGS, asked->resource, asked->name);
     if (err)
         return err;
-    if (!is_named_twice(all, count, index))
+    if (!asked->has_twin)
         return kf__alter_configs(exchange->broker, asked, why);
     snprintf(why, KF__MAX_WHY_BYTES, "Each resource must appear at most once.");
     return KF_ERR_INVALID_REQUEST;

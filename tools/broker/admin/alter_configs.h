@@ -7,6 +7,7 @@
 #define KF_BROKER_ALTER_CONFIGS_H
 
 #include "tools/broker/admin/configs.h"
+#include <kafiber/codec.h>
 
 struct kf_broker;
 
@@ -31,6 +32,7 @@ struct kf__config_changes {
     size_t count;
     bool replace;       /* what isn't named goes (AlterConfigs) */
     bool validate_only; /* nothing changes */
+    bool has_twin;      /* another one of the request is of the same resource */
     int32_t node;       /* that was asked; 0: not by a request */
 };
 
@@ -38,10 +40,12 @@ struct kf__config_changes {
 kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_changes *changes,
                          char *why);
 
-/* One of `all` resources that a request alters: first whether it may, and is named only once. */
+/* Sets has_twin of all that a request alters. NO_MEMORY. */
+kf_err kf__alter_find_twins(kf_arena *arena, struct kf__config_changes *all, int32_t count);
+/* One of them: first whether it may, and is named only once. */
 struct kf__exchange;
-kf_err kf__alter_asked(struct kf__exchange *exchange, const struct kf__config_changes *all,
-                       int32_t count, int32_t index, char *why);
+kf_err kf__alter_asked(struct kf__exchange *exchange, const struct kf__config_changes *asked,
+                       char *why);
 
 /* One topic config by its value alone: CreateTopics. */
 kf_err kf__check_topic_config(kf_string name, kf_string value, char *why);

@@ -45,6 +45,12 @@ static struct kf__feature *find(const struct kf__features *features, kf_string n
     return NULL;
 }
 
+bool kf__feature_is_on(const struct kf__features *features, const char *name)
+{
+    const struct kf__feature *feature = find(features, kf__text(name));
+    return feature && feature->level > 0;
+}
+
 kf_err kf__feature_check(const struct kf__features *features, kf_string name, int16_t level,
                          int8_t change, int32_t node, char *why, size_t size)
 {

@@ -41,6 +41,8 @@ enum kf__feature_change {
 /* OK, or INVALID_UPDATE_VERSION and Kafka's sentence; `node` is named in it. */
 kf_err kf__feature_check(const struct kf__features *features, kf_string name, int16_t level,
                          int8_t change, int32_t node, char *why, size_t size);
+/* Is it agreed on, at level 1 or above? */
+bool kf__feature_is_on(const struct kf__features *features, const char *name);
 /* After a check. */
 void kf__feature_set(struct kf__features *features, kf_string name, int16_t level);
 

@@ -57,7 +57,7 @@ struct kf__setting {
 };
 
 enum {
-    KF__MAX_WHY_BYTES = 400, /* of a sentence about a value */
+    KF__MAX_WHY_BYTES = 500, /* of a sentence about a value, or a topic's name */
 };
 
 /* All of one kind of resource, by name; NULL and 0 where there is no such kind. */

@@ -60,7 +60,7 @@ struct kf__user *kf__users_find(const struct kf__users *users, kf_string name)
     return there ? users->items[at] : NULL;
 }
 
-static struct kf__user *find_or_make(struct kf__users *users, kf_string name)
+struct kf__user *kf__users_put(struct kf__users *users, kf_string name)
 {
     struct kf__user *user = kf__users_find(users, name);
     if (user)
@@ -122,7 +122,7 @@ static kf_err put_password(struct kf__users *users, struct kf__user *user, enum 
 
 kf_err kf__users_set_password(struct kf__users *users, kf_string name, kf_string password)
 {
-    struct kf__user *user = find_or_make(users, name);
+    struct kf__user *user = kf__users_put(users, name);
     kf_string copy;
     if (!user || kf__text_copy(users->alloc, password, &copy))
         return KF_ERR_NO_MEMORY;
@@ -137,12 +137,17 @@ kf_err kf__users_set_password(struct kf__users *users, kf_string name, kf_string
 kf_err kf__users_set_scram(struct kf__users *users, kf_string name, enum kf__digest digest,
                            int32_t iterations, kf_bytes salt, kf_bytes salted_password)
 {
-    if (salted_password.size != kf__digest_size(digest))
+    uint8_t salted[KF__DIGEST_MAX] = {0}; /* as a key it is the same with zeros behind it */
+    if (salted_password.size > kf__digest_size(digest))
         return KF_ERR_UNACCEPTABLE_CREDENTIAL;
-    struct kf__user *user = find_or_make(users, name);
+    struct kf__user *user = kf__users_put(users, name);
     if (!user)
         return KF_ERR_NO_MEMORY;
-    return put_credential(users, user, digest, iterations, salt, salted_password.data);
+    if (salted_password.size > 0)
+        memcpy(salted, salted_password.data, salted_password.size);
+    kf_err err = put_credential(users, user, digest, iterations, salt, salted);
+    kf__wipe(salted, sizeof salted);
+    return err;
 }
 
 kf_err kf__users_remove_scram(struct kf__users *users, kf_string name, enum kf__digest digest)
@@ -152,4 +157,41 @@ kf_err kf__users_remove_scram(struct kf__users *users, kf_string name, enum kf__
         return KF_ERR_RESOURCE_NOT_FOUND;
     drop_credential(users->alloc, &user->credentials[digest]);
     return KF_OK;
+}
+
+kf_err kf__user_keep(const struct kf__users *users, struct kf__user *user, enum kf__digest digest,
+                     const struct kf__credential *credential)
+{
+    kf_bytes salt;
+    kf_err err = kf__bytes_copy(users->alloc, credential->salt, &salt);
+    if (err)
+        return err;
+    drop_credential(users->alloc, &user->credentials[digest]);
+    user->credentials[digest] = *credential;
+    user->credentials[digest].salt = salt;
+    return KF_OK;
+}
+
+static kf_err adopt(struct kf__users *users, const struct kf__user *from)
+{
+    kf_string password;
+    struct kf__user *user = kf__users_put(users, from->name);
+    if (!user || kf__text_copy(users->alloc, from->password, &password))
+        return KF_ERR_NO_MEMORY;
+    free_password(users->alloc, user);
+    user->password = password;
+    kf_err err = KF_OK;
+    for (int digest = 0; digest < KF__USER_DIGESTS && !err; digest++)
+        if (!user->credentials[digest].iterations && from->credentials[digest].iterations)
+            err = kf__user_keep(users, user, (enum kf__digest)digest, &from->credentials[digest]);
+    return err;
+}
+
+kf_err kf__users_adopt(struct kf__users *users, const struct kf__users *from)
+{
+    kf_err err = KF_OK;
+    for (int32_t i = 0; i < from->count && !err; i++)
+        if (from->items[i]->password.data)
+            err = adopt(users, from->items[i]);
+    return err;
 }

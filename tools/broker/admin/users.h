@@ -45,6 +45,13 @@ kf_err kf__users_set_password(struct kf__users *users, kf_string name, kf_string
 /* As AlterUserScramCredentials brings it. The user is made where there is none. */
 kf_err kf__users_set_scram(struct kf__users *users, kf_string name, enum kf__digest digest,
                            int32_t iterations, kf_bytes salt, kf_bytes salted_password);
+/* The user, made where there is none; NULL when out of memory. */
+struct kf__user *kf__users_put(struct kf__users *users, kf_string name);
+/* What a server keeps of a digest, in place of what the user has; all is copied. */
+kf_err kf__user_keep(const struct kf__users *users, struct kf__user *user, enum kf__digest digest,
+                     const struct kf__credential *credential);
+/* Those with a password, who are the options' own: copied, but for digests that `users` has. */
+kf_err kf__users_adopt(struct kf__users *users, const struct kf__users *from);
 /* KF_ERR_RESOURCE_NOT_FOUND where there is none. */
 kf_err kf__users_remove_scram(struct kf__users *users, kf_string name, enum kf__digest digest);
 

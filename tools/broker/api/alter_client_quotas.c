@@ -136,6 +136,21 @@ static bool is_named_twice(const struct kf_alter_client_quotas_request *request,
     return false;
 }
 
+/* A type named twice is told once. */
+static void tell_part(const asked_entry *asked, int32_t index,
+                      struct kf_alter_client_quotas_response_entry_data *answer)
+{
+    kf_string type = asked->entity.items[index].entity_type;
+    int32_t at = 0, known = answer->entity.count;
+    while (at < known && at < KF__QUOTA_PARTS &&
+           !kf__text_equal(answer->entity.items[at].entity_type, type))
+        at++;
+    if (at == known || at == KF__QUOTA_PARTS) /* more than there are types: all of it is wrong */
+        at = answer->entity.count++;
+    answer->entity.items[at].entity_type = type;
+    answer->entity.items[at].entity_name = asked->entity.items[index].entity_name;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_alter_client_quotas_request *request = exchange->request;
@@ -157,14 +172,12 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         if (!err && !request->validate_only)
             err = alter(exchange, asked, true, why);
         answer->error_code = kf__wire_error(err);
-        if (why[0])
-            answer->error_message = kf__answer_text(exchange, kf__text(why));
+        answer->error_message = kf__answer_text(exchange, kf__text(why[0] ? why : NULL));
         if (!KF__FILL(exchange, "entries/entity", answer->entity, asked->entity.count))
             return KF__REFUSED;
-        for (int32_t e = 0; e < asked->entity.count; e++) {
-            answer->entity.items[e].entity_type = asked->entity.items[e].entity_type;
-            answer->entity.items[e].entity_name = asked->entity.items[e].entity_name;
-        }
+        answer->entity.count = 0;
+        for (int32_t e = 0; e < asked->entity.count; e++)
+            tell_part(asked, e, answer);
     }
     return KF__ANSWERED;
 }

@@ -66,7 +66,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     if (refused)
         return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
     response->error_code = kf__wire_error(kf__forced_all(exchange));
-    response->error_message = (kf_string){0};
+    response->error_message = kf__text(request->topics.count > 0 ? NULL : "");
     response->allow_replication_factor_change = request->allow_replication_factor_change;
     if (!KF__FILL(exchange, "responses", response->responses, request->topics.count))
         return KF__REFUSED;

@@ -60,17 +60,17 @@ static kf_err check(const struct kf__users *users, const struct change *change, 
     if (change->iterations > KF__USER_MAX_ITERATIONS)
         return KF_ERR_UNACCEPTABLE_CREDENTIAL;
     *why = "Salted password of the wrong size";
-    return change->salted.size == kf__digest_size(digest) ? KF_OK : KF_ERR_UNACCEPTABLE_CREDENTIAL;
+    bool fits = change->salted.size > 0 && change->salted.size <= kf__digest_size(digest);
+    return fits ? KF_OK : KF_ERR_UNACCEPTABLE_CREDENTIAL;
 }
 
+/* Whatever the mechanism. */
 static bool has_twin(const asked_all *asked, int32_t index)
 {
-    struct change one = change_at(asked, index);
-    for (int32_t i = 0; i < change_count(asked); i++) {
-        struct change other = change_at(asked, i);
-        if (i != index && other.mechanism == one.mechanism && kf__text_equal(other.user, one.user))
+    kf_string user = change_at(asked, index).user;
+    for (int32_t i = 0; i < change_count(asked); i++)
+        if (i != index && kf__text_equal(change_at(asked, i).user, user))
             return true;
-    }
     return false;
 }
 
@@ -120,8 +120,7 @@ static void answer_user(struct kf__exchange *exchange, kf_err forced, result *to
         err = apply_user(asked, users, told->user);
     }
     told->error_code = kf__wire_error(err);
-    if (err && why)
-        told->error_message = kf__text(why);
+    told->error_message = kf__text(err ? why : NULL);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)

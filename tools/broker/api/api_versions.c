@@ -110,6 +110,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         (!is_software_name(request->client_software_name) ||
          !is_software_name(request->client_software_version)))
         err = KF_ERR_INVALID_REQUEST;
+    if (!err && exchange->version >= 5 && !request->cluster_id.data && request->node_id != -1)
+        err = KF_ERR_INVALID_REQUEST; /* KIP-1242: a node of which cluster? */
     if (!err && exchange->version >= 5 && !is_meant_for_us(exchange, request))
         err = KF_ERR_REBOOTSTRAP_REQUIRED;
     response->error_code = kf__wire_error(err);

@@ -61,6 +61,8 @@ extern const struct kf__api kf__api_describe_producers;
 extern const struct kf__api kf__api_unregister_broker;
 extern const struct kf__api kf__api_describe_transactions;
 extern const struct kf__api kf__api_list_transactions;
+extern const struct kf__api kf__api_consumer_group_heartbeat;
+extern const struct kf__api kf__api_consumer_group_describe;
 extern const struct kf__api kf__api_get_telemetry_subscriptions;
 extern const struct kf__api kf__api_push_telemetry;
 extern const struct kf__api kf__api_list_config_resources;

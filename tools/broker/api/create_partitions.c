@@ -3,6 +3,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -48,15 +49,6 @@ static kf_err check_count(const struct kf__topic *topic, int32_t count, char *wh
     return count > now ? KF_ERR_POLICY_VIOLATION : KF_ERR_INVALID_PARTITIONS;
 }
 
-static bool is_named_twice(const struct kf_create_partitions_request *request, int32_t index)
-{
-    for (int32_t i = 0; i < request->topics.count; i++)
-        if (i != index &&
-            kf__text_equal(request->topics.items[i].name, request->topics.items[index].name))
-            return true;
-    return false;
-}
-
 static kf_err extend(struct kf__exchange *exchange, const asked_topic *asked, char *why)
 {
     const struct kf_create_partitions_request *request = exchange->request;
@@ -83,23 +75,39 @@ static kf_err extend(struct kf__exchange *exchange, const asked_topic *asked, ch
     return err;
 }
 
+static const char *mark_twins(struct kf__exchange *exchange)
+{
+    const struct kf_create_partitions_request *request = exchange->request;
+    int32_t count = request->topics.count;
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++)
+        names[i] = (struct kf__named){.text = request->topics.items[i].name};
+    return names ? kf__mark_twins(&exchange->arena, names, count) : NULL;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_create_partitions_request *request = exchange->request;
     struct kf_create_partitions_response *response = exchange->response;
-    if (!KF__FILL(exchange, "results", response->results, request->topics.count))
+    const char *marks = mark_twins(exchange);
+    if (!marks || !KF__FILL(exchange, "results", response->results, request->topics.count))
         return KF__REFUSED;
+    response->results.count = 0;
     for (int32_t i = 0; i < request->topics.count; i++) {
         char why[WHY_BYTES] = "";
         kf_err err = KF_ERR_INVALID_REQUEST;
-        if (is_named_twice(request, i))
+        if (marks[i] == KF__TWIN_AGAIN)
+            continue;
+        struct kf_create_partitions_response_create_partitions_topic_result *answer =
+            &response->results.items[response->results.count++];
+        if (marks[i] != KF__ONCE)
             snprintf(why, sizeof why, "Duplicate topic name.");
         else
             err = extend(exchange, &request->topics.items[i], why);
-        response->results.items[i].name = request->topics.items[i].name;
-        response->results.items[i].error_code = kf__wire_error(err);
+        answer->name = request->topics.items[i].name;
+        answer->error_code = kf__wire_error(err);
         if (why[0])
-            response->results.items[i].error_message = kf__answer_text(exchange, kf__text(why));
+            answer->error_message = kf__answer_text(exchange, kf__text(why));
     }
     return KF__ANSWERED;
 }

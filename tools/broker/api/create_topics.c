@@ -7,9 +7,8 @@
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
-
-#include <stdlib.h>
 
 typedef struct kf_create_topics_request_creatable_topic asked_topic;
 typedef struct kf_create_topics_response_creatable_topic_result topic_answer;
@@ -57,9 +56,11 @@ static kf_err check_indexes(struct kf__exchange *exchange, const asked_topic *as
         if (index < 0 || index >= count)
             return say(KF_ERR_INVALID_REPLICA_ASSIGNMENT, why,
                        "partitions should be a consecutive 0-based integer sequence");
-        if (seen[index])
-            return say(KF_ERR_INVALID_REPLICA_ASSIGNMENT, why,
-                       "Found multiple manual partition assignments for one partition");
+        if (seen[index]) {
+            snprintf(why, KF__MAX_WHY_BYTES,
+                     "Found multiple manual partition assignments for partition %d", (int)index);
+            return KF_ERR_INVALID_REPLICA_ASSIGNMENT;
+        }
         seen[index] = true;
     }
     return KF_OK;
@@ -93,7 +94,7 @@ static kf_err check(struct kf__exchange *exchange, const asked_topic *asked, int
     if (!err && kf__may_all(exchange)) /* one of the two is enough */
         err = kf__may_topic(exchange, asked->name);
     if (err)
-        return say(err, why, kf_err_text(err));
+        return say(err, why, kf__kafka_words(err));
     if (!kf__topic_name_is_valid(asked->name)) {
         kf__explain_topic_name(asked->name, why, KF__MAX_WHY_BYTES);
         return KF_ERR_INVALID_TOPIC_EXCEPTION;
@@ -191,8 +192,8 @@ static bool answer_one(struct kf__exchange *exchange, const asked_topic *asked,
         answer->error_message = kf__answer_text(exchange, kf__text(why));
         return true;
     }
-    if (topic)
-        answer->topic_id = topic->id;
+    answer->error_message = (kf_string){0};
+    answer->topic_id = topic ? topic->id : kf__topics_new_id(&broker->topics);
     if (kf__may(exchange, KF__ACL_DESCRIBE_CONFIGS, KF__ACL_TOPIC, asked->name)) {
         answer->topic_config_error_code = KF_ERR_TOPIC_AUTHORIZATION_FAILED;
         answer->configs.count = -1;
@@ -203,41 +204,15 @@ static bool answer_one(struct kf__exchange *exchange, const asked_topic *asked,
     return exchange->version < 5 || tell_configs(exchange, asked, answer);
 }
 
-/* ---- names ---- */
-
-struct name {
-    kf_string text;
-    int32_t index;
-};
-
-static int by_text(const void *a, const void *b)
-{
-    const struct name *one = a, *other = b;
-    int order = kf__text_compare(one->text, other->text);
-    return order != 0 ? order : one->index - other->index;
-}
-
-/* What is named twice is answered once, with an error. 0: once, 1: the first of many, 2: again. */
-static char *mark_twins(struct kf__exchange *exchange)
+/* What is named twice is answered once, with an error. */
+static const char *mark_twins(struct kf__exchange *exchange)
 {
     const struct kf_create_topics_request *request = exchange->request;
-    size_t count = (size_t)request->topics.count;
-    struct name *names = kf_arena_alloc(&exchange->arena, (count + 1) * sizeof *names);
-    char *marks = kf_arena_alloc(&exchange->arena, count + 1);
-    if (!names || !marks)
-        return NULL;
-    memset(marks, 0, count);
-    for (size_t i = 0; i < count; i++)
-        names[i] = (struct name){.text = request->topics.items[i].name, .index = (int32_t)i};
-    qsort(names, count, sizeof *names, by_text);
-    for (size_t i = 1; i < count; i++) {
-        if (!kf__text_equal(names[i - 1].text, names[i].text))
-            continue;
-        if (marks[names[i - 1].index] == 0)
-            marks[names[i - 1].index] = 1;
-        marks[names[i].index] = 2;
-    }
-    return marks;
+    int32_t count = request->topics.count;
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++)
+        names[i] = (struct kf__named){.text = request->topics.items[i].name};
+    return names ? kf__mark_twins(&exchange->arena, names, count) : NULL;
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -250,13 +225,13 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     int32_t told = 0;
     for (int32_t i = 0; i < request->topics.count; i++) {
         const asked_topic *asked = &request->topics.items[i];
-        if (marks[i] == 2)
+        if (marks[i] == KF__TWIN_AGAIN)
             continue;
         topic_answer *answer = &response->topics.items[told++];
         answer->name = asked->name;
         answer->num_partitions = -1;
         answer->replication_factor = -1;
-        if (marks[i] == 1) {
+        if (marks[i] == KF__FIRST_OF_TWINS) {
             answer->error_code = KF_ERR_INVALID_REQUEST;
             answer->error_message = kf__text("Duplicate topic name.");
         } else if (!answer_one(exchange, asked, answer)) {

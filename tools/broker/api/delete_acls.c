@@ -68,7 +68,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err err = kf__forced_all(exchange);
     if (!err)
         err = kf__may_all(exchange);
-    const char *why = err ? kf_err_text(err) : NULL;
+    const char *why = err ? kf__kafka_words(err) : NULL;
     if (!err && !exchange->broker->acls.enforced) {
         err = KF_ERR_SECURITY_DISABLED;
         why = "No Authorizer is configured.";

@@ -2,6 +2,7 @@
  * DeleteGroups (42), versions 0–3: 2 flexible, 3 an error message.
  */
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 static void drop_offsets(struct kf_broker *broker, kf_string group)
@@ -13,10 +14,14 @@ static void drop_offsets(struct kf_broker *broker, kf_string group)
 static kf_err delete_group(struct kf__exchange *exchange, kf_string group)
 {
     kf_err err = kf__check_coordinator(exchange, group);
+    struct kf_broker *broker = exchange->broker;
+    bool consumers = !err && kf__consumers_find(&broker->consumers, group);
+    if (!err && !consumers)
+        err = kf__coordinator_delete(&broker->coordinator, group);
+    else if (!err && !kf__consumers_drop_empty(&broker->consumers, group))
+        err = KF_ERR_NON_EMPTY_GROUP;
     if (!err)
-        err = kf__coordinator_delete(&exchange->broker->coordinator, group);
-    if (!err)
-        drop_offsets(exchange->broker, group);
+        drop_offsets(broker, group);
     return err;
 }
 
@@ -24,12 +29,20 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_delete_groups_request *request = exchange->request;
     struct kf_delete_groups_response *response = exchange->response;
-    if (!KF__FILL(exchange, "results", response->results, request->groups_names.count))
+    int32_t count = request->groups_names.count;
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++)
+        names[i] = (struct kf__named){.text = request->groups_names.items[i]};
+    const char *marks = names ? kf__mark_twins(&exchange->arena, names, count) : NULL;
+    if (!marks || !KF__FILL(exchange, "results", response->results, count))
         return KF__REFUSED;
-    for (int32_t i = 0; i < request->groups_names.count; i++) {
+    response->results.count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (marks[i] == KF__TWIN_AGAIN)
+            continue;
         kf_err err = delete_group(exchange, request->groups_names.items[i]);
-        response->results.items[i].group_id = request->groups_names.items[i];
-        response->results.items[i].error_code = kf__wire_error(err);
+        response->results.items[response->results.count].group_id = request->groups_names.items[i];
+        response->results.items[response->results.count++].error_code = kf__wire_error(err);
     }
     return KF__ANSWERED;
 }

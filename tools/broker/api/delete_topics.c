@@ -3,6 +3,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 typedef struct kf_delete_topics_response_deletable_topic_result topic_answer;
@@ -46,9 +47,35 @@ static void delete_one(struct kf__exchange *exchange, kf_string name, kf_uuid id
         answer->name = kf__text("");
     answer->topic_id = topic && err != KF_ERR_INVALID_REQUEST ? topic->id : id;
     answer->error_code = kf__wire_error(err);
-    answer->error_message = kf__text(err && !why ? kf_err_text(err) : why);
+    answer->error_message = kf__text(err && !why ? kf__kafka_words(err) : why);
     if (!err)
         kf__broker_delete(broker, topic);
+}
+
+/* Names among names, ids among ids; who gives both, or neither, has no twin. */
+static const char *mark_twins(struct kf__exchange *exchange, int32_t count)
+{
+    enum {
+        BY_NAME,
+        BY_ID,
+        WRONG
+    };
+    const struct kf_delete_topics_request *request = exchange->request;
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++) {
+        if (exchange->version < 6) {
+            names[i] = (struct kf__named){.text = request->topic_names.items[i]};
+            continue;
+        }
+        const struct kf_delete_topics_request_delete_topic_state *asked = &request->topics.items[i];
+        kf_string id = {(const char *)asked->topic_id.bytes, sizeof asked->topic_id.bytes};
+        bool by_id = !is_zero(asked->topic_id);
+        names[i] =
+            (struct kf__named){.kind = by_id ? BY_ID : BY_NAME, .text = by_id ? id : asked->name};
+        if (by_id == (asked->name.data != NULL))
+            names[i].kind = WRONG + i;
+    }
+    return names ? kf__mark_twins(&exchange->arena, names, count) : NULL;
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -58,12 +85,24 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     static const kf_uuid none;
     bool states = exchange->version >= 6;
     int32_t count = states ? request->topics.count : request->topic_names.count;
-    if (!KF__FILL(exchange, "responses", response->responses, count))
+    const char *marks = mark_twins(exchange, count);
+    if (!marks || !KF__FILL(exchange, "responses", response->responses, count))
         return KF__REFUSED;
+    response->responses.count = 0;
     for (int32_t i = 0; i < count; i++) {
         kf_string name = states ? request->topics.items[i].name : request->topic_names.items[i];
         kf_uuid id = states ? request->topics.items[i].topic_id : none;
-        delete_one(exchange, name, id, &response->responses.items[i]);
+        if (marks[i] == KF__TWIN_AGAIN)
+            continue;
+        topic_answer *answer = &response->responses.items[response->responses.count++];
+        if (marks[i] == KF__FIRST_OF_TWINS)
+            *answer = (topic_answer){.name = name,
+                                     .topic_id = id,
+                                     .error_code = KF_ERR_INVALID_REQUEST,
+                                     .error_message = kf__text(name.data ? "Duplicate topic name."
+                                                                         : "Duplicate topic id.")};
+        else
+            delete_one(exchange, name, id, answer);
     }
     return KF__ANSWERED;
 }

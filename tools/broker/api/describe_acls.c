@@ -78,7 +78,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err err = kf__forced_all(exchange);
     if (!err)
         err = kf__may_all(exchange);
-    response->error_message = kf__text(err ? kf_err_text(err) : "");
+    response->error_message = kf__text(err ? kf__kafka_words(err) : "");
     if (!err && !exchange->broker->acls.enforced) {
         err = KF_ERR_SECURITY_DISABLED;
         response->error_message = kf__text("No Authorizer is configured on the broker");

@@ -20,7 +20,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err err = kf__forced_all(exchange);
     response->cluster_id = kf__text(exchange->broker->cluster_id);
     response->controller_id = kf__topics_controller(topics);
-    const char *why = err ? kf_err_text(err) : NULL;
+    const char *why = err ? kf__kafka_words(err) : NULL;
     char text[60];
     if (!err && exchange->version >= 1 && request->endpoint_type == ENDPOINT_CONTROLLERS) {
         err = KF_ERR_MISMATCHED_ENDPOINT_TYPE;

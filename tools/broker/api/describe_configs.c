@@ -19,7 +19,7 @@ typedef struct kf_describe_configs_response_describe_configs_resource_result con
 
 static bool is_asked(const asked_resource *asked, const char *name)
 {
-    if (asked->configuration_keys.count < 0)
+    if (asked->configuration_keys.count <= 0)
         return true;
     for (int32_t i = 0; i < asked->configuration_keys.count; i++)
         if (kf__text_equal(asked->configuration_keys.items[i], kf__text(name)))
@@ -70,8 +70,7 @@ static bool tell(struct kf__exchange *exchange, const asked_resource *asked,
     answer->is_sensitive = setting->secret;
     answer->config_source = count > 0 ? (int8_t)layers[0].source : KF__SOURCE_DEFAULT;
     answer->config_type = (int8_t)setting->type;
-    if (request->include_documentation)
-        answer->documentation = kf__text(text_of(setting));
+    answer->documentation = kf__text(request->include_documentation ? text_of(setting) : NULL);
     /* A secret's former values are nobody's business; a subscription has no broker above it. */
     return !request->include_synonyms || setting->secret ||
            tell_synonyms(exchange, layers, count, answer);
@@ -174,22 +173,41 @@ static kf_err check(struct kf__exchange *exchange, const asked_resource *asked, 
                                                             : "Client metrics subscription");
         return KF_ERR_INVALID_REQUEST;
     default:
-        snprintf(why, KF__MAX_WHY_BYTES, "%s", kf_err_text(KF_ERR_INVALID_REQUEST));
         return KF_ERR_INVALID_REQUEST;
     }
+}
+
+/* One resource of a kind that nobody knows spoils the whole request. */
+static kf_err check_kinds(const struct kf_describe_configs_request *request)
+{
+    for (int32_t i = 0; i < request->resources.count; i++)
+        switch (request->resources.items[i].resource_type) {
+        case KF__RESOURCE_TOPIC:
+        case KF__RESOURCE_BROKER:
+        case KF__RESOURCE_LOGGER:
+        case KF__RESOURCE_GROUP:
+        case KF__RESOURCE_METRICS:
+            break;
+        default:
+            return KF_ERR_INVALID_REQUEST;
+        }
+    return KF_OK;
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_describe_configs_request *request = exchange->request;
     struct kf_describe_configs_response *response = exchange->response;
+    kf_err refused = check_kinds(request);
     if (!KF__FILL(exchange, "results", response->results, request->resources.count))
         return KF__REFUSED;
     for (int32_t i = 0; i < request->resources.count; i++) {
         const asked_resource *asked = &request->resources.items[i];
         resource_answer *answer = &response->results.items[i];
         char why[KF__MAX_WHY_BYTES] = "";
-        kf_err err = check(exchange, asked, why);
+        kf_err err = refused ? refused : check(exchange, asked, why);
+        if (refused)
+            snprintf(why, sizeof why, "%s", kf__kafka_words(refused));
         answer->resource_type = asked->resource_type;
         answer->resource_name = asked->resource_name;
         answer->error_code = kf__wire_error(err);

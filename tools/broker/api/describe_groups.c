@@ -11,12 +11,15 @@
 
 typedef struct kf_describe_groups_response_described_group group_answer;
 
+/* Of groups of the new protocol ConsumerGroupDescribe tells. */
 static void tell_unknown(struct kf__exchange *exchange, group_answer *answer)
 {
     char message[300];
-    int length = snprintf(message, sizeof message, "Group %.*s not found.",
-                          (int)(answer->group_id.size < 256 ? answer->group_id.size : 256),
-                          answer->group_id.data);
+    bool consumers = kf__consumers_find(&exchange->broker->consumers, answer->group_id);
+    int length =
+        snprintf(message, sizeof message, "Group %.*s %s",
+                 (int)(answer->group_id.size < 256 ? answer->group_id.size : 256),
+                 answer->group_id.data, consumers ? "is not a classic group." : "not found.");
     answer->group_state = kf__text("Dead");
     if (exchange->version < 6)
         return;
@@ -52,9 +55,8 @@ static bool tell_group(struct kf__exchange *exchange, const struct kf__classic_g
         told->member_metadata =
             chosen ? kf__answer_bytes(exchange, kf__group_metadata(member, group->protocol_name))
                    : empty;
-        told->member_assignment = chosen && member->assignment.data
-                                      ? kf__answer_bytes(exchange, member->assignment)
-                                      : empty;
+        told->member_assignment =
+            member->assignment.data ? kf__answer_bytes(exchange, member->assignment) : empty;
     }
     return true;
 }

@@ -50,9 +50,16 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 kf__led_partition(exchange, known, answer->partition_index, -1, &partition);
             if (denied)
                 err = denied;
+            if (!kf__topic_name_is_valid(asked->name)) {
+                char why[KF__MAX_WHY_BYTES];
+                kf__explain_topic_name(asked->name, why, sizeof why);
+                answer->error_code = KF_ERR_INVALID_TOPIC_EXCEPTION;
+                answer->error_message = kf__answer_text(exchange, kf__text(why));
+                continue;
+            }
             answer->error_code = kf__wire_error(err);
             if (!known) /* Kafka says it in words only where the topic is unknown */
-                answer->error_message = kf__text(kf_err_text(err));
+                answer->error_message = kf__text(kf__kafka_words(err));
             if (!err && !fill(exchange, &partition->producers, answer))
                 return KF__REFUSED;
         }

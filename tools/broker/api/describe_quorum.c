@@ -10,6 +10,10 @@
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 
+enum {
+    FIRST_VERSION_WITH_NODES = 2
+};
+
 typedef struct kf_describe_quorum_response_partition_data partition_answer;
 
 static bool tell_voters(struct kf__exchange *exchange, partition_answer *answer)
@@ -58,7 +62,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     if (!err)
         err = kf__may_all(exchange);
     response->error_code = kf__wire_error(err);
-    response->error_message = kf__text(err ? kf_err_text(err) : "");
+    response->error_message = kf__text(err ? kf__kafka_words(err) : "");
     if (err)
         return KF__ANSWERED;
     bool told = false;
@@ -82,10 +86,11 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 continue;
             }
             answer->error_code = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-            answer->error_message = kf__text("This server does not host this topic-partition.");
+            answer->error_message = kf__text(kf__kafka_words(KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
         }
     }
-    return !told || tell_nodes(exchange) ? KF__ANSWERED : KF__REFUSED;
+    bool nodes = told && exchange->version >= FIRST_VERSION_WITH_NODES;
+    return !nodes || tell_nodes(exchange) ? KF__ANSWERED : KF__REFUSED;
 }
 
 const struct kf__api kf__api_describe_quorum = {

@@ -4,6 +4,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 typedef struct kf_describe_user_scram_credentials_response_describe_user_scram_credentials_result
@@ -67,17 +68,22 @@ static bool answer_named(struct kf__exchange *exchange,
 {
     const struct kf_describe_user_scram_credentials_request *request = exchange->request;
     const struct kf__users *users = &exchange->broker->sasl.users;
-    if (!KF__FILL(exchange, "results", response->results, request->users.count))
+    struct kf__named *names =
+        kf_arena_alloc(&exchange->arena, ((size_t)request->users.count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < request->users.count; i++)
+        names[i] = (struct kf__named){.text = request->users.items[i].name};
+    const char *marks =
+        names ? kf__mark_twins(&exchange->arena, names, request->users.count) : NULL;
+    if (!marks || !KF__FILL(exchange, "results", response->results, request->users.count))
         return false;
+    response->results.count = 0;
     for (int32_t i = 0; i < request->users.count; i++) {
-        result *told = &response->results.items[i];
+        if (marks[i] == KF__TWIN_AGAIN)
+            continue;
+        result *told = &response->results.items[response->results.count++];
         told->user = request->users.items[i].name;
         const struct kf__user *user = kf__users_find(users, told->user);
-        int32_t twin = 0;
-        while (twin < request->users.count &&
-               (twin == i || !kf__text_equal(request->users.items[twin].name, told->user)))
-            twin++;
-        if (twin < request->users.count)
+        if (marks[i] == KF__FIRST_OF_TWINS)
             fail(exchange, told, KF_ERR_DUPLICATE_RESOURCE,
                  "Cannot describe SCRAM credentials for the same user twice in a single request: "
                  "%.*s");

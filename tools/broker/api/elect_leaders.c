@@ -42,8 +42,13 @@ static kf_string explain(struct kf__exchange *exchange, kf_string topic, int32_t
 {
     char why[MAX_WHY_BYTES];
     bool known = kf__broker_topics_find(&exchange->broker->topics, topic) != NULL;
+    const struct kf_elect_leaders_request *request = exchange->request;
+    if (err == KF_ERR_INVALID_REQUEST) {
+        snprintf(why, sizeof why, "Unknown election type %d", request->election_type);
+        return kf__answer_text(exchange, kf__text(why));
+    }
     if (err != KF_ERR_UNKNOWN_TOPIC_OR_PARTITION)
-        return err ? kf__text(kf_err_text(err)) : (kf_string){0};
+        return err ? kf__text(kf__kafka_words(err)) : (kf_string){0};
     if (known)
         snprintf(why, sizeof why, "No such partition as %.*s-%d", (int)topic.size, topic.data,
                  (int)index);

@@ -57,6 +57,10 @@ static void tell_error(const struct kf__exchange *exchange, partition_answer *an
     answer->high_watermark = -1;
     answer->last_stable_offset = -1;
     answer->log_start_offset = -1;
+    bool unseen = err == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION || err == KF_ERR_UNKNOWN_TOPIC_ID ||
+                  err == KF_ERR_TOPIC_AUTHORIZATION_FAILED;
+    if (unseen) /* refused before anything was read */
+        answer->aborted_transactions.count = 0;
     bool moved = err == KF_ERR_NOT_LEADER_OR_FOLLOWER || err == KF_ERR_FENCED_LEADER_EPOCH;
     if (moved && partition && exchange->version >= 12) {
         answer->current_leader.leader_id = partition->leader;
@@ -64,7 +68,7 @@ static void tell_error(const struct kf__exchange *exchange, partition_answer *an
     }
 }
 
-/* KIP-320: has the log been truncated since the client read it? */
+/* KIP-320: has the log been truncated since the client read it? Or can't that be told? */
 static bool diverges(const struct kf__partition *partition, const struct kf__fetched *item,
                      partition_answer *answer)
 {
@@ -77,7 +81,7 @@ static bool diverges(const struct kf__partition *partition, const struct kf__fet
     if (epoch == item->last_fetched_epoch && end >= item->fetch_offset)
         return false;
     answer->diverging_epoch.epoch = epoch;
-    answer->diverging_epoch.end_offset = end;
+    answer->diverging_epoch.end_offset = end; /* -1: an epoch that the log doesn't know */
     return true;
 }
 
@@ -138,7 +142,10 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
         err = KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     answer->partition_index = item->partition;
     answer->aborted_transactions.count = -1;
-    if (!err && !diverges(partition, item, answer) &&
+    bool diverged = !err && diverges(partition, item, answer);
+    if (diverged && answer->diverging_epoch.end_offset < 0)
+        err = KF_ERR_OFFSET_OUT_OF_RANGE;
+    if (!err && !diverged &&
         (item->fetch_offset < partition->log.start_offset ||
          item->fetch_offset > kf__replica_end(exchange, partition)))
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
@@ -246,19 +253,20 @@ static bool shape_answer(struct kf__exchange *exchange, const struct fetch *fetc
 }
 
 /* What the client knows now; partitions that brought records move behind the others. */
-static void remember(const struct fetch *fetch, const struct served *served)
+static void remember(const struct kf__fetch_sessions *sessions, const struct fetch *fetch,
+                     const struct served *served)
 {
-    struct kf__fetch_session *session = fetch->session;
+    bool moves = false;
     for (size_t i = 0; i < fetch->count; i++) {
         if (!served[i].told)
             continue;
         fetch->items[i].high_watermark = served[i].answer.high_watermark;
         fetch->items[i].log_start = served[i].answer.log_start_offset;
+        fetch->items[i].marked = fetch->incremental && served[i].answer.records.size > 0;
+        moves |= fetch->items[i].marked;
     }
-    size_t moved = 0;
-    for (size_t i = 0; i < fetch->count && fetch->incremental; i++)
-        if (served[i].answer.records.size > 0)
-            kf__fetch_session_rotate(session, i - moved++);
+    if (moves)
+        kf__fetch_session_rotate(sessions, fetch->session);
 }
 
 static bool fill_endpoints(struct kf__exchange *exchange)
@@ -337,7 +345,7 @@ static kf_err begin_full(struct kf__exchange *exchange, struct fetch *fetch)
     if (old && request->session_id != 0)
         kf__fetch_session_drop(sessions, old);
     kf_err err = list_request(exchange, fetch);
-    if (err || request->session_epoch == -1 || fetch->own_count == 0)
+    if (err || request->session_epoch == -1)
         return err;
     struct kf__fetch_session *session = kf__fetch_session_new(sessions, fetch->by_id);
     if (!session)
@@ -419,7 +427,7 @@ static bool try_answer(struct kf__exchange *exchange, bool last)
     const struct served *served = serve_all(exchange, fetch);
     if (served && shape_answer(exchange, fetch, served) && fill_endpoints(exchange) &&
         fetch->session)
-        remember(fetch, served);
+        remember(&exchange->broker->sessions, fetch, served);
     kf__charge(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes);
     return true;
 }

@@ -44,13 +44,6 @@ static struct found find(const struct kf__exchange *exchange, int8_t key_type, k
     return found;
 }
 
-static kf_string explain(kf_err err)
-{
-    if (err == KF_ERR_INVALID_REQUEST)
-        return kf__text("This broker coordinates consumer groups and transactions only.");
-    return kf__text(err ? kf_err_text(err) : "NONE");
-}
-
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_find_coordinator_request *request = exchange->request;
@@ -58,7 +51,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     if (exchange->version < 4) {
         struct found found = find(exchange, request->key_type, request->key);
         response->error_code = kf__wire_error(found.error);
-        response->error_message = explain(found.error);
+        response->error_message = kf__text(kf__kafka_words(found.error));
         response->node_id = found.node;
         response->host = found.host;
         response->port = found.port;
@@ -74,7 +67,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         answer->key = key;
         answer->error_code = kf__wire_error(found.error);
         if (found.error == KF_ERR_INVALID_REQUEST)
-            answer->error_message = explain(found.error);
+            answer->error_message = kf__text(kf__kafka_words(found.error));
         answer->node_id = found.node;
         answer->host = found.host;
         answer->port = found.port;

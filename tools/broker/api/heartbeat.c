@@ -2,6 +2,7 @@
  * Heartbeat (12), versions 0–4: 3 static members, 4 flexible.
  */
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/consumer_classic.h"
 #include "tools/broker/state.h"
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -13,8 +14,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                    .member_id = request->member_id,
                                    .instance_id = request->group_instance_id,
                                    .generation = request->generation_id};
-    if (!err)
-        err = kf__coordinator_heartbeat(&exchange->broker->coordinator, exchange->now, &who);
+    struct kf_broker *broker = exchange->broker;
+    if (!err && !kf__consumers_heartbeat(&broker->consumers, exchange->now, &who, &err))
+        err = kf__coordinator_heartbeat(&broker->coordinator, exchange->now, &who);
     response->error_code = kf__wire_error(err);
     return KF__ANSWERED;
 }

@@ -43,12 +43,14 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     for (int32_t i = 0; i < count; i++)
         if (read_changes(exchange, &request->resources.items[i], &all[i]))
             return KF__REFUSED;
+    if (kf__alter_find_twins(&exchange->arena, all, count))
+        return KF__REFUSED;
     for (int32_t i = 0; i < count; i++) {
         char why[KF__MAX_WHY_BYTES];
-        kf_err err = kf__alter_asked(exchange, all, count, i, why);
+        kf_err err = kf__alter_asked(exchange, &all[i], why);
         response->responses.items[i].error_code = kf__wire_error(err);
-        if (why[0])
-            response->responses.items[i].error_message = kf__answer_text(exchange, kf__text(why));
+        response->responses.items[i].error_message =
+            kf__answer_text(exchange, kf__text(why[0] ? why : NULL));
         response->responses.items[i].resource_type = all[i].resource;
         response->responses.items[i].resource_name = all[i].name;
     }

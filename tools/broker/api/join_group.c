@@ -6,6 +6,7 @@
  * 8  a reason (KIP-800). 9 skip_assignment (KIP-814).
  */
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/consumer_classic.h"
 #include "tools/broker/group/group_answers.h"
 #include "tools/broker/state.h"
 
@@ -73,7 +74,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         .require_member_id = exchange->version >= 4,
         .can_skip_assignment = exchange->version >= 9,
     };
-    kf__coordinator_join(&exchange->broker->coordinator, exchange->now, &join, exchange);
+    struct kf_broker *broker = exchange->broker;
+    if (!kf__consumers_join(&broker->consumers, exchange->now, &join, exchange))
+        kf__coordinator_join(&broker->coordinator, exchange->now, &join, exchange);
     return exchange->ready ? KF__ANSWERED : KF__PARKED;
 }
 

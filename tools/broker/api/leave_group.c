@@ -5,6 +5,7 @@
  * ones by instance id (KIP-345). 4 flexible. 5 a reason (KIP-800).
  */
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/consumer_classic.h"
 #include "tools/broker/state.h"
 
 static kf_err leave(struct kf__exchange *exchange, kf_string member_id, kf_string instance_id)
@@ -12,7 +13,11 @@ static kf_err leave(struct kf__exchange *exchange, kf_string member_id, kf_strin
     const struct kf_leave_group_request *request = exchange->request;
     struct kf__member_claim who = {
         .group = request->group_id, .member_id = member_id, .instance_id = instance_id};
-    return kf__coordinator_leave(&exchange->broker->coordinator, exchange->now, &who);
+    struct kf_broker *broker = exchange->broker;
+    kf_err err = KF_OK;
+    if (kf__consumers_leave(&broker->consumers, exchange->now, &who, &err))
+        return err;
+    return kf__coordinator_leave(&broker->coordinator, exchange->now, &who);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -20,6 +25,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_leave_group_request *request = exchange->request;
     struct kf_leave_group_response *response = exchange->response;
     kf_err err = kf__check_coordinator(exchange, request->group_id);
+    if (!err && request->group_id.size == 0)
+        err = KF_ERR_INVALID_GROUP_ID;
     if (!err && exchange->version < 3)
         err = leave(exchange, request->member_id, (kf_string){0});
     response->error_code = kf__wire_error(err);

@@ -19,35 +19,58 @@ static bool is_named(const kf_string *names, int32_t count, const char *name)
     return false;
 }
 
-static enum kf__outcome handle(struct kf__exchange *exchange)
+/* What is told of a group. */
+struct row {
+    kf_string id;
+    kf_string protocol_type;
+    const char *state;
+    const char *type;
+};
+
+static void tell(struct kf__exchange *exchange, bool all, const struct row *row)
 {
     const struct kf_list_groups_request *request = exchange->request;
     struct kf_list_groups_response *response = exchange->response;
     const struct kf_broker *broker = exchange->broker;
-    const struct kf__coordinator *coordinator = &broker->coordinator;
+    if (kf__topics_coordinator(&broker->topics, row->id) != exchange->node ||
+        !is_named(request->states_filter.items, request->states_filter.count, row->state) ||
+        !is_named(request->types_filter.items, request->types_filter.count, row->type) ||
+        (!all && kf__may_key(exchange, row->id)))
+        return;
+    struct kf_list_groups_response_listed_group *answer =
+        &response->groups.items[response->groups.count++];
+    answer->group_id = kf__answer_text(exchange, row->id);
+    if (row->protocol_type.data)
+        answer->protocol_type = kf__answer_text(exchange, row->protocol_type);
+    answer->group_state = kf__text(row->state);
+    answer->group_type = kf__text(row->type);
+}
+
+static enum kf__outcome handle(struct kf__exchange *exchange)
+{
+    struct kf_list_groups_response *response = exchange->response;
+    const struct kf__coordinator *classic = &exchange->broker->coordinator;
+    const struct kf__consumers *consumers = &exchange->broker->consumers;
     response->error_code = kf__wire_error(kf__forced_all(exchange));
     if (response->error_code)
         return KF__ANSWERED;
-    if (!KF__FILL(exchange, "groups", response->groups, (int32_t)coordinator->group_count))
+    if (!KF__FILL(exchange, "groups", response->groups,
+                  (int32_t)(classic->group_count + consumers->group_count)))
         return KF__REFUSED;
     bool all = !kf__may_all(exchange);
-    int32_t told = 0;
-    for (size_t i = 0; i < coordinator->group_count; i++) {
-        const struct kf__classic_group *group = coordinator->groups[i];
-        const char *state = kf__group_state_name(group->state);
-        if (kf__topics_coordinator(&broker->topics, group->id) != exchange->node ||
-            !is_named(request->states_filter.items, request->states_filter.count, state) ||
-            !is_named(request->types_filter.items, request->types_filter.count, "classic") ||
-            (!all && kf__may_key(exchange, group->id)))
-            continue;
-        struct kf_list_groups_response_listed_group *answer = &response->groups.items[told++];
-        answer->group_id = kf__answer_text(exchange, group->id);
-        if (group->protocol_type.data)
-            answer->protocol_type = kf__answer_text(exchange, group->protocol_type);
-        answer->group_state = kf__text(state);
-        answer->group_type = kf__text("classic");
+    response->groups.count = 0;
+    for (size_t i = 0; i < classic->group_count; i++) {
+        const struct kf__classic_group *group = classic->groups[i];
+        struct row row = {group->id, group->protocol_type, kf__group_state_name(group->state),
+                          "classic"};
+        tell(exchange, all, &row);
     }
-    response->groups.count = told;
+    for (size_t i = 0; i < consumers->group_count; i++) {
+        const struct kf__consumer_group *group = consumers->groups[i];
+        struct row row = {group->id, kf__text("consumer"), kf__consumer_group_state(group),
+                          "consumer"};
+        tell(exchange, all, &row);
+    }
     return KF__ANSWERED;
 }
 

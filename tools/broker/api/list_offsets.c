@@ -8,6 +8,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_log.h"
 
@@ -90,11 +91,29 @@ static kf_err find(const struct kf__exchange *exchange, const struct kf__partiti
                     end, answer);
 }
 
+/* Of all partitions in their order. A partition named twice is told once, with an error. */
+static const char *mark_twins(struct kf__exchange *exchange)
+{
+    const struct kf_list_offsets_request *request = exchange->request;
+    size_t count = 0;
+    for (int32_t t = 0; t < request->topics.count; t++)
+        count += (size_t)request->topics.items[t].partitions.count;
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, (count + 1) * sizeof *names);
+    int32_t at = 0;
+    for (int32_t t = 0; t < request->topics.count && names; t++)
+        for (int32_t p = 0; p < request->topics.items[t].partitions.count; p++)
+            names[at++] = (struct kf__named){
+                .kind = request->topics.items[t].partitions.items[p].partition_index,
+                .text = request->topics.items[t].name};
+    return names ? kf__mark_twins(&exchange->arena, names, at) : NULL;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_list_offsets_request *request = exchange->request;
     struct kf_list_offsets_response *response = exchange->response;
-    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+    const char *marks = mark_twins(exchange);
+    if (!marks || !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topics.count; t++) {
         const struct kf_list_offsets_request_list_offsets_topic *asked = &request->topics.items[t];
@@ -105,15 +124,20 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         kf_err denied = kf__may_unknown(exchange, known, asked->name);
         if (!KF__FILL(exchange, "topics/partitions", topic->partitions, asked->partitions.count))
             return KF__REFUSED;
-        for (int32_t p = 0; p < asked->partitions.count; p++) {
+        topic->partitions.count = 0;
+        for (int32_t p = 0; p < asked->partitions.count; p++, marks++) {
             struct kf__partition *partition = NULL;
-            partition_answer *answer = &topic->partitions.items[p];
+            if (*marks == KF__TWIN_AGAIN)
+                continue;
+            partition_answer *answer = &topic->partitions.items[topic->partitions.count++];
             answer->partition_index = asked->partitions.items[p].partition_index;
             kf_err err =
                 kf__led_partition(exchange, known, answer->partition_index,
                                   asked->partitions.items[p].current_leader_epoch, &partition);
             if (denied)
                 err = denied;
+            if (*marks == KF__FIRST_OF_TWINS)
+                err = KF_ERR_INVALID_REQUEST;
             if (!err)
                 err = find(exchange, partition, asked->partitions.items[p].timestamp, answer);
             answer->error_code = kf__wire_error(err);

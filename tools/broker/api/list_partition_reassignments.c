@@ -88,7 +88,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     bool all = request->topics.count < 0;
     kf_err err = kf__forced_all(exchange);
     response->error_code = kf__wire_error(err);
-    response->error_message = err ? kf__text(kf_err_text(err)) : (kf_string){0};
+    response->error_message = err ? kf__text(kf__kafka_words(err)) : (kf_string){0};
     int32_t count = err ? 0 : all ? (int32_t)topics->count : request->topics.count;
     if (!KF__FILL(exchange, "topics", response->topics, count))
         return KF__REFUSED;

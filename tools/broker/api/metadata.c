@@ -151,8 +151,6 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
     kf_err err = KF_OK;
     if (asked->name.data) {
         err = topic_by_name(exchange, asked->name, &topic);
-    } else if (is_zero(asked->topic_id)) {
-        err = KF_ERR_INVALID_REQUEST;
     } else {
         topic = kf__broker_topics_find_id(&exchange->broker->topics, asked->topic_id);
         err = topic ? kf__may_topic(exchange, topic->name) : KF_ERR_UNKNOWN_TOPIC_ID;
@@ -162,9 +160,41 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
     answer->error_code = kf__wire_error(err);
     answer->name = asked->name;
     answer->topic_id = asked->topic_id;
-    if (!answer->name.data && exchange->version < 12)
-        answer->name = kf__text("");
     return true;
+}
+
+/*
+ * What makes Kafka refuse the whole request: ids, or no name, before it knows
+ * ids (INVALID_REQUEST); later on neither name nor id, which it stumbles over.
+ */
+static kf_err check_asked(const struct kf__exchange *exchange)
+{
+    const struct kf_metadata_request *request = exchange->request;
+    for (int32_t i = 0; i < request->topics.count; i++) {
+        const struct kf_metadata_request_topic *asked = &request->topics.items[i];
+        if (exchange->version < 12 && (!asked->name.data || !is_zero(asked->topic_id)))
+            return KF_ERR_INVALID_REQUEST;
+        if (!asked->name.data && is_zero(asked->topic_id))
+            return KF_ERR_UNKNOWN_SERVER_ERROR;
+    }
+    return KF_OK;
+}
+
+/* No brokers, and the error for each topic. */
+static enum kf__outcome refuse_all(struct kf__exchange *exchange, kf_err err)
+{
+    const struct kf_metadata_request *request = exchange->request;
+    struct kf_metadata_response *response = exchange->response;
+    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+        return KF__REFUSED;
+    for (int32_t i = 0; i < request->topics.count; i++) {
+        kf_string name = request->topics.items[i].name;
+        response->topics.items[i].error_code = kf__wire_error(err);
+        response->topics.items[i].name = name.data ? name : kf__text("");
+        response->topics.items[i].topic_id = request->topics.items[i].topic_id;
+    }
+    response->error_code = kf__wire_error(err);
+    return KF__ANSWERED;
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -172,6 +202,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_metadata_request *request = exchange->request;
     struct kf_metadata_response *response = exchange->response;
     const struct kf__topics *topics = &exchange->broker->topics;
+    kf_err refused = check_asked(exchange);
+    if (refused)
+        return refuse_all(exchange, refused);
     if (!fill_brokers(exchange, response))
         return KF__REFUSED;
     response->cluster_id = kf__text(exchange->broker->cluster_id);

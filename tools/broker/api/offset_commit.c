@@ -1,21 +1,28 @@
 /*
  * OffsetCommit (8), versions 2–10.
  *
- * 6  leader epoch. 7 static members. 8 flexible. 10 topic ids.
+ * 6  leader epoch. 7 static members. 8 flexible. 9 member epochs, GROUP_ID_NOT_FOUND (KIP-848).
+ * 10 topic ids.
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/state.h"
 
+enum {
+    FIRST_VERSION_WITH_EPOCHS = 9,
+    FIRST_VERSION_WITH_IDS = 10,
+};
+
+/* `late` is what the group says: what is unknown isn't asked. */
 static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic, kf_err refused,
-                     const struct kf_offset_commit_request_partition *partition)
+                     kf_err late, const struct kf_offset_commit_request_partition *partition)
 {
     const struct kf_offset_commit_request *request = exchange->request;
     if (refused)
         return refused;
     if (!topic)
-        return exchange->version >= 10 ? KF_ERR_UNKNOWN_TOPIC_ID
-                                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+        return exchange->version >= FIRST_VERSION_WITH_IDS ? KF_ERR_UNKNOWN_TOPIC_ID
+                                                           : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     kf_err forced = kf__forced(exchange, topic->name, partition->partition_index);
     if (!forced)
         forced = kf__may_topic(exchange, topic->name);
@@ -23,6 +30,8 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         return forced;
     if (partition->partition_index < 0 || partition->partition_index >= topic->partition_count)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (late)
+        return late;
     if (partition->committed_metadata.size > KF__MAX_METADATA_BYTES)
         return KF_ERR_OFFSET_METADATA_TOO_LARGE;
     struct kf__committed_offset offset = {
@@ -35,28 +44,67 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
     return kf__committed_put(&exchange->broker->committed, request->group_id, &offset);
 }
 
+static const struct kf__topic *find_topic(const struct kf__exchange *exchange,
+                                          const struct kf_offset_commit_request_topic *asked)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    return exchange->version >= FIRST_VERSION_WITH_IDS
+               ? kf__broker_topics_find_id(topics, asked->topic_id)
+               : kf__broker_topics_find(topics, asked->name);
+}
+
+/* One partition that an old member epoch may not commit any more, and none is committed. */
+static kf_err check_partitions(const struct kf__exchange *exchange,
+                               const struct kf__consumer_member *member)
+{
+    const struct kf_offset_commit_request *request = exchange->request;
+    kf_err err = KF_OK;
+    for (int32_t t = 0; t < request->topics.count; t++) {
+        const struct kf_offset_commit_request_topic *asked = &request->topics.items[t];
+        const struct kf__topic *topic = find_topic(exchange, asked);
+        for (int32_t p = 0; p < asked->partitions.count && topic && !err; p++)
+            if (asked->partitions.items[p].partition_index < topic->partition_count)
+                err = kf__consumer_check_partition(member, request->generation_id_or_member_epoch,
+                                                   topic->id,
+                                                   asked->partitions.items[p].partition_index);
+    }
+    return err;
+}
+
+/* May the one who says he is `who` commit? Without the group only from outside it. */
+static kf_err check_member(const struct kf__exchange *exchange, const struct kf__member_claim *who)
+{
+    struct kf_broker *broker = exchange->broker;
+    const struct kf__consumer_group *group = kf__consumers_find(&broker->consumers, who->group);
+    const struct kf__consumer_member *member = NULL;
+    bool known = group || kf__coordinator_find(&broker->coordinator, who->group);
+    if (!known && who->generation >= 0)
+        return exchange->version >= FIRST_VERSION_WITH_EPOCHS ? KF_ERR_GROUP_ID_NOT_FOUND
+                                                              : KF_ERR_ILLEGAL_GENERATION;
+    if (!group)
+        return kf__coordinator_check_commit(&broker->coordinator, exchange->now, who);
+    kf_err err = kf__consumer_check_commit(group, who, exchange->version, &member);
+    return err || !member ? err : check_partitions(exchange, member);
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_offset_commit_request *request = exchange->request;
     struct kf_offset_commit_response *response = exchange->response;
-    const struct kf__topics *topics = &exchange->broker->topics;
     kf_err err = kf__check_coordinator(exchange, request->group_id);
     struct kf__member_claim who = {.group = request->group_id,
                                    .member_id = request->member_id,
                                    .instance_id = request->group_instance_id,
                                    .generation = request->generation_id_or_member_epoch};
-    if (!err)
-        err = kf__coordinator_check_commit(&exchange->broker->coordinator, exchange->now, &who);
+    kf_err late = err ? KF_OK : check_member(exchange, &who);
     if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topics.count; t++) {
         const struct kf_offset_commit_request_topic *asked = &request->topics.items[t];
         struct kf_offset_commit_response_topic *answer = &response->topics.items[t];
-        const struct kf__topic *topic = exchange->version >= 10
-                                            ? kf__broker_topics_find_id(topics, asked->topic_id)
-                                            : kf__broker_topics_find(topics, asked->name);
+        const struct kf__topic *topic = find_topic(exchange, asked);
         kf_err denied = err;
-        if (!err && exchange->version < 10)
+        if (!err && exchange->version < FIRST_VERSION_WITH_IDS)
             denied = kf__may_unknown(exchange, topic, asked->name);
         answer->name = asked->name;
         answer->topic_id = asked->topic_id;
@@ -67,7 +115,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 &asked->partitions.items[p];
             answer->partitions.items[p].partition_index = partition->partition_index;
             answer->partitions.items[p].error_code =
-                kf__wire_error(commit(exchange, topic, denied, partition));
+                kf__wire_error(commit(exchange, topic, denied, late, partition));
         }
     }
     return KF__ANSWERED;

@@ -5,6 +5,7 @@
 #include "proto/schema.h"
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/any_group.h"
 #include "tools/broker/state.h"
 
 /* Does the member's subscription name the topic? What can't be read names everything. */
@@ -37,20 +38,30 @@ static bool is_in_use(struct kf__exchange *exchange, const struct kf__classic_gr
 }
 
 static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
-                          const struct kf__classic_group *group)
+                          struct kf__any_group any)
 {
+    const struct kf__classic_group *group = any.classic;
     if (id.size == 0)
         return KF_ERR_INVALID_GROUP_ID;
     kf_err err = kf__check_coordinator(exchange, id);
     if (err)
         return err;
-    if (!group && !kf__committed_group(&exchange->broker->committed, id))
+    if (!kf__any_group_is(any) && !kf__committed_group(&exchange->broker->committed, id))
         return KF_ERR_GROUP_ID_NOT_FOUND;
     bool consumers = group && kf__text_equal(group->protocol_type, kf__text("consumer"));
     return group && group->member_count > 0 && !consumers ? KF_ERR_NON_EMPTY_GROUP : KF_OK;
 }
 
-static kf_err delete_offset(struct kf__exchange *exchange, const struct kf__classic_group *group,
+/* Groups of the new protocol know by themselves what their members subscribe to. */
+static bool has_subscribers(struct kf__exchange *exchange, struct kf__any_group group,
+                            kf_string topic)
+{
+    if (group.consumer)
+        return kf__consumer_group_subscribes(group.consumer, topic);
+    return is_in_use(exchange, group.classic, topic);
+}
+
+static kf_err delete_offset(struct kf__exchange *exchange, struct kf__any_group group,
                             kf_string name, int32_t partition)
 {
     const struct kf_offset_delete_request *request = exchange->request;
@@ -60,7 +71,7 @@ static kf_err delete_offset(struct kf__exchange *exchange, const struct kf__clas
         err = kf__may_topic(exchange, name);
     if (!err && !kf__topic_partition(kf__broker_topics_find(&broker->topics, name), partition))
         err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (!err && is_in_use(exchange, group, name))
+    if (!err && has_subscribers(exchange, group, name))
         err = KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC;
     if (!err)
         kf__committed_remove(&broker->committed, request->group_id, name, partition);
@@ -71,8 +82,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_offset_delete_request *request = exchange->request;
     struct kf_offset_delete_response *response = exchange->response;
-    const struct kf__classic_group *group =
-        kf__coordinator_find(&exchange->broker->coordinator, request->group_id);
+    struct kf__any_group group = kf__any_group(&exchange->broker->consumers, request->group_id);
     kf_err err = check_group(exchange, request->group_id, group);
     response->error_code = kf__wire_error(err);
     if (err)

@@ -219,6 +219,10 @@ static enum kf__outcome handle_new(struct kf__exchange *exchange)
         struct kf_offset_fetch_response_group *answer = &response->groups.items[g];
         answer->group_id = asked->group_id;
         kf_err err = kf__check_coordinator(exchange, asked->group_id);
+        const struct kf__consumer_group *group =
+            kf__consumers_find(&exchange->broker->consumers, asked->group_id);
+        if (!err && group)
+            err = kf__consumer_check_fetch(group, asked->member_id, asked->member_epoch);
         answer->error_code = kf__wire_error(err);
         if (err)
             continue;

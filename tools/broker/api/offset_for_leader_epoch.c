@@ -35,7 +35,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             if (denied)
                 err = denied;
             answer->error_code = kf__wire_error(err);
-            if (!err)
+            if (!err && wanted->leader_epoch >= 0)
                 kf__plog_epoch_end(&partition->log, wanted->leader_epoch, partition->leader_epoch,
                                    &answer->leader_epoch, &answer->end_offset);
         }

@@ -11,70 +11,50 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
-#include "tools/broker/api/produce_records.h"
 #include "tools/broker/log/rebatch.h"
+#include "tools/broker/log/validate.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
 enum {
-    FIRST_VERSION_WITH_ZSTD = 7,
     FIRST_VERSION_WITH_ABORTABLE = 11,
     FIRST_VERSION_THAT_ADDS = 12,
 };
 
 typedef struct kf_produce_response_partition_produce_response partition_answer;
 
-/* What can be said about the bytes alone. */
-static kf_err check_records(kf_bytes records, int16_t version,
-                            const struct kf__topic_settings *settings, struct kf__batch *batch)
-{
-    if (!records.data || records.size == 0)
-        return KF_ERR_INVALID_RECORD;
-    kf_err err = kf__batch_peek(records.data, records.size, batch);
-    if (err == KF_ERR_BAD_MAGIC)
-        return KF_ERR_INVALID_RECORD;
-    if (err)
-        return KF_ERR_CORRUPT_MESSAGE;
-    if (batch->magic != 2 || batch->size != records.size)
-        return KF_ERR_INVALID_RECORD;
-    if (batch->codec == KF_CODEC_ZSTD && version < FIRST_VERSION_WITH_ZSTD)
-        return KF_ERR_UNSUPPORTED_COMPRESSION_TYPE;
-    if (batch->size > (uint64_t)settings->max_message_bytes)
-        return KF_ERR_MESSAGE_TOO_LARGE;
-    if (batch->size > (uint64_t)settings->segment_bytes)
-        return KF_ERR_RECORD_LIST_TOO_LARGE;
-    if (kf__batch_check(batch))
-        return KF_ERR_CORRUPT_MESSAGE;
-    if (batch->control || batch->record_count <= 0 ||
-        batch->last_offset - batch->base_offset != batch->record_count - 1)
-        return KF_ERR_INVALID_RECORD;
-    if (batch->producer_id >= 0 && batch->base_sequence < 0)
-        return KF_ERR_INVALID_RECORD;
-    return KF_OK;
-}
-
 /* acks=all needs min.insync.replicas of them. */
 static kf_err check_insync(const struct kf__exchange *exchange, const struct kf__topic *topic,
                            const struct kf__partition *partition)
 {
     const struct kf_produce_request *request = exchange->request;
-    if (request->acks != -1 || kf__in_sync_count(partition) >= topic->settings.min_insync_replicas)
+    int32_t wanted = topic->settings.min_insync_replicas;
+    if (wanted > partition->replica_count) /* it can't be asked for more than there are */
+        wanted = partition->replica_count;
+    if (request->acks != -1 || kf__in_sync_count(partition) >= wanted)
         return KF_OK;
     return KF_ERR_NOT_ENOUGH_REPLICAS;
 }
 
-/* Timestamp type and compression as the topic wants them: *batch may move to broker->rebatched. */
+/*
+ * Timestamp type and compression as the topic wants them, and the largest
+ * timestamp that there is: *batch may move to broker->rebatched.
+ */
 static kf_err convert(struct kf_broker *broker, const struct kf__topic_settings *settings,
-                      struct kf__batch *batch)
+                      int64_t max_timestamp, struct kf__batch *batch)
 {
     struct kf__rebatch how = {
         .codec = settings->codec >= 0 ? (enum kf_codec)settings->codec : batch->codec,
         .level = settings->level,
         .append_time = settings->append_time ? kf__broker_wall_ms(broker) : -1,
     };
-    if (how.codec == batch->codec && how.append_time < 0)
-        return KF_OK;
     broker->rebatched.used = 0;
+    if (how.codec == batch->codec && how.append_time < 0) {
+        if (batch->max_timestamp == max_timestamp && batch->timestamp_type == KF_TIMESTAMP_CREATE)
+            return KF_OK;
+        kf_err err = kf__retime(batch, max_timestamp, &broker->rebatched);
+        return err ? err : kf__batch_peek(broker->rebatched.bytes, broker->rebatched.used, batch);
+    }
     kf_err err = kf__rebatch(batch, &how, &broker->codecs, &broker->scratch, &broker->rebatched);
     if (err)
         return err == KF_ERR_NO_MEMORY ? err : KF_ERR_CORRUPT_MESSAGE;
@@ -106,16 +86,21 @@ static kf_err admit(struct kf__exchange *exchange, const struct kf__topic *topic
     return err;
 }
 
+/* What is in the log already keeps the time that it has there. */
 static kf_err append(struct kf_broker *broker, struct kf__partition *partition,
-                     const struct kf__batch *batch, int64_t *base_offset)
+                     const struct kf__batch *batch, int64_t *base_offset, int64_t *append_time)
 {
     bool idempotent = batch->producer_id >= 0;
     if (idempotent) {
         kf_err err = kf__producers_check(&partition->producers, batch, base_offset);
-        if (err == KF_ERR_DUPLICATE_SEQUENCE_NUMBER)
-            return KF_OK; /* it is in the log already: tell where */
+        if (err == KF_ERR_DUPLICATE_SEQUENCE_NUMBER) { /* tell where it is */
+            size_t at = kf__plog_find(&partition->log, *base_offset);
+            if (at < partition->log.batch_count)
+                *append_time = partition->log.batches[at].max_timestamp;
+            return KF_OK;
+        }
         if (!err)
-            err = kf__producers_reserve(&partition->producers, broker->alloc);
+            err = kf__producers_reserve(&partition->producers, &broker->budget.state);
         if (err)
             return err;
     }
@@ -129,16 +114,54 @@ static kf_err append(struct kf_broker *broker, struct kf__partition *partition,
     return KF_OK;
 }
 
-static const char *explain(kf_err err)
+/* A batch of the request goes into the log; *base_offset says where. */
+static kf_err take(struct kf__exchange *exchange, struct kf__topic *topic,
+                   struct kf__partition *partition,
+                   const struct kf_produce_request_partition_produce_data *data,
+                   struct kf__complaint *complaint, int64_t *base_offset, int64_t *append_time)
 {
-    switch (err) {
-    case KF_ERR_POLICY_VIOLATION:
-        return "The broker's memory cap for all logs is reached.";
-    case KF_ERR_INVALID_RECORD:
-        return "A partition's records must be exactly one valid batch of magic 2.";
-    default:
-        return NULL;
-    }
+    struct kf_broker *broker = exchange->broker;
+    struct kf__expected expected = {.topic = topic->name,
+                                    .partition = data->index,
+                                    .settings = &topic->settings,
+                                    .wall_ms = kf__broker_wall_ms(broker),
+                                    .version = exchange->version,
+                                    .codecs = &broker->codecs,
+                                    .scratch = &broker->scratch,
+                                    .arena = &exchange->arena};
+    int64_t max_timestamp = -1;
+    struct kf__batch view, *batch = &view;
+    kf_err err = kf__validate_request(data->records, &expected, batch, complaint);
+    if (!err && batch->transactional)
+        err = admit(exchange, topic, data->index, &partition->producers, batch);
+    if (!err)
+        err = check_insync(exchange, topic, partition);
+    if (!err)
+        err = kf__validate_batch(batch, &expected, &max_timestamp, complaint);
+    if (err)
+        return err;
+    complaint->of_log = true;
+    err = convert(broker, &topic->settings, max_timestamp, batch);
+    if (!err && topic->settings.append_time)
+        *append_time = batch->max_timestamp;
+    if (!err)
+        err = append(broker, partition, batch, base_offset, append_time);
+    if (err == KF_ERR_POLICY_VIOLATION)
+        snprintf(complaint->why, sizeof complaint->why,
+                 "The broker's memory cap for all logs is reached.");
+    else if (err == KF_ERR_NO_MEMORY)
+        snprintf(complaint->why, sizeof complaint->why, "The broker's memory cap is reached.");
+    return err;
+}
+
+static void tell_complaint(struct kf__exchange *exchange, const struct kf__complaint *complaint,
+                           partition_answer *answer)
+{
+    answer->error_message = (kf_string){0};
+    if (complaint->why[0])
+        answer->error_message = kf__answer_text(exchange, kf__text(complaint->why));
+    answer->record_errors.items = complaint->records;
+    answer->record_errors.count = complaint->record_count;
 }
 
 static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool by_id,
@@ -146,34 +169,25 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
                   partition_answer *answer)
 {
     struct kf__partition *partition = NULL;
+    struct kf__complaint complaint = {0};
+    int64_t append_time = -1;
     kf_err err = kf__led_partition(exchange, topic, data->index, -1, &partition);
     if (!topic && by_id)
         err = KF_ERR_UNKNOWN_TOPIC_ID;
     if (refused)
         err = refused;
-    struct kf__batch batch;
-    if (!err)
-        err = check_records(data->records, exchange->version, &topic->settings, &batch);
-    if (!err)
-        err = check_insync(exchange, topic, partition);
-    answer->index = data->index;
-    if (!err)
-        err = kf__check_each_record(exchange, topic, &batch, answer);
     int64_t base_offset = -1;
-    if (!err && batch.transactional)
-        err = admit(exchange, topic, data->index, &partition->producers, &batch);
     if (!err)
-        err = convert(exchange->broker, &topic->settings, &batch);
-    if (!err)
-        err = append(exchange->broker, partition, &batch, &base_offset);
+        err = take(exchange, topic, partition, data, &complaint, &base_offset, &append_time);
 
+    bool tells_start = partition && (!err || complaint.of_log);
+    answer->index = data->index;
     answer->error_code = kf__wire_error(err);
     answer->base_offset = err ? -1 : base_offset;
-    answer->log_start_offset = err ? -1 : partition->log.start_offset;
-    if (!answer->record_errors.count)
-        answer->error_message = kf__text(explain(err));
-    if (!err && topic->settings.append_time)
-        answer->log_append_time_ms = batch.max_timestamp;
+    answer->log_start_offset = tells_start ? partition->log.start_offset : -1;
+    tell_complaint(exchange, &complaint, answer);
+    if (!err)
+        answer->log_append_time_ms = append_time;
     if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && partition && exchange->version >= 10) {
         answer->current_leader.leader_id = partition->leader;
         answer->current_leader.leader_epoch = partition->leader_epoch;

@@ -62,6 +62,8 @@ static const struct kf__api *const apis[] = {
     &kf__api_unregister_broker,
     &kf__api_describe_transactions,
     &kf__api_list_transactions,
+    &kf__api_consumer_group_heartbeat,
+    &kf__api_consumer_group_describe,
     &kf__api_get_telemetry_subscriptions,
     &kf__api_push_telemetry,
     &kf__api_list_config_resources,

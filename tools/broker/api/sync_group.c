@@ -4,6 +4,7 @@
  * 3  static members. 4 flexible. 5 protocol type and name, checked (KIP-559).
  */
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/consumer_classic.h"
 #include "tools/broker/group/group_answers.h"
 #include "tools/broker/state.h"
 
@@ -52,7 +53,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         .assignments = assignments,
         .assignment_count = count,
     };
-    kf__coordinator_sync(&exchange->broker->coordinator, exchange->now, &sync, exchange);
+    struct kf_broker *broker = exchange->broker;
+    if (!kf__consumers_sync(&broker->consumers, exchange->now, &sync, exchange))
+        kf__coordinator_sync(&broker->coordinator, exchange->now, &sync, exchange);
     return exchange->ready ? KF__ANSWERED : KF__PARKED;
 }
 

@@ -4,7 +4,7 @@
  *
  * 2  leader epoch. 3 flexible; the member's place in its group (KIP-447).
  * 4  TRANSACTION_ABORTABLE. 5 becomes part of the transaction by itself
- *    (KIP-890). 6 topic ids.
+ *    (KIP-890). 6 topic ids, STALE_MEMBER_EPOCH, GROUP_ID_NOT_FOUND.
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
@@ -15,9 +15,38 @@ enum {
     FIRST_VERSION_WITH_ABORTABLE = 4,
     FIRST_VERSION_THAT_ADDS = 5,
     FIRST_VERSION_WITH_IDS = 6,
+    FIRST_VERSION_WITH_STALE_EPOCHS = 6,
 };
 
 typedef struct kf_txn_offset_commit_request_partition asked_partition;
+
+static const struct kf__topic *find_topic(const struct kf__exchange *exchange,
+                                          const struct kf_txn_offset_commit_request_topic *asked)
+{
+    const struct kf__topics *topics = &exchange->broker->topics;
+    return exchange->version >= FIRST_VERSION_WITH_IDS
+               ? kf__broker_topics_find_id(topics, asked->topic_id)
+               : kf__broker_topics_find(topics, asked->name);
+}
+
+/* In a group of the new protocol; an old member epoch commits what it has had since. */
+static kf_err check_consumer(const struct kf__exchange *exchange,
+                             const struct kf__consumer_group *group,
+                             const struct kf__member_claim *who)
+{
+    const struct kf_txn_offset_commit_request *request = exchange->request;
+    const struct kf__consumer_member *member = NULL;
+    kf_err err = kf__consumer_check_commit(group, who, exchange->version, &member);
+    for (int32_t t = 0; t < request->topics.count && member; t++) {
+        const struct kf_txn_offset_commit_request_topic *asked = &request->topics.items[t];
+        const struct kf__topic *topic = find_topic(exchange, asked);
+        for (int32_t p = 0; p < asked->partitions.count && topic && !err; p++)
+            if (asked->partitions.items[p].partition_index < topic->partition_count)
+                err = kf__consumer_check_partition(member, who->generation, topic->id,
+                                                   asked->partitions.items[p].partition_index);
+    }
+    return err;
+}
 
 static kf_err check_member(struct kf__exchange *exchange)
 {
@@ -27,7 +56,17 @@ static kf_err check_member(struct kf__exchange *exchange)
                                    .instance_id = request->group_instance_id,
                                    .generation = request->generation_id_or_member_epoch,
                                    .transactional = true};
-    return kf__coordinator_check_commit(&exchange->broker->coordinator, exchange->now, &who);
+    struct kf_broker *broker = exchange->broker;
+    const struct kf__consumer_group *group = kf__consumers_find(&broker->consumers, who.group);
+    bool known = group || kf__coordinator_find(&broker->coordinator, who.group);
+    if (!known && who.generation >= 0)
+        return exchange->version >= FIRST_VERSION_WITH_STALE_EPOCHS ? KF_ERR_GROUP_ID_NOT_FOUND
+                                                                    : KF_ERR_ILLEGAL_GENERATION;
+    if (!group)
+        return kf__coordinator_check_commit(&broker->coordinator, exchange->now, &who);
+    kf_err err = check_consumer(exchange, group, &who);
+    bool tells = exchange->version >= FIRST_VERSION_WITH_STALE_EPOCHS;
+    return err == KF_ERR_STALE_MEMBER_EPOCH && !tells ? KF_ERR_ILLEGAL_GENERATION : err;
 }
 
 /* A producer that has committed to this group in this epoch already is not asked again. */
@@ -79,15 +118,6 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
                    .metadata = partition->committed_metadata},
     };
     return kf__pending_put(&broker->pending, &offset, ++broker->committed.writes);
-}
-
-static const struct kf__topic *find_topic(const struct kf__exchange *exchange,
-                                          const struct kf_txn_offset_commit_request_topic *asked)
-{
-    const struct kf__topics *topics = &exchange->broker->topics;
-    return exchange->version >= FIRST_VERSION_WITH_IDS
-               ? kf__broker_topics_find_id(topics, asked->topic_id)
-               : kf__broker_topics_find(topics, asked->name);
 }
 
 /* UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, or what a fault wants. */

@@ -46,8 +46,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     char why[500] = "";
     kf_err err = check(exchange, why, sizeof why);
     response->error_code = kf__wire_error(err);
-    if (why[0])
-        response->error_message = kf__answer_text(exchange, kf__text(why));
+    response->error_message = kf__answer_text(exchange, kf__text(why[0] ? why : NULL));
     if (err)
         return KF__ANSWERED;
     if (!KF__FILL(exchange, "results", response->results, request->feature_updates.count))
@@ -55,6 +54,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     for (int32_t i = 0; i < request->feature_updates.count; i++) {
         const asked_feature *asked = &request->feature_updates.items[i];
         response->results.items[i].feature = asked->feature;
+        response->results.items[i].error_message = kf__text(kf__kafka_words(KF_OK));
         if (!request->validate_only)
             kf__feature_set(&exchange->broker->features, asked->feature, asked->max_version_level);
     }

@@ -54,6 +54,16 @@ static kf_err hold_replica(struct kf_broker *broker, const struct kf__event *eve
                      : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
+static kf_err move_coordinator(struct kf_broker *broker, const struct kf__event *event)
+{
+    int32_t before = kf__topics_coordinator(&broker->topics, event->name);
+    broker->txns.coordinator_epoch++;
+    kf_err err = kf__topics_move_coordinator(&broker->topics, event->name, event->node);
+    if (!err && before != kf__topics_coordinator(&broker->topics, event->name))
+        kf__coordinator_move(&broker->coordinator, event->name);
+    return err;
+}
+
 static kf_err create_partitions(struct kf_broker *broker, const struct kf__event *event)
 {
     struct kf__topic *topic = kf__broker_topics_find(&broker->topics, event->name);
@@ -95,8 +105,7 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
     case KF__RELEASE_REPLICA:
         return hold_replica(broker, event);
     case KF__MOVE_COORDINATOR:
-        broker->txns.coordinator_epoch++;
-        return kf__topics_move_coordinator(&broker->topics, event->name, event->node);
+        return move_coordinator(broker, event);
     case KF__CREATE_TOPIC:
         return kf__broker_create(broker, event->name, (int32_t)event->number, 0, NULL);
     case KF__CREATE_PARTITIONS:

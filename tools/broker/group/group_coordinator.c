@@ -52,6 +52,16 @@ struct kf__classic_group *kf__coordinator_group(struct kf__coordinator *coordina
     return found;
 }
 
+static void take_out(struct kf__coordinator *coordinator, struct kf__classic_group *group)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < coordinator->group_count; i++)
+        if (coordinator->groups[i] != group)
+            coordinator->groups[kept++] = coordinator->groups[i];
+    coordinator->group_count = kept;
+    kf__group_free(coordinator->alloc, group);
+}
+
 kf_err kf__coordinator_delete(struct kf__coordinator *coordinator, kf_string group)
 {
     struct kf__classic_group *found = kf__coordinator_find(coordinator, group);
@@ -59,12 +69,7 @@ kf_err kf__coordinator_delete(struct kf__coordinator *coordinator, kf_string gro
         return KF_ERR_GROUP_ID_NOT_FOUND;
     if (found->state != KF__GROUP_EMPTY)
         return KF_ERR_NON_EMPTY_GROUP;
-    size_t kept = 0;
-    for (size_t i = 0; i < coordinator->group_count; i++)
-        if (coordinator->groups[i] != found)
-            coordinator->groups[kept++] = coordinator->groups[i];
-    coordinator->group_count = kept;
-    kf__group_free(coordinator->alloc, found);
+    take_out(coordinator, found);
     return KF_OK;
 }
 
@@ -307,6 +312,19 @@ void kf__coordinator_join(struct kf__coordinator *coordinator, kf_time now,
         join_known(coordinator, now, group, join, token);
 }
 
+void kf__coordinator_dissolve(struct kf__coordinator *coordinator, struct kf__classic_group *group,
+                              kf_err error)
+{
+    for (int32_t i = 0; i < group->member_count; i++) {
+        struct kf__group_member *member = group->members[i];
+        if (member->join_token)
+            refuse_join(coordinator, member->join_token, error, member->id);
+        if (member->sync_token)
+            kf__answer_sync(coordinator, group, member, error);
+    }
+    take_out(coordinator, group);
+}
+
 /* ---- sync, heartbeat, leave, commit ---- */
 
 static kf_err check_claim(const struct kf__coordinator *coordinator,
@@ -443,13 +461,11 @@ kf_err kf__coordinator_check_commit(struct kf__coordinator *coordinator, kf_time
 
     struct kf__group_member *member = NULL;
     bool outside = who->generation < 0 && who->member_id.size == 0 && !who->instance_id.data;
-    if (outside && who->transactional)
-        return KF_OK;
-    if (!outside) {
-        kf_err err = claimed_member(group, who->member_id, who->instance_id, &member);
-        if (err)
-            return err;
-    }
+    if (outside)
+        return who->transactional ? KF_OK : KF_ERR_UNKNOWN_MEMBER_ID;
+    kf_err err = claimed_member(group, who->member_id, who->instance_id, &member);
+    if (err)
+        return err;
     if (who->generation != group->generation)
         return KF_ERR_ILLEGAL_GENERATION;
     if (group->state == KF__GROUP_COMPLETING && !who->transactional)

@@ -116,8 +116,14 @@ kf_err kf__coordinator_check_commit(struct kf__coordinator *coordinator, kf_time
 /* GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP. */
 kf_err kf__coordinator_delete(struct kf__coordinator *coordinator, kf_string group);
 
+/* Whoever waits is answered with the error; the group goes, members and all. */
+void kf__coordinator_dissolve(struct kf__coordinator *coordinator, struct kf__classic_group *group,
+                              kf_err error);
+
 /* The asker is gone: its token is not used any more. The member stays until its session ends. */
 void kf__coordinator_forget(struct kf__coordinator *coordinator, void *token);
+/* Another node looks after the group now: who waits here is told NOT_COORDINATOR, and asks there. */
+void kf__coordinator_move(struct kf__coordinator *coordinator, kf_string group);
 void kf__coordinator_tick(struct kf__coordinator *coordinator, kf_time now);
 /* When the next tick is due; KF_FOREVER: nothing waits. */
 kf_time kf__coordinator_deadline(const struct kf__coordinator *coordinator);

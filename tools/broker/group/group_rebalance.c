@@ -49,6 +49,8 @@ static void start_rebalance(struct kf__coordinator *coordinator, kf_time now,
     if (group->state == KF__GROUP_COMPLETING || group->state == KF__GROUP_STABLE)
         for (int32_t i = 0; i < group->member_count; i++) {
             group->members[i]->owes_sync = false;
+            if (group->state == KF__GROUP_COMPLETING) /* nobody has heard of it */
+                kf__bytes_free(coordinator->alloc, &group->members[i]->assignment);
             if (group->members[i]->syncing)
                 kf__answer_sync(coordinator, group, group->members[i],
                                 KF_ERR_REBALANCE_IN_PROGRESS);
@@ -170,6 +172,21 @@ void kf__remove_and_rebalance(struct kf__coordinator *coordinator, kf_time now,
     kf__answer_sync(coordinator, group, member, error);
     kf__group_remove(coordinator->alloc, group, member);
     kf__rebalance(coordinator, now, group);
+}
+
+void kf__coordinator_move(struct kf__coordinator *coordinator, kf_string id)
+{
+    struct kf__classic_group *group = kf__coordinator_find(coordinator, id);
+    for (int32_t i = 0; group && i < group->member_count; i++) {
+        struct kf__group_member *member = group->members[i];
+        struct kf__joined refusal = {
+            .error = KF_ERR_NOT_COORDINATOR, .generation = -1, .member_id = member->id};
+        refusal.leader = kf__text("");
+        if (member->join_token)
+            answer_join(coordinator, member, &refusal);
+        if (member->sync_token)
+            kf__answer_sync(coordinator, group, member, KF_ERR_NOT_COORDINATOR);
+    }
 }
 
 void kf__coordinator_forget(struct kf__coordinator *coordinator, void *token)

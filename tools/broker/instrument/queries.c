@@ -6,6 +6,7 @@
 #include <kafiber/broker.h>
 
 #include "tools/broker/faults/nearest.h"
+#include "tools/broker/group/any_group.h"
 #include "tools/broker/state.h"
 
 #include <inttypes.h>
@@ -233,6 +234,8 @@ static void miss_group(const kf_broker *broker, const char *group, kf_error *mis
         kf__nearest_offer(&nearest, broker->committed.groups[i].group);
     for (size_t i = 0; i < broker->coordinator.group_count; i++)
         kf__nearest_offer(&nearest, broker->coordinator.groups[i]->id);
+    for (size_t i = 0; i < broker->consumers.group_count; i++)
+        kf__nearest_offer(&nearest, broker->consumers.groups[i]->id);
     kf_error_set(miss, KF_ERR_GROUP_ID_NOT_FOUND, "there is no group %s%s%.*s%s", group,
                  nearest.best.data ? " (did you mean " : "", (int)nearest.best.size,
                  nearest.best.data ? nearest.best.data : "", nearest.best.data ? "?)" : "");
@@ -271,7 +274,7 @@ bool kf_broker_check_committed(kf_broker *broker, const char *group, const char 
                      topic, partition, found->offset, offset);
     else if (!good && known && known->count > 0)
         miss_commit(known, topic, partition, miss);
-    else if (!good && kf__coordinator_find(&broker->coordinator, kf__text(group)))
+    else if (!good && kf__any_group_is(kf__any_group(&broker->consumers, kf__text(group))))
         kf_error_set(miss, KF_ERR_OFFSET_OUT_OF_RANGE, "group %s has committed nothing", group);
     else if (!good)
         miss_group(broker, group, miss);
@@ -279,10 +282,10 @@ bool kf_broker_check_committed(kf_broker *broker, const char *group, const char 
     return good;
 }
 
-static bool has_client(const struct kf__classic_group *group, const char *client_id)
+static bool has_client(struct kf__any_group group, const char *client_id)
 {
-    for (int32_t i = 0; i < group->member_count; i++)
-        if (kf__text_equal(group->members[i]->client_id, kf__text(client_id)))
+    for (int32_t i = 0; i < kf__any_group_members(group); i++)
+        if (kf__text_equal(kf__any_group_member(group, i).client_id, kf__text(client_id)))
             return true;
     return false;
 }
@@ -291,20 +294,19 @@ bool kf_broker_check_member(kf_broker *broker, const char *group, const char *cl
                             kf_error *miss)
 {
     pthread_mutex_lock(&broker->lock);
-    const struct kf__classic_group *found =
-        kf__coordinator_find(&broker->coordinator, kf__text(group));
-    bool good = found && has_client(found, client_id);
-    if (!found) {
+    struct kf__any_group found = kf__any_group(&broker->consumers, kf__text(group));
+    bool good = has_client(found, client_id);
+    if (!kf__any_group_is(found)) {
         miss_group(broker, group, miss);
     } else if (!good) {
         char list[240] = "";
         size_t used = 0;
-        for (int32_t i = 0; i < found->member_count && used < sizeof list; i++)
+        for (int32_t i = 0; i < kf__any_group_members(found) && used < sizeof list; i++)
             used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
-                                     found->members[i]->client_id.data);
+                                     kf__any_group_member(found, i).client_id.data);
         kf_error_set(miss, KF_ERR_UNKNOWN_MEMBER_ID,
                      "group %s has no member with client id %s: it is %s%s%s", group, client_id,
-                     kf__group_state_name(found->state), used ? " with " : " and empty", list);
+                     kf__any_group_state(found), used ? " with " : " and empty", list);
     }
     pthread_mutex_unlock(&broker->lock);
     return good;
@@ -326,16 +328,15 @@ bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t ind
 {
     *member = (kf_broker_member){.size = sizeof *member};
     pthread_mutex_lock(&broker->lock);
-    const struct kf__classic_group *found =
-        kf__coordinator_find(&broker->coordinator, kf__text(group));
-    bool good = found && index >= 0 && index < found->member_count;
+    struct kf__any_group found = kf__any_group(&broker->consumers, kf__text(group));
+    bool good = index >= 0 && index < kf__any_group_members(found);
     if (good) {
-        const struct kf__group_member *one = found->members[index];
-        snprintf(member->id, sizeof member->id, "%s", one->id.data);
+        struct kf__any_member one = kf__any_group_member(found, index);
+        snprintf(member->id, sizeof member->id, "%s", one.id.data);
         snprintf(member->instance_id, sizeof member->instance_id, "%s",
-                 one->instance_id.data ? one->instance_id.data : "");
-        snprintf(member->client_id, sizeof member->client_id, "%s", one->client_id.data);
-        member->leads = found->leader == one;
+                 one.instance_id.data ? one.instance_id.data : "");
+        snprintf(member->client_id, sizeof member->client_id, "%s", one.client_id.data);
+        member->leads = found.classic && found.classic->members[index] == found.classic->leader;
     }
     pthread_mutex_unlock(&broker->lock);
     return good;

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 enum {
-    FORMAT_VERSION = 2, /* rises with every change of what is written, or its order */
+    FORMAT_VERSION = 3, /* rises with every change of what is written, or its order */
     MAX_FILE_BYTES = 1 << 30,
 };
 #define MAGIC "KFSNAP"
@@ -15,11 +15,14 @@ struct parts {
     struct kf__topics topics;
     struct kf__committed committed;
     struct kf__coordinator coordinator;
+    struct kf__consumers consumers;
     struct kf__txns txns;
     struct kf__pending_offsets pending;
     struct kf__configs configs;
     struct kf__acls acls;
     struct kf__quotas quotas;
+    struct kf__users users;
+    struct kf__features features;
     int64_t next_producer_id;
     char cluster_id[KF__CLUSTER_ID_BYTES];
 };
@@ -88,6 +91,29 @@ static void archive_groups(struct kf__archive *archive, struct kf__coordinator *
             kf__text_free(archive->alloc, &group->protocol_type);
         kf__archive_text(archive, &group->protocol_type);
         group->generation = (int32_t)kf__archive_number(archive, group->generation);
+    }
+}
+
+/* The same of those of the new protocol: empty, in the epoch that they had come to. */
+static void archive_consumers(struct kf__archive *archive, struct kf__consumers *consumers)
+{
+    size_t count = kf__archive_count(archive, consumers->group_count);
+    for (size_t i = 0; i < count && !archive->err; i++) {
+        bool reads = kf__archive_reads(archive);
+        struct kf__consumer_group *group = reads ? NULL : consumers->groups[i];
+        kf_string id = group ? group->id : (kf_string){0};
+        kf__archive_text(archive, &id);
+        if (reads) {
+            group = archive->err ? NULL : kf__consumers_put(consumers, id);
+            kf__text_free(archive->alloc, &id);
+        }
+        if (!group) {
+            kf__archive_fail(archive, KF_ERR_NO_MEMORY);
+            return;
+        }
+        int64_t epoch = kf__archive_number(archive, group->epoch);
+        if (reads)
+            group->epoch = group->assignment_epoch = (int32_t)epoch;
     }
 }
 
@@ -221,11 +247,14 @@ static void archive_parts(struct kf__archive *archive, struct parts *parts, kf_t
     kf__archive_topics(archive, &parts->topics);
     archive_committed(archive, &parts->committed);
     archive_groups(archive, &parts->coordinator);
+    archive_consumers(archive, &parts->consumers);
     archive_txns(archive, &parts->txns, now);
     archive_pending(archive, &parts->pending);
     kf__archive_configs(archive, &parts->configs);
     kf__archive_acls(archive, &parts->acls);
     kf__archive_quotas(archive, &parts->quotas);
+    kf__archive_users(archive, &parts->users);
+    kf__archive_features(archive, &parts->features);
     if (kf__archive_reads(archive) && !archive->err && kf__left(&archive->in) > 0)
         kf__archive_fail(archive, KF_ERR_TRAILING_BYTES);
 }
@@ -237,11 +266,14 @@ static void take_parts(const kf_broker *broker, struct parts *parts)
         .topics = broker->topics,
         .committed = broker->committed,
         .coordinator = broker->coordinator,
+        .consumers = broker->consumers,
         .txns = broker->txns,
         .pending = broker->pending,
         .configs = broker->configs,
         .acls = broker->acls,
         .quotas = broker->quotas,
+        .users = broker->sasl.users,
+        .features = broker->features,
         .next_producer_id = broker->next_producer_id,
     };
     memcpy(parts->cluster_id, broker->cluster_id, sizeof parts->cluster_id);
@@ -252,11 +284,13 @@ static void free_parts(struct parts *parts)
     kf__broker_topics_free(&parts->topics);
     kf__committed_free(&parts->committed);
     kf__coordinator_free(&parts->coordinator);
+    kf__consumers_free(&parts->consumers);
     kf__txns_free(&parts->txns);
     kf__pending_free(&parts->pending);
     kf__configs_free(&parts->configs);
     kf__acls_free(&parts->acls);
     kf__quotas_free(&parts->quotas);
+    kf__users_free(&parts->users);
 }
 
 static kf_err copy_static(const struct kf__configs *from, struct kf__configs *to)
@@ -275,18 +309,23 @@ static kf_err copy_static(const struct kf__configs *from, struct kf__configs *to
 /* Empty ones with the broker's own options. */
 static kf_err open_parts(const kf_broker *broker, struct parts *parts)
 {
+    const kf_allocator *alloc = &broker->budget.state;
     take_parts(broker, parts);
-    kf__configs_init(&parts->configs, broker->alloc);
+    kf__configs_init(&parts->configs, alloc);
     parts->acls.items = NULL;
     parts->acls.count = parts->acls.capacity = 0;
-    kf__quotas_init(&parts->quotas, broker->alloc);
-    kf__broker_topics_init(&parts->topics, broker->alloc, broker->topics.node_count, 0);
+    kf__users_init(&parts->users, alloc);
+    kf__quotas_init(&parts->quotas, alloc);
+    kf__broker_topics_init(&parts->topics, alloc, broker->topics.node_count, 0);
     memcpy(parts->topics.runs, broker->topics.runs, sizeof parts->topics.runs);
-    kf__committed_init(&parts->committed, broker->alloc);
+    kf__committed_init(&parts->committed, alloc);
     parts->coordinator.groups = NULL;
     parts->coordinator.group_count = 0;
-    kf__txns_init(&parts->txns, broker->alloc, broker->txns.sink);
-    kf__pending_init(&parts->pending, broker->alloc);
+    parts->consumers.groups = NULL;
+    parts->consumers.group_count = 0;
+    parts->consumers.bytes = 0;
+    kf__txns_init(&parts->txns, alloc, broker->txns.sink);
+    kf__pending_init(&parts->pending, alloc);
     return copy_static(&broker->configs, &parts->configs);
 }
 
@@ -299,11 +338,14 @@ static void put_parts(kf_broker *broker, const struct parts *parts)
     broker->topics = parts->topics;
     broker->committed = parts->committed;
     broker->coordinator = parts->coordinator;
+    broker->consumers = parts->consumers;
     broker->txns = parts->txns;
     broker->pending = parts->pending;
     broker->configs = parts->configs;
     broker->acls = parts->acls;
     broker->quotas = parts->quotas;
+    broker->sasl.users = parts->users;
+    broker->features = parts->features;
     broker->next_producer_id = parts->next_producer_id;
     memcpy(broker->cluster_id, parts->cluster_id, sizeof broker->cluster_id);
     broker->changes++;
@@ -354,6 +396,8 @@ kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_e
     pthread_mutex_lock(&broker->lock);
     archive.err = open_parts(broker, &parts);
     archive_parts(&archive, &parts, kf__broker_now(broker));
+    if (!archive.err)
+        kf__archive_fail(&archive, kf__users_adopt(&parts.users, &broker->sasl.users));
     if (archive.err) {
         free_parts(&parts);
     } else {

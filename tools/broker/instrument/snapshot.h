@@ -1,7 +1,7 @@
 /*
  * snapshot: the broker's state as bytes, and back: topics with their logs and
- * producers, committed offsets, groups, transactions, configs, ACLs, quotas. Not in it:
- * connections, members (a restored group is empty, in its generation), fetch sessions, faults,
+ * producers, committed offsets, groups, transactions, configs (client metrics subscriptions among
+ * them), ACLs, quotas, SCRAM users, feature levels. Not in it: passwords, connections, members (a restored group is empty, in its generation), fetch sessions, faults,
  * which nodes run.
  *
  *     "KFSNAP" version │ cluster │ topics… │ offsets… │ groups… │ transactions… │ settings…
@@ -18,6 +18,9 @@
 void kf__archive_configs(struct kf__archive *archive, struct kf__configs *configs);
 void kf__archive_acls(struct kf__archive *archive, struct kf__acls *acls);
 void kf__archive_quotas(struct kf__archive *archive, struct kf__quotas *quotas);
+/* SCRAM's salts and keys; no password. */
+void kf__archive_users(struct kf__archive *archive, struct kf__users *users);
+void kf__archive_features(struct kf__archive *archive, struct kf__features *features);
 
 /* snapshot_topics.c. Reading, the topics are new and empty. */
 void kf__archive_topics(struct kf__archive *archive, struct kf__topics *topics);

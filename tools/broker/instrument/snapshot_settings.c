@@ -1,4 +1,4 @@
-/* snapshot_settings: configs, ACLs and quotas; see snapshot.h. */
+/* snapshot_settings: configs, ACLs, quotas, SCRAM users, features; see snapshot.h. */
 #include "tools/broker/instrument/snapshot.h"
 
 /* ---- configs: a flat list of what was set ---- */
@@ -127,4 +127,78 @@ void kf__archive_quotas(struct kf__archive *archive, struct kf__quotas *quotas)
         else
             archive_quota(archive, &quotas->items[i]);
     }
+}
+
+/* ---- SCRAM users ---- */
+
+static void archive_key(struct kf__archive *archive, uint8_t key[KF__DIGEST_MAX])
+{
+    kf_bytes view = kf__archive_view(archive, (kf_bytes){key, KF__DIGEST_MAX});
+    if (!archive->err && view.size != KF__DIGEST_MAX)
+        kf__archive_fail(archive, KF_ERR_CORRUPT_MESSAGE);
+    if (!archive->err && view.data != key)
+        memcpy(key, view.data, KF__DIGEST_MAX);
+}
+
+/* Iterations 0: none of this digest. Reading, the salt borrows. */
+static void archive_credential(struct kf__archive *archive, struct kf__credential *one)
+{
+    int64_t iterations = kf__archive_number(archive, one->iterations);
+    if (iterations < 0 || iterations > KF__USER_MAX_ITERATIONS)
+        kf__archive_fail(archive, KF_ERR_CORRUPT_MESSAGE);
+    one->iterations = (int32_t)iterations;
+    if (iterations == 0)
+        return;
+    one->salt = kf__archive_view(archive, one->salt);
+    archive_key(archive, one->stored);
+    archive_key(archive, one->server);
+}
+
+static void read_user(struct kf__archive *archive, struct kf__users *users)
+{
+    kf_string name = {0};
+    kf__archive_text(archive, &name);
+    struct kf__user *user = archive->err || !name.data ? NULL : kf__users_put(users, name);
+    if (!archive->err && !user)
+        kf__archive_fail(archive, name.data ? KF_ERR_NO_MEMORY : KF_ERR_CORRUPT_MESSAGE);
+    kf__text_free(archive->alloc, &name);
+    for (int digest = 0; digest < KF__USER_DIGESTS && !archive->err; digest++) {
+        struct kf__credential one = {0};
+        archive_credential(archive, &one);
+        if (!archive->err && one.iterations > 0)
+            kf__archive_fail(archive, kf__user_keep(users, user, (enum kf__digest)digest, &one));
+        kf__wipe(&one, sizeof one);
+    }
+}
+
+void kf__archive_users(struct kf__archive *archive, struct kf__users *users)
+{
+    size_t count = kf__archive_count(archive, (size_t)users->count);
+    for (size_t i = 0; i < count && !archive->err; i++) {
+        if (kf__archive_reads(archive)) {
+            read_user(archive, users);
+            continue;
+        }
+        kf__archive_text(archive, &users->items[i]->name);
+        for (int digest = 0; digest < KF__USER_DIGESTS; digest++)
+            archive_credential(archive, &users->items[i]->credentials[digest]);
+    }
+}
+
+/* ---- features: a level that this release doesn't know is left out ---- */
+
+void kf__archive_features(struct kf__archive *archive, struct kf__features *features)
+{
+    bool reads = kf__archive_reads(archive);
+    size_t count = kf__archive_count(archive, features->count);
+    for (size_t i = 0; i < count && !archive->err; i++) {
+        kf_string name = reads ? (kf_string){0} : kf__text(features->items[i].name);
+        kf__archive_text(archive, &name);
+        int64_t level = kf__archive_number(archive, reads ? 0 : features->items[i].level);
+        if (reads && !archive->err && name.data && level >= 0 && level <= INT16_MAX)
+            kf__feature_set(features, name, (int16_t)level);
+        if (reads)
+            kf__text_free(archive->alloc, &name);
+    }
+    features->epoch = kf__archive_number(archive, features->epoch);
 }

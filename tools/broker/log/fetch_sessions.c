@@ -90,6 +90,24 @@ void kf__fetch_session_advance(struct kf__fetch_sessions *sessions,
     session->used = ++sessions->uses;
 }
 
+/* ---- which partition is where ---- */
+
+/* A session's items by hash, for one request: a list of any length costs its length. */
+struct places {
+    uint32_t *slots; /* an item's index + 1; 0: free */
+    size_t mask;
+};
+
+static uint32_t hash_of(bool by_id, kf_string topic, kf_uuid id, int32_t partition)
+{
+    const uint8_t *at = by_id ? id.bytes : (const uint8_t *)topic.data;
+    size_t size = by_id ? sizeof id.bytes : topic.size;
+    uint32_t hash = 2166136261u ^ (uint32_t)partition * 2654435761u;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * 16777619u;
+    return hash ^ hash >> 15;
+}
+
 static bool is_partition(const struct kf__fetch_session *session, const struct kf__fetched *item,
                          kf_string topic, kf_uuid id, int32_t partition)
 {
@@ -100,14 +118,33 @@ static bool is_partition(const struct kf__fetch_session *session, const struct k
     return kf__text_equal(item->topic, topic);
 }
 
-static struct kf__fetched *find(const struct kf__fetch_session *session, kf_string topic,
-                                kf_uuid id, int32_t partition)
+/* The partition's slot, or the free one that would be its. */
+static uint32_t *slot_of(const struct places *places, const struct kf__fetch_session *session,
+                         kf_string topic, kf_uuid id, int32_t partition)
 {
-    for (size_t i = 0; i < session->count; i++)
-        if (is_partition(session, &session->items[i], topic, id, partition))
-            return &session->items[i];
-    return NULL;
+    size_t at = hash_of(session->by_id, topic, id, partition) & places->mask;
+    while (places->slots[at] &&
+           !is_partition(session, &session->items[places->slots[at] - 1], topic, id, partition))
+        at = (at + 1) & places->mask;
+    return &places->slots[at];
 }
+
+static kf_err find_places(const kf_allocator *alloc, const struct kf__fetch_session *session,
+                          size_t more, struct places *places)
+{
+    size_t slots = 16;
+    while (slots < 2 * (session->count + more))
+        slots *= 2;
+    places->slots = kf_alloc_array(alloc, slots, sizeof *places->slots);
+    places->mask = slots - 1;
+    for (size_t i = 0; places->slots && i < session->count; i++) {
+        const struct kf__fetched *item = &session->items[i];
+        *slot_of(places, session, item->topic, item->topic_id, item->partition) = (uint32_t)i + 1;
+    }
+    return places->slots ? KF_OK : KF_ERR_NO_MEMORY;
+}
+
+/* ---- what a request changes ---- */
 
 static struct kf__fetched *add(const kf_allocator *alloc, struct kf__fetch_session *session,
                                kf_string topic, kf_uuid id, int32_t partition)
@@ -129,20 +166,46 @@ static struct kf__fetched *add(const kf_allocator *alloc, struct kf__fetch_sessi
     return item;
 }
 
-static void forget(const kf_allocator *alloc, struct kf__fetch_session *session,
-                   const struct kf_fetch_request_forgotten_topic *topic)
+static kf_err take_topic(const kf_allocator *alloc, struct kf__fetch_session *session,
+                         const struct places *places,
+                         const struct kf_fetch_request_fetch_topic *topic)
+{
+    for (int32_t p = 0; p < topic->partitions.count; p++) {
+        const struct kf_fetch_request_fetch_partition *asked = &topic->partitions.items[p];
+        uint32_t *slot = slot_of(places, session, topic->topic, topic->topic_id, asked->partition);
+        struct kf__fetched *item =
+            *slot ? &session->items[*slot - 1]
+                  : add(alloc, session, topic->topic, topic->topic_id, asked->partition);
+        if (!item)
+            return KF_ERR_NO_MEMORY;
+        *slot = (uint32_t)(item - session->items) + 1;
+        item->current_leader_epoch = asked->current_leader_epoch;
+        item->last_fetched_epoch = asked->last_fetched_epoch;
+        item->fetch_offset = asked->fetch_offset;
+        item->max_bytes = asked->partition_max_bytes;
+    }
+    return KF_OK;
+}
+
+static void mark_forgotten(const struct kf__fetch_session *session, const struct places *places,
+                           const struct kf_fetch_request_forgotten_topic *topic)
+{
+    for (int32_t p = 0; p < topic->partitions.count; p++) {
+        const uint32_t *slot =
+            slot_of(places, session, topic->topic, topic->topic_id, topic->partitions.items[p]);
+        if (*slot)
+            session->items[*slot - 1].marked = true;
+    }
+}
+
+static void drop_marked(const kf_allocator *alloc, struct kf__fetch_session *session)
 {
     size_t kept = 0;
     for (size_t i = 0; i < session->count; i++) {
-        struct kf__fetched *item = &session->items[i];
-        bool forgotten = false;
-        for (int32_t p = 0; p < topic->partitions.count && !forgotten; p++)
-            forgotten = is_partition(session, item, topic->topic, topic->topic_id,
-                                     topic->partitions.items[p]);
-        if (forgotten)
-            kf__text_free(alloc, &item->topic);
+        if (session->items[i].marked)
+            kf__text_free(alloc, &session->items[i].topic);
         else
-            session->items[kept++] = *item;
+            session->items[kept++] = session->items[i];
     }
     session->count = kept;
 }
@@ -151,32 +214,39 @@ kf_err kf__fetch_session_update(struct kf__fetch_sessions *sessions,
                                 struct kf__fetch_session *session,
                                 const struct kf_fetch_request *request)
 {
-    for (int32_t t = 0; t < request->topics.count; t++) {
-        const struct kf_fetch_request_fetch_topic *topic = &request->topics.items[t];
-        for (int32_t p = 0; p < topic->partitions.count; p++) {
-            const struct kf_fetch_request_fetch_partition *asked = &topic->partitions.items[p];
-            struct kf__fetched *item =
-                find(session, topic->topic, topic->topic_id, asked->partition);
-            if (!item)
-                item =
-                    add(sessions->alloc, session, topic->topic, topic->topic_id, asked->partition);
-            if (!item)
-                return KF_ERR_NO_MEMORY;
-            item->current_leader_epoch = asked->current_leader_epoch;
-            item->last_fetched_epoch = asked->last_fetched_epoch;
-            item->fetch_offset = asked->fetch_offset;
-            item->max_bytes = asked->partition_max_bytes;
-        }
-    }
-    for (int32_t t = 0; t < request->forgotten_topics_data.count; t++)
-        forget(sessions->alloc, session, &request->forgotten_topics_data.items[t]);
-    return KF_OK;
+    struct places places;
+    size_t named = 0;
+    if (request->topics.count <= 0 && request->forgotten_topics_data.count <= 0)
+        return KF_OK;
+    for (int32_t t = 0; t < request->topics.count; t++)
+        named += (size_t)request->topics.items[t].partitions.count;
+    kf_err err = find_places(sessions->alloc, session, named, &places);
+    for (int32_t t = 0; t < request->topics.count && !err; t++)
+        err = take_topic(sessions->alloc, session, &places, &request->topics.items[t]);
+    for (int32_t t = 0; t < request->forgotten_topics_data.count && !err; t++)
+        mark_forgotten(session, &places, &request->forgotten_topics_data.items[t]);
+    drop_marked(sessions->alloc, session);
+    kf_free(sessions->alloc, places.slots);
+    return err;
 }
 
-void kf__fetch_session_rotate(struct kf__fetch_session *session, size_t index)
+void kf__fetch_session_rotate(const struct kf__fetch_sessions *sessions,
+                              struct kf__fetch_session *session)
 {
-    struct kf__fetched item = session->items[index];
-    memmove(session->items + index, session->items + index + 1,
-            (session->count - index - 1) * sizeof item);
-    session->items[session->count - 1] = item;
+    size_t kept = 0, moved = 0;
+    struct kf__fetched *behind = kf_alloc_array(sessions->alloc, session->count, sizeof *behind);
+    if (!behind)
+        return; /* without memory the order stays, and is as good */
+    for (size_t i = 0; i < session->count; i++) {
+        struct kf__fetched item = session->items[i];
+        if (item.marked)
+            behind[moved++] = item;
+        else
+            session->items[kept++] = item;
+    }
+    for (size_t i = 0; i < moved; i++) {
+        session->items[kept + i] = behind[i];
+        session->items[kept + i].marked = false;
+    }
+    kf_free(sessions->alloc, behind);
 }

@@ -25,6 +25,7 @@ struct kf__fetched {
     int32_t max_bytes;
     int64_t high_watermark; /* as last told; -1: never */
     int64_t log_start;
+    bool marked; /* for a moment: forgotten, or served */
 };
 
 struct kf__fetch_session {
@@ -59,7 +60,8 @@ void kf__fetch_session_advance(struct kf__fetch_sessions *sessions,
 kf_err kf__fetch_session_update(struct kf__fetch_sessions *sessions,
                                 struct kf__fetch_session *session,
                                 const struct kf_fetch_request *request);
-/* Served ones go to the end, so that the first don't starve the others. */
-void kf__fetch_session_rotate(struct kf__fetch_session *session, size_t index);
+/* The marked ones, which were served, go to the end, so that the first don't starve the others. */
+void kf__fetch_session_rotate(const struct kf__fetch_sessions *sessions,
+                              struct kf__fetch_session *session);
 
 #endif

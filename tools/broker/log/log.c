@@ -159,6 +159,7 @@ kf_err kf__plog_keep(struct kf__partition_log *made, const struct kf__batch *bat
 
 void kf__plog_replace(struct kf__partition_log *log, struct kf__partition_log *made)
 {
+    made->alloc = log->alloc;
     made->start_offset = log->start_offset;
     made->end_offset = log->end_offset;
     made->epochs = log->epochs;

@@ -90,10 +90,24 @@ kf_err kf__rebatch(const struct kf__batch *batch, const struct kf__rebatch *how,
     if (how->append_time >= 0) {
         bytes[AT_ATTRIBUTES + 1] |= APPEND_TIME_BIT;
         write_int64(bytes + AT_MAX_TIMESTAMP, how->append_time);
-    } else if (how->keeps && kept.count > 0) {
+    } else if (kept.count > 0) {
+        bytes[AT_ATTRIBUTES + 1] &= (uint8_t)~APPEND_TIME_BIT;
         write_int64(bytes + AT_MAX_TIMESTAMP, kept.max_timestamp);
     }
     write_int32(bytes + AT_COUNT, (uint32_t)kept.count);
     write_int32(bytes + AT_CRC, kf__crc32c(0, bytes + AT_ATTRIBUTES, size - AT_ATTRIBUTES));
+    return KF_OK;
+}
+
+kf_err kf__retime(const struct kf__batch *batch, int64_t max_timestamp, struct kf__buffer *out)
+{
+    size_t start = out->used;
+    kf_err err = kf__buffer_put(out, batch->bytes, batch->size);
+    if (err)
+        return err;
+    uint8_t *at = out->bytes + start;
+    at[AT_ATTRIBUTES + 1] &= (uint8_t)~APPEND_TIME_BIT;
+    write_int64(at + AT_MAX_TIMESTAMP, max_timestamp);
+    write_int32(at + AT_CRC, kf__crc32c(0, at + AT_ATTRIBUTES, batch->size - AT_ATTRIBUTES));
     return KF_OK;
 }

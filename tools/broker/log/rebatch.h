@@ -21,5 +21,7 @@ struct kf__rebatch {
 /* Appends to `out`. `plain` is room for the decompressed records; what was in it is lost. */
 kf_err kf__rebatch(const struct kf__batch *batch, const struct kf__rebatch *how,
                    struct kf__codecs *codecs, struct kf__buffer *plain, struct kf__buffer *out);
+/* The same batch with CreateTime and another largest timestamp in its header; appends to `out`. */
+kf_err kf__retime(const struct kf__batch *batch, int64_t max_timestamp, struct kf__buffer *out);
 
 #endif

@@ -113,9 +113,13 @@ bool kf__topic_name_is_valid(kf_string name)
     return true;
 }
 
+enum {
+    MAX_SHOWN_NAME = 300 /* Kafka shows all of it */
+};
+
 void kf__explain_topic_name(kf_string name, char *text, size_t size)
 {
-    int shown = (int)(name.size < KF__MAX_TOPIC_NAME ? name.size : KF__MAX_TOPIC_NAME);
+    int shown = (int)(name.size < MAX_SHOWN_NAME ? name.size : MAX_SHOWN_NAME);
     if (name.size == 0)
         snprintf(text, size, "Topic name is invalid: the empty string is not allowed");
     else if (name.size > KF__MAX_TOPIC_NAME)
@@ -192,6 +196,7 @@ kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int
             return err;
         topic->partition_count = i + 1;
     }
+    topics->changes++;
     return KF_OK;
 }
 
@@ -329,6 +334,7 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
     insert(topics->items, topics->count, place_of(topics, name), created);
     insert(topics->by_id, topics->count, place_of_id(topics, created->id), created);
     topics->count++;
+    topics->changes++;
     if (topic)
         *topic = created;
     return KF_OK;
@@ -341,6 +347,7 @@ void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uu
     topic->id = id;
     insert(topics->by_id, topics->count, place_of_id(topics, id), topic);
     topics->count++;
+    topics->changes++;
 }
 
 void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
@@ -351,6 +358,7 @@ void kf__topics_delete(struct kf__topics *topics, struct kf__topic *topic)
     take_out(topics->items, topics->count, at);
     take_out(topics->by_id, topics->count, at_id);
     topics->count--;
+    topics->changes++;
     topic_free(topics, topic);
 }
 

@@ -71,8 +71,9 @@ struct kf__topics {
     size_t capacity;
     int32_t node_count; /* ids 1 … node_count */
     bool runs[KF__MAX_NODES + 1];
-    size_t bytes; /* of all logs */
-    uint64_t ids; /* how many topic ids were given out */
+    size_t bytes;     /* of all logs */
+    uint64_t ids;     /* how many topic ids were given out */
+    uint64_t changes; /* counts topics and partitions that come and go */
     uint64_t seed;
     struct kf__moved *moved;
     size_t moved_count;

@@ -76,8 +76,11 @@ static bool make(struct pair *made, const char *common_name, const char *names,
            set_names(made->certificate, parent, common_name) &&
            extend(made->certificate, parent, NID_basic_constraints,
                   issuer ? "critical,CA:FALSE" : "critical,CA:TRUE") &&
+           extend(made->certificate, parent, NID_subject_key_identifier, "hash") &&
            (issuer ||
             extend(made->certificate, parent, NID_key_usage, "critical,keyCertSign,cRLSign")) &&
+           (!issuer ||
+            extend(made->certificate, parent, NID_authority_key_identifier, "keyid:always")) &&
            (!issuer ||
             extend(made->certificate, parent, NID_ext_key_usage, "serverAuth,clientAuth")) &&
            (!names || extend(made->certificate, parent, NID_subject_alt_name, names)) &&

@@ -141,3 +141,33 @@ int32_t kf__node_port(const struct kf__exchange *exchange, int32_t node)
 {
     return exchange->broker->server.nodes[node].ports[exchange->listener].number;
 }
+
+const char *kf__kafka_words(kf_err err)
+{
+    switch (err) {
+    case KF_OK:
+        return "NONE";
+    case KF_ERR_UNKNOWN_TOPIC_OR_PARTITION:
+        return "This server does not host this topic-partition.";
+    case KF_ERR_UNKNOWN_TOPIC_ID:
+        return "This server does not host this topic ID.";
+    case KF_ERR_INVALID_REQUEST:
+        return "This most likely occurs because of a request being malformed by the client library "
+               "or the message was sent to an incompatible broker. See the broker logs for more "
+               "details.";
+    case KF_ERR_ELECTION_NOT_NEEDED:
+        return "Leader election not needed for topic partition.";
+    case KF_ERR_COORDINATOR_NOT_AVAILABLE:
+        return "The coordinator is not available.";
+    case KF_ERR_TOPIC_AUTHORIZATION_FAILED:
+        return "Topic authorization failed.";
+    case KF_ERR_GROUP_AUTHORIZATION_FAILED:
+        return "Group authorization failed.";
+    case KF_ERR_CLUSTER_AUTHORIZATION_FAILED:
+        return "Cluster authorization failed.";
+    case KF_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return "Transactional Id authorization failed.";
+    default:
+        return kf_err_text(err);
+    }
+}

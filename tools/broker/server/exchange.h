@@ -127,6 +127,9 @@ void kf__tell_principal(struct kf__exchange *exchange, kf_string *type, kf_strin
 /* Counts bytes against the client's quota (quotas.h) and throttles it where it has one too many. */
 void kf__charge(struct kf__exchange *exchange, int key, size_t bytes);
 
+/* Kafka's own words for an error, where it has no better ones; static. OK: "NONE". */
+const char *kf__kafka_words(kf_err err);
+
 static inline int16_t kf__wire_error(kf_err err)
 {
     if (err >= -1)

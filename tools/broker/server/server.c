@@ -567,6 +567,9 @@ kf_time kf__server_deadline(const struct kf_broker *broker)
     kf_time parked = kf__dispatch_deadline(broker);
     kf_time event = kf__rules_deadline(&broker->rules);
     kf_time transactions = kf__txns_deadline(&broker->txns);
+    kf_time consumers = kf__consumers_deadline(&broker->consumers);
+    if (consumers < deadline)
+        deadline = consumers;
     if (parked < deadline)
         deadline = parked;
     if (event < deadline)
@@ -674,6 +677,7 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
     }
     kf__events_run(broker, now);
     kf__coordinator_tick(&broker->coordinator, now);
+    kf__consumers_tick(&broker->consumers, now);
     kf__txns_tick(&broker->txns, kf__txn_now(broker, now));
     for (size_t i = 0; i < server->slot_count; i++)
         if (server->connections[i])

@@ -205,6 +205,8 @@ static kf_err check_claim(const struct kf__txns *txns, const struct kf__txn_clai
         return KF_ERR_CONCURRENT_TRANSACTIONS;
     if ((*txn)->producer_id != claim->producer_id)
         return KF_ERR_INVALID_PRODUCER_ID_MAPPING;
+    if (claim->epoch == INT16_MAX) /* it fences the last producer of the id, and nobody has it */
+        return KF_ERR_PRODUCER_FENCED;
     return (*txn)->epoch == claim->epoch ? KF_OK : KF_ERR_PRODUCER_FENCED;
 }
 
@@ -279,7 +281,7 @@ static kf_err end_v2(struct kf__txns *txns, struct kf__txn_now now, struct kf__t
         return KF_ERR_CONCURRENT_TRANSACTIONS;
     if (!retry && txn->producer_id != claim->producer_id)
         return KF_ERR_INVALID_PRODUCER_ID_MAPPING;
-    if (!retry && txn->epoch != claim->epoch)
+    if (!retry && (txn->epoch != claim->epoch || claim->epoch == INT16_MAX))
         return KF_ERR_PRODUCER_FENCED;
     if (retry && !is_completed(txn, commit))
         return KF_ERR_INVALID_TXN_STATE;
