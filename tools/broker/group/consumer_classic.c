@@ -311,23 +311,37 @@ bool kf__consumers_heartbeat(struct kf__consumers *consumers, kf_time now,
     return true;
 }
 
-bool kf__consumers_leave(struct kf__consumers *consumers, kf_time now,
-                         const struct kf__member_claim *who, kf_err *err)
+static kf_err mark_leaving(const struct kf__consumer_group *group,
+                           const struct kf__member_claim *who)
 {
-    struct kf__consumer_group *group = peopled(consumers, who->group);
     struct kf__consumer_member *member = NULL;
-    struct kf__consumer_settings settings;
-    if (!group)
-        return false;
+    kf_err err = KF_OK;
     if (who->instance_id.data && who->member_id.size == 0) { /* an administrator's removal */
         member = kf__consumer_static_member(group, who->instance_id);
-        *err = member ? KF_OK : KF_ERR_UNKNOWN_MEMBER_ID;
+        err = member ? KF_OK : KF_ERR_UNKNOWN_MEMBER_ID;
     } else {
-        *err = claimed(group, who, &member);
+        err = claimed(group, who, &member);
     }
-    if (*err)
-        return true;
+    if (!err)
+        member->leaves = true;
+    return err;
+}
+
+bool kf__consumers_leave(struct kf__consumers *consumers, kf_time now,
+                         const struct kf__member_claim *who, int32_t count, kf_err *errors)
+{
+    struct kf__consumer_group *group = count > 0 ? peopled(consumers, who[0].group) : NULL;
+    struct kf__consumer_settings settings;
+    bool any = false;
+    if (!group)
+        return false;
+    for (int32_t i = 0; i < count; i++) {
+        errors[i] = mark_leaving(group, &who[i]);
+        any |= !errors[i];
+    }
     consumers->settings(consumers->context, group->id, &settings);
-    *err = kf__consumers_fence(consumers, now, group, member, &settings);
+    kf_err err = any ? kf__consumers_fence(consumers, now, group, &settings) : KF_OK;
+    for (int32_t i = 0; i < count && err; i++)
+        errors[i] = errors[i] ? errors[i] : err;
     return true;
 }

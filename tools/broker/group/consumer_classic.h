@@ -19,7 +19,8 @@ bool kf__consumers_sync(struct kf__consumers *consumers, kf_time now, const stru
                         void *token);
 bool kf__consumers_heartbeat(struct kf__consumers *consumers, kf_time now,
                              const struct kf__member_claim *who, kf_err *err);
+/* Of one group, all at once; errors[] are theirs. */
 bool kf__consumers_leave(struct kf__consumers *consumers, kf_time now,
-                         const struct kf__member_claim *who, kf_err *err);
+                         const struct kf__member_claim *who, int32_t count, kf_err *errors);
 
 #endif

@@ -123,10 +123,11 @@ kf_err kf__consumers_retarget(struct kf__consumers *consumers, kf_time now,
     return KF_OK;
 }
 
-kf_err kf__consumers_remove(struct kf__consumers *consumers, struct kf__consumer_group *group,
-                            struct kf__consumer_member *member)
+kf_err kf__consumers_remove(struct kf__consumers *consumers, struct kf__consumer_group *group)
 {
-    kf__consumer_group_remove(consumers->alloc, group, member);
+    for (int32_t i = group->member_count - 1; i >= 0; i--)
+        if (group->members[i]->leaves)
+            kf__consumer_group_remove(consumers->alloc, group, group->members[i]);
     kf__consumer_group_drop_regexes(consumers->alloc, group);
     group->resubscribed = true;
     kf_err err = kf__consumers_look_at_topics(consumers, group, true);
@@ -179,7 +180,8 @@ void kf__consumers_tick(struct kf__consumers *consumers, kf_time now)
             continue;
         }
         consumers->settings(consumers->context, group->id, &settings);
-        if (kf__consumers_fence(consumers, now, group, late, &settings))
+        late->leaves = true;
+        if (kf__consumers_fence(consumers, now, group, &settings))
             g++; /* out of memory: with the next tick */
     }
 }

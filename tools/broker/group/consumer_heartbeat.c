@@ -423,7 +423,8 @@ static kf_err leave(struct turn *turn)
     turn->answer->member_epoch = beat->member_epoch;
     if (beat->instance_id.data && beat->member_epoch == KF__EPOCH_LEAVES_FOR_A_WHILE)
         return leave_for_a_while(turn);
-    return kf__consumers_fence(consumers, turn->now, turn->group, turn->member, &turn->settings);
+    turn->member->leaves = true;
+    return kf__consumers_fence(consumers, turn->now, turn->group, &turn->settings);
 }
 
 void kf__consumers_beat(struct kf__consumers *consumers, kf_time now, const struct kf__beat *beat,

@@ -190,11 +190,11 @@ bool kf__consumers_may_downgrade(const struct kf__consumer_group *group,
 }
 
 kf_err kf__consumers_fence(struct kf__consumers *consumers, kf_time now,
-                           struct kf__consumer_group *group, struct kf__consumer_member *member,
+                           struct kf__consumer_group *group,
                            const struct kf__consumer_settings *settings)
 {
     int32_t epoch = group->epoch;
-    kf_err err = kf__consumers_remove(consumers, group, member);
+    kf_err err = kf__consumers_remove(consumers, group);
     if (err || !kf__consumers_may_downgrade(group, settings))
         return err;
     group->epoch = epoch; /* as a classic group it counts on in its own way */

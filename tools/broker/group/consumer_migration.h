@@ -17,9 +17,12 @@ kf_err kf__consumers_upgrade(struct kf__consumers *consumers, kf_time now, kf_st
                              const struct kf__consumer_settings *settings,
                              struct kf__consumer_group **group, struct kf__beat_answer *answer);
 
-/* The member goes. Where only classic ones are left, the group goes back to being classic. */
+/*
+ * The members whose `leaves` is set go, in one epoch. Where only classic ones are left, the group
+ * goes back to being classic.
+ */
 kf_err kf__consumers_fence(struct kf__consumers *consumers, kf_time now,
-                           struct kf__consumer_group *group, struct kf__consumer_member *member,
+                           struct kf__consumer_group *group,
                            const struct kf__consumer_settings *settings);
 
 /* Are all members classic now, and may the group be? */
