@@ -1,9 +1,8 @@
 /*
  * outbox_postgres: moves the rows of a PostgreSQL table into a topic.
  *
- *     outbox_postgres schema | psql …                  the table, to be written to by the
- * application outbox_postgres client.properties 'dbname=shop' shop-events        as many of these
- * as wanted
+ *     outbox_postgres schema | psql …                                   the table
+ *     outbox_postgres client.properties 'dbname=shop' shop-events       as many as wanted
  *
  * An aggregate, not a row, is claimed: by an advisory lock on its hash, held
  * by this program's session until its rows are published and deleted. FOR
@@ -15,7 +14,9 @@
  * transaction that stays open for an hour keeps events back for an hour.
  *
  * docs/outbox.md walks through it. Session locks need a session of their
- * own: no connection pool that shares sessions between transactions.
+ * own: no connection pool that shares sessions between transactions. A
+ * publisher holds up to 500 of them; PostgreSQL has room for
+ * max_locks_per_transaction x max_connections in all.
  */
 #include <kafiber/kafiber.h>
 
@@ -40,8 +41,12 @@ static const char schema[] =
 /* The lock's number; the seed keeps clear of what else an application may lock. */
 #define LOCK_OF "hashtextextended(aggregate_type || E'\\x1f' || aggregate_id, 7305)"
 
+/* Without statistics a seq scan looks as cheap; it reads a whole backlog for each claim. */
+static const char prepare_session[] = "SET enable_seqscan = off";
+
 /*
- * Locks the aggregates of the oldest rows, but for those of $1, $2. This and
+ * Locks the aggregates of the oldest rows, but for those of $1, $2: many of
+ * them, since one event of each is under way at a time. This and
  * the reading are two statements on purpose: the second one's snapshot is
  * younger than the locks, so it does not see what another publisher deleted
  * before it gave a lock back.
@@ -50,13 +55,13 @@ static const char lock_aggregates[] =
     "WITH oldest AS ("
     "  SELECT aggregate_type, aggregate_id, position FROM outbox"
     "  WHERE (aggregate_type, aggregate_id) NOT IN (SELECT * FROM unnest($1::text[], $2::text[]))"
-    "  ORDER BY position LIMIT 3000"
+    "  ORDER BY position LIMIT 5000"
     "), candidate AS MATERIALIZED ("
     "  SELECT aggregate_type, aggregate_id FROM oldest GROUP BY 1, 2 ORDER BY min(position)"
     ") SELECT aggregate_type, aggregate_id FROM candidate"
-    "  WHERE pg_try_advisory_lock(" LOCK_OF ") LIMIT 100";
+    "  WHERE pg_try_advisory_lock(" LOCK_OF ") LIMIT 500";
 
-/* Of each aggregate its first settled rows, or one line of nulls. */
+/* Of each aggregate its first $3 settled rows, or one line of nulls. */
 static const char read_rows[] =
     "SELECT a.aggregate_type, a.aggregate_id, r.position::text, r.event_id::text, r.event_type,"
     "       r.payload"
@@ -67,7 +72,7 @@ static const char read_rows[] =
     "                OVER (ORDER BY position) AS settled"
     "        FROM outbox o"
     "       WHERE o.aggregate_type = a.aggregate_type AND o.aggregate_id = a.aggregate_id"
-    "       ORDER BY position LIMIT 100) s"
+    "       ORDER BY position LIMIT $3::int) s"
     "     WHERE settled) r ON true"
     " ORDER BY a.n, r.position";
 
@@ -84,6 +89,11 @@ enum {
     EVENT_ID,
     EVENT_TYPE,
     PAYLOAD
+};
+
+enum {
+    MOST_LOCKS = 500, /* as lock_aggregates has it */
+    MOST_ROWS = 4000, /* in hand: some of each aggregate */
 };
 
 /* ---- arrays as PostgreSQL reads them: {"a","b"} ---- */
@@ -135,9 +145,10 @@ static const char *finished(struct text *array)
 
 /* Rows come in binary, that is: as they are. One statement is one transaction. */
 static PGresult *query(PGconn *database, const char *statement, struct text *arrays, int count,
-                       kf_error *error)
+                       const char *more, kf_error *error)
 {
-    const char *parameters[2];
+    const char *parameters[3];
+    parameters[count] = more; /* NULL: no parameter more */
     for (int i = 0; i < count; i++) {
         parameters[i] = finished(&arrays[i]);
         if (!parameters[i]) {
@@ -145,9 +156,12 @@ static PGresult *query(PGconn *database, const char *statement, struct text *arr
             return NULL;
         }
     }
-    if (PQstatus(database) != CONNECTION_OK)
+    if (PQstatus(database) != CONNECTION_OK) {
         PQreset(database);
-    PGresult *result = PQexecParams(database, statement, count, NULL, parameters, NULL, NULL, 1);
+        PQclear(PQexec(database, prepare_session));
+    }
+    PGresult *result =
+        PQexecParams(database, statement, count + !!more, NULL, parameters, NULL, NULL, 1);
     ExecStatusType status = PQresultStatus(result);
     if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
         return result;
@@ -165,7 +179,7 @@ static PGresult *query_aggregates(PGconn *database, const char *statement,
         put_element(&arrays[0], aggregates[i].type.data, aggregates[i].type.size);
         put_element(&arrays[1], aggregates[i].id.data, aggregates[i].id.size);
     }
-    PGresult *result = query(database, statement, arrays, 2, error);
+    PGresult *result = query(database, statement, arrays, 2, NULL, error);
     free(arrays[0].bytes);
     free(arrays[1].bytes);
     return result;
@@ -213,38 +227,43 @@ static bool begins_aggregate(const PGresult *result, int row)
            memcmp(a.id.data, b.id.data, a.id.size) != 0;
 }
 
-/* Locked aggregates of which nothing was added are given back at once. */
+/* Locked aggregates of which nothing was added are given back at once, all together. */
 static kf_err add_rows(PGconn *database, kf_outbox_claim *claim, const PGresult *result,
-                       kf_error *error)
+                       kf_outbox_aggregate *unused, kf_error *error)
 {
     kf_err err = KF_OK;
+    size_t count = 0;
     for (int row = 0; row < PQntuples(result); row++) {
         bool add = !err && !PQgetisnull(result, row, POSITION) && kf_outbox_claim_rows(claim) > 0;
         if (add)
             err = add_row(claim, result, row);
-        if ((!add || err) && begins_aggregate(result, row)) {
-            kf_outbox_aggregate aggregate = aggregate_in(result, row);
-            release(database, &aggregate, 1);
-        }
+        if ((!add || err) && begins_aggregate(result, row))
+            unused[count++] = aggregate_in(result, row);
     }
+    if (count)
+        release(database, unused, count);
     return err ? kf_error_set(error, err, "%s", kf_err_text(err)) : KF_OK;
 }
 
+/* Those of one statement's result: the locks taken. */
 static kf_err claim_locked(PGconn *database, kf_outbox_claim *claim, const PGresult *locked,
-                           kf_error *error)
+                           kf_outbox_aggregate *aggregates, kf_error *error)
 {
     struct text arrays[2] = {{0}};
-    for (int i = 0; i < PQntuples(locked); i++) {
-        kf_outbox_aggregate aggregate = aggregate_in(locked, i);
-        put_element(&arrays[0], aggregate.type.data, aggregate.type.size);
-        put_element(&arrays[1], aggregate.id.data, aggregate.id.size);
+    int count = PQntuples(locked);
+    char each[16]; /* rows: all together are as many as are wanted */
+    snprintf(each, sizeof each, "%d", (int)kf_outbox_claim_rows(claim) / count + 1);
+    for (int i = 0; i < count; i++) {
+        aggregates[i] = aggregate_in(locked, i);
+        put_element(&arrays[0], aggregates[i].type.data, aggregates[i].type.size);
+        put_element(&arrays[1], aggregates[i].id.data, aggregates[i].id.size);
     }
-    PGresult *rows = query(database, read_rows, arrays, 2, error);
-    kf_err err = rows ? add_rows(database, claim, rows, error) : KF_ERR_TIMED_OUT;
-    for (int i = 0; !rows && i < PQntuples(locked); i++) {
-        kf_outbox_aggregate aggregate = aggregate_in(locked, i);
-        release(database, &aggregate, 1);
-    }
+    PGresult *rows = query(database, read_rows, arrays, 2, each, error);
+    kf_err err = KF_ERR_TIMED_OUT;
+    if (rows)
+        err = add_rows(database, claim, rows, aggregates, error);
+    else
+        release(database, aggregates, (size_t)count);
     PQclear(rows);
     free(arrays[0].bytes);
     free(arrays[1].bytes);
@@ -259,7 +278,9 @@ static kf_err claim(void *context, kf_outbox_claim *claim, kf_error *error)
     PGresult *locked = query_aggregates(database, lock_aggregates, without, count, error);
     if (!locked)
         return KF_ERR_TIMED_OUT;
-    kf_err err = PQntuples(locked) ? claim_locked(database, claim, locked, error) : KF_OK;
+    kf_outbox_aggregate aggregates[MOST_LOCKS];
+    kf_err err =
+        PQntuples(locked) ? claim_locked(database, claim, locked, aggregates, error) : KF_OK;
     PQclear(locked);
     return err;
 }
@@ -272,7 +293,7 @@ static kf_err mark(void *context, const kf_outbox_row *const *rows, size_t count
         int size = snprintf(number, sizeof number, "%lld", (long long)rows[i]->position);
         put_element(&array, number, (size_t)size);
     }
-    PGresult *result = query(context, delete_rows, &array, 1, error);
+    PGresult *result = query(context, delete_rows, &array, 1, NULL, error);
     free(array.bytes);
     if (!result)
         return KF_ERR_TIMED_OUT;
@@ -318,7 +339,7 @@ static kf_producer *open_producer(const char *properties, kf_error *error)
 static void publish(kf_producer *producer, PGconn *database, const char *topic, kf_error *error)
 {
     kf_outbox_source source = {sizeof source, database, claim, mark, release, tell_trouble};
-    kf_outbox_options options = {.size = sizeof options, .topic = topic};
+    kf_outbox_options options = {.size = sizeof options, .topic = topic, .max_rows = MOST_ROWS};
     outbox = kf_outbox_new(producer, &source, &options, error);
     if (!outbox)
         return;
@@ -344,6 +365,7 @@ int main(int argc, char **argv)
     kf_producer *producer = open_producer(argv[1], &error);
     PGconn *database = PQconnectdb(argv[2]);
     PQsetNoticeProcessor(database, ignore_notice, NULL);
+    PQclear(PQexec(database, prepare_session));
     if (!error.code && PQstatus(database) != CONNECTION_OK)
         kf_error_set(&error, KF_ERR_CONNECT_FAILED, "%s", PQerrorMessage(database));
     if (!error.code)

@@ -17,8 +17,10 @@
 
 #define TAKE_WAIT   KF_SECOND /* for metadata or room: other aggregates wait meanwhile */
 #define LOOK_EVERY  (100 * KF_MILLISECOND) /* for a stop that came by a signal */
-#define MARK_WITHIN (20 * KF_MILLISECOND)  /* of the acknowledgement */
-#define REMEMBER    (60 * KF_SECOND)       /* an aggregate's failures, past its next turn */
+#define MARK_WITHIN (20 * KF_MILLISECOND)  /* of the acknowledgement; longer where marks are slow  \
+                                            */
+#define MARK_SHARE 4                       /* time between two marks, by that of the last */
+#define REMEMBER   (60 * KF_SECOND)        /* an aggregate's failures, past its next turn */
 
 struct kf_outbox {
     const kf_allocator *alloc;
@@ -34,8 +36,9 @@ struct kf_outbox {
     bool has_unsent; /* aggregates whose first row has not left */
     bool is_hurried; /* since the last one left */
     uint64_t claims;
-    kf_time claim_at; /* not before */
-    kf_time mark_at;
+    kf_time claim_at;  /* not before */
+    kf_time mark_at;   /* not before: after a failure */
+    kf_time mark_rest; /* not before, but for many rows: so that rows leave meanwhile */
     int32_t claim_failures;
     int32_t mark_failures;
     kf_error final; /* what no retry cures */
@@ -308,13 +311,19 @@ static size_t count_in_flight(struct kf_outbox *outbox)
     return count;
 }
 
+static kf_time mark_time(const struct kf_outbox *outbox)
+{
+    kf_time within = outbox->stored_since + MARK_WITHIN;
+    return within > outbox->mark_rest ? within : outbox->mark_rest;
+}
+
 static bool mark_is_due(struct kf_outbox *outbox)
 {
     kf_time now = kf_now();
     if (!outbox->stored || outbox->mark_at > now)
         return false;
     return outbox->stored_count >= (size_t)outbox->options.max_rows / 2 ||
-           outbox->stored_since + MARK_WITHIN <= now || count_in_flight(outbox) == 0;
+           mark_time(outbox) <= now || count_in_flight(outbox) == 0;
 }
 
 static kf_err mark_rows(struct kf_outbox *outbox, kf_error *error)
@@ -333,11 +342,14 @@ static kf_err mark_rows(struct kf_outbox *outbox, kf_error *error)
 static void mark(struct kf_outbox *outbox)
 {
     kf_error error = KF_ERROR_INIT;
+    kf_time began = kf_now();
     if (mark_rows(outbox, &error)) {
         outbox->mark_at = back_off(outbox, ++outbox->mark_failures);
         tell_trouble(outbox, NULL, &error);
         return;
     }
+    kf_time ended = kf_now();
+    outbox->mark_rest = ended + MARK_SHARE * (ended - began);
     outbox->mark_at = 0;
     outbox->mark_failures = 0;
     atomic_fetch_add(&outbox->published, (int64_t)outbox->stored_count);
@@ -396,8 +408,7 @@ static void rest(struct kf_outbox *outbox)
     kf_time now = kf_now();
     kf_time until = now + LOOK_EVERY;
     if (outbox->stored)
-        until = sooner(until, outbox->mark_at > now ? outbox->mark_at
-                                                    : outbox->stored_since + MARK_WITHIN);
+        until = sooner(until, outbox->mark_at > now ? outbox->mark_at : mark_time(outbox));
     if (outbox->rows.in_hand == 0 && outbox->claim_at > now)
         until = sooner(until, outbox->claim_at);
     pthread_mutex_lock(&outbox->lock);

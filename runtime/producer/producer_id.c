@@ -274,10 +274,26 @@ static bool counts(const struct kf__out_batch *batch)
            kf__same_identity(batch->id, batch->partition->id);
 }
 
+/* One that is told late, after those behind it, doesn't turn the clock back. */
 void kf__out_sequence_acked(struct kf__out_batch *batch)
 {
-    if (counts(batch))
-        batch->partition->last_acked = last_of(batch);
+    struct kf__out_partition *partition = batch->partition;
+    if (counts(batch) &&
+        (partition->last_acked < 0 || precedes(partition->last_acked, last_of(batch))))
+        partition->last_acked = last_of(batch);
+}
+
+/*
+ * The broker took what came behind it, under the same epoch, which it does
+ * only behind this: so an attempt whose end nobody told us of has stored it.
+ * A broker says "out of order" of it, rather than "duplicate", where it knows
+ * the last batch alone, as after a restart.
+ */
+bool kf__out_sequence_passed(const struct kf__out_batch *batch, kf_err err)
+{
+    int32_t last_acked = batch->partition->last_acked;
+    return err == KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER && batch->doubt && counts(batch) &&
+           last_acked >= 0 && !precedes(last_acked, batch->sequence);
 }
 
 void kf__out_sequence_lost(struct kf__out_batch *batch)

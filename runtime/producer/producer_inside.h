@@ -56,6 +56,7 @@ struct kf__out_partition {
     struct kf__link queue;     /* closed batches not in flight; those sent before come first */
     struct kf__link flying;    /* in requests, in their order */
     int32_t flying_count;
+    int32_t told_early;         /* in the queue, told while somebody compressed them */
     struct kf__out_identity id; /* of the batches in flight; what new ones get */
     int32_t next_sequence;
     int32_t last_acked; /* sequence; -1: none since the identity began */
@@ -362,6 +363,8 @@ void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity 
 /* Behind what was sent before it: the link of its queue that it goes before. */
 struct kf__link *kf__out_place_in_order(const struct kf__out_batch *batch);
 void kf__out_sequence_acked(struct kf__out_batch *batch);
+/* Whether what was refused as out of order is stored, for what came behind it is. */
+bool kf__out_sequence_passed(const struct kf__out_batch *batch, kf_err err);
 /* A sequence was given to a batch whose end nobody knows. */
 void kf__out_sequence_lost(struct kf__out_batch *batch);
 /* Whether what the broker said of sequences is cured by sending again; asks for a fresh identity.

@@ -15,8 +15,10 @@ struct taking {
     const kf_record *record;
     struct kf__receipt receipt;
     size_t bound;
-    size_t credit; /* bytes of memory promised to it */
-    size_t need;   /* bytes that it waits for */
+    size_t credit;   /* bytes of memory promised to it */
+    size_t need;     /* bytes that it waits for: */
+    size_t bytes;    /* for a batch of so many, */
+    size_t receipts; /* and so many of receipts */
     kf_time deadline;
     enum kf__haste haste;
     bool inside;                /* its receipt is one of ours */
@@ -197,11 +199,16 @@ static kf_err find_topic(struct taking *taking, struct kf__out_topic **topic)
 
 /* ---- the batch: under the partition's lock ---- */
 
+/* Where it was closed because it is full, the next one begins with as much memory. */
+static void note_full(struct kf__out_partition *partition)
+{
+    partition->block_hint = (uint32_t)partition->open->block;
+    partition->receipt_hint = (uint32_t)partition->open->receipts_block;
+}
+
 static void close_open(struct taking *taking, struct kf__out_partition *partition)
 {
     struct kf__out_batch *batch = partition->open;
-    partition->block_hint = (uint32_t)batch->block;
-    partition->receipt_hint = (uint32_t)batch->receipts_block;
     partition->open = NULL;
     /* Compressed by this thread, once the lock is left. */
     batch->sealing = taking->producer->io.settings.compression_type != KF__COMPRESSION_NONE;
@@ -223,18 +230,43 @@ static void begin(struct taking *taking, struct kf__out_partition *partition,
         atomic_store_explicit(&partition->first_since, batch->opened, memory_order_relaxed);
 }
 
+/*
+ * What a new batch is to have, and so what is waited for: as much as the last
+ * full one. Were it the least, batches would shrink in a full buffer until
+ * each carries one record, and no answer makes room for more.
+ */
+static void want_batch(struct taking *taking, const struct kf__out_partition *partition)
+{
+    enum {
+        SHARE = 8, /* of the cap: a batch waits for no more */
+    };
+    const struct kf__out_memory *memory = &taking->producer->memory;
+    size_t least = KF__BATCH_HEADER_BYTES + taking->bound;
+    size_t most = memory->cap / SHARE;
+    taking->bytes = partition->block_hint < most ? partition->block_hint : most;
+    taking->receipts = partition->receipt_hint < most ? partition->receipt_hint : most;
+    if (taking->bytes < least)
+        taking->bytes = least;
+    if (taking->receipts < sizeof(struct kf__receipt))
+        taking->receipts = sizeof(struct kf__receipt);
+    taking->need = kf__out_memory_block(memory, sizeof(struct kf__out_batch)) +
+                   kf__out_memory_block(memory, taking->bytes) +
+                   kf__out_memory_block(memory, taking->receipts);
+    bool may_wait = taking->deadline > 0 && !kf__producer_must_not_wait(taking->producer);
+    if (taking->need <= memory->cap && may_wait)
+        return;
+    taking->bytes = least;
+    taking->receipts = 0;
+    taking->need = alone(memory, taking->bound, 0);
+}
+
 static kf_err begin_batch(struct taking *taking, struct kf__out_partition *partition)
 {
-    struct kf_producer *producer = taking->producer;
-    size_t least = KF__BATCH_HEADER_BYTES + taking->bound;
-    size_t bytes = partition->block_hint;
-    if (taking->credit || bytes < least) /* who was promised memory was promised the least */
-        bytes = least;
+    if (!taking->credit) /* else it was promised what it had wanted */
+        want_batch(taking, partition);
     struct kf__out_batch *batch;
-    kf_err err = kf__out_batch_new(&producer->memory, bytes, &taking->credit, &batch);
-    if (err == KF_ERR_BUFFER_FULL && bytes > least) /* where memory is short, small batches too */
-        err = kf__out_batch_new(&producer->memory, least, &taking->credit, &batch);
-    taking->need = alone(&producer->memory, taking->bound, 0);
+    kf_err err =
+        kf__out_batch_new(&taking->producer->memory, taking->bytes, &taking->credit, &batch);
     if (err)
         return err;
     begin(taking, partition, batch);
@@ -273,14 +305,16 @@ static bool fits(const struct taking *taking, const struct kf__out_batch *batch)
 static kf_err put(struct taking *taking, struct kf__out_partition *partition)
 {
     struct kf__out_batch *batch = partition->open;
-    if (batch && !fits(taking, batch))
+    if (batch && !fits(taking, batch)) {
+        note_full(partition);
         close_open(taking, partition);
+    }
     kf_err err = partition->open ? KF_OK : begin_batch(taking, partition);
     if (err)
         return err;
     batch = partition->open;
     err = kf__out_batch_reserve(batch, taking->bound, taking->receipt.delivered != NULL,
-                                taking->credit ? 0 : partition->receipt_hint,
+                                taking->credit ? taking->receipts : partition->receipt_hint,
                                 (size_t)taking->producer->io.settings.batch_size, &taking->credit,
                                 &taking->need);
     if (!err)
@@ -289,10 +323,10 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
                                 taking->receipt);
     if (err && !batch->count)
         drop_empty(partition);
-    if (err == KF_ERR_BUFFER_FULL) { /* a new batch needs the least */
+    if (err == KF_ERR_BUFFER_FULL) { /* a new one, then */
         if (partition->open)
             close_open(taking, partition);
-        taking->need = alone(&taking->producer->memory, taking->bound, 0);
+        want_batch(taking, partition);
     }
     if (!err)
         batch->inside += taking->inside;

@@ -130,24 +130,51 @@ static bool same_topic(const struct kf_produce_response_topic_produce_response *
     return row->name.size == strlen(name) && memcmp(row->name.data, name, row->name.size) == 0;
 }
 
-static const struct kf_produce_response_partition_produce_response *
-find_answer(const struct kf_produce_response *response, const struct kf_producer *producer,
-            const struct kf__out_partition *partition, int16_t version)
+/* Where in an answer the row stands that is looked for next: brokers answer in the request's order.
+ */
+struct place {
+    int32_t topic;
+    int32_t row;
+};
+
+typedef struct kf_produce_response_partition_produce_response answer_row;
+
+/* From the first of that topic at or behind `place`, round to it. */
+static const answer_row *find_in_topic(const struct kf_produce_response *response,
+                                       struct place *place, int32_t index)
 {
-    const struct kf__topic_info *info = kf__out_topic_info(producer, partition->topic);
-    for (int32_t i = 0; i < response->responses.count; i++) {
-        const struct kf_produce_response_topic_produce_response *topic =
-            &response->responses.items[i];
-        if (!same_topic(topic, info, partition->topic->name, version))
-            continue;
-        for (int32_t j = 0; j < topic->partition_responses.count; j++)
-            if (topic->partition_responses.items[j].index == partition->index)
-                return &topic->partition_responses.items[j];
+    const answer_row *rows = response->responses.items[place->topic].partition_responses.items;
+    int32_t count = response->responses.items[place->topic].partition_responses.count;
+    for (int32_t i = 0; i < count; i++) {
+        if (place->row >= count)
+            place->row = 0;
+        if (rows[place->row++].index == index)
+            return &rows[place->row - 1];
     }
     return NULL;
 }
 
-static kf_time append_time(const struct kf_produce_response_partition_produce_response *row)
+static const answer_row *find_answer(const struct kf_produce_response *response,
+                                     const struct kf_producer *producer,
+                                     const struct kf__out_partition *partition, int16_t version,
+                                     struct place *place)
+{
+    const struct kf__topic_info *info = kf__out_topic_info(producer, partition->topic);
+    for (int32_t i = 0; i < response->responses.count;
+         i++, *place = (struct place){place->topic + 1, 0}) {
+        if (place->topic >= response->responses.count)
+            *place = (struct place){0, 0};
+        if (!same_topic(&response->responses.items[place->topic], info, partition->topic->name,
+                        version))
+            continue;
+        const answer_row *row = find_in_topic(response, place, partition->index);
+        if (row)
+            return row;
+    }
+    return NULL;
+}
+
+static kf_time append_time(const answer_row *row)
 {
     return row->log_append_time_ms >= 0 ? row->log_append_time_ms : -1;
 }
@@ -176,11 +203,11 @@ static bool learn_leader(struct kf_producer *producer, const struct kf__out_part
 }
 
 static void take_answer(struct kf__out_request *request, struct kf__out_batch *batch,
-                        const struct kf__answer *answer)
+                        const struct kf__answer *answer, struct place *place)
 {
     struct kf_producer *producer = request->producer;
-    const struct kf_produce_response_partition_produce_response *row =
-        find_answer(answer->message, producer, batch->partition, answer->version);
+    const answer_row *row =
+        find_answer(answer->message, producer, batch->partition, answer->version, place);
     struct kf__out_answer told = {
         /* As where a topic was created anew meanwhile: its old id is known no more. */
         .err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
@@ -234,9 +261,10 @@ static void done(struct kf__call *call, kf_err err, const struct kf__answer *ans
     struct kf_producer *producer = request->producer;
     kf__link_remove(&request->link);
     request->node->in_flight--;
+    struct place place = {0, 0};
     for (int32_t i = 0; i < request->count; i++) {
         if (answer)
-            take_answer(request, request->batches[i], answer);
+            take_answer(request, request->batches[i], answer, &place);
         else
             take_end(request, request->batches[i], err);
     }

@@ -103,8 +103,10 @@ static void done(struct kf__job *job)
     struct kf__out_partition *partition = batch->partition;
     batch->sealing = false;
     give_sealer(sealer);
-    if (batch->told)
+    if (batch->told) {
+        partition->told_early--;
         kf__out_batch_end(producer, batch, KF_OK, NULL);
+    }
     if (atomic_load(&producer->closing))
         return;
     kf__out_partition_place(producer, partition);

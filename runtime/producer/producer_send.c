@@ -72,13 +72,16 @@ static void take_closed(struct kf__out_partition *partition)
     }
 }
 
-/* Under its lock: the open batch takes no more; the next one begins with as much memory. */
+/* Under its lock: the open batch takes no more; the next one begins with as much memory, unless
+ * this one had to go before its time. */
 static void close_open(struct kf__out_partition *partition)
 {
     struct kf__out_batch *open = partition->open;
-    partition->block_hint = (uint32_t)kf__out_batch_size(open);
-    partition->receipt_hint =
-        open->receipts ? (uint32_t)((size_t)open->count * sizeof *open->receipts) : 0;
+    if (atomic_load_explicit(&open->memory->waiting, memory_order_relaxed) == 0) {
+        partition->block_hint = (uint32_t)kf__out_batch_size(open);
+        partition->receipt_hint =
+            open->receipts ? (uint32_t)((size_t)open->count * sizeof *open->receipts) : 0;
+    }
     partition->open = NULL;
     kf__link_append(&partition->queue, &open->link);
 }
@@ -119,10 +122,11 @@ static void gather_due(struct kf_producer *producer, struct kf__out_partition *p
 static void drop_told(struct kf_producer *producer, struct kf__out_partition *partition)
 {
     struct kf__link *at = partition->queue.next;
-    while (at != &partition->queue) {
+    while (partition->told_early > 0 && at != &partition->queue) {
         struct kf__out_batch *batch = KF__OWNER(at, struct kf__out_batch, link);
         at = at->next;
         if (batch->told && atomic_load(&batch->sealed)) {
+            partition->told_early--;
             kf__link_remove(&batch->link);
             atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
             kf__out_batch_over(producer, batch);

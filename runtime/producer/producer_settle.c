@@ -179,7 +179,8 @@ void kf__producer_settle(struct kf_producer *producer, struct kf__out_batch *bat
     partition->flying_count--;
     batch->flying = false;
     struct kf__out_answer taken = *answer;
-    if (taken.err == KF_ERR_DUPLICATE_SEQUENCE_NUMBER) /* the first answer was lost */
+    /* The first answer was lost; where it stands, this one may not say. */
+    if (taken.err == KF_ERR_DUPLICATE_SEQUENCE_NUMBER || kf__out_sequence_passed(batch, taken.err))
         taken.err = KF_OK;
     settle(producer, batch, &taken);
     if (!atomic_load(&producer->closing))
@@ -209,6 +210,7 @@ static void give_up(struct kf_producer *producer, struct kf__out_batch *batch, k
     if (batch->flying) {
         tell_early(producer, batch, err);
     } else if (batch->sealing && !atomic_load(&batch->sealed)) {
+        partition->told_early++;
         tell_early(producer, batch, err);
     } else {
         kf__out_sequence_lost(batch);

@@ -148,16 +148,40 @@ static void disarm(struct kf__waiter *waiter)
     atomic_fetch_sub(&waiter->holders, 1); /* who waits still holds it */
 }
 
-void kf__waiter_wake(struct kf__waiter *waiter)
+/* Under the lock. True: `rouse` has to follow. */
+static bool mark_woken(struct kf__waiter *waiter)
 {
     waiter->woken = true;
-    if (!waiter->fiber) {
-        pthread_cond_signal(&waiter->changed);
-    } else if (waiter->waits && !waiter->resumed) {
-        waiter->resumed = true;
-        disarm(waiter);
+    if (!waiter->fiber)
+        return true;
+    if (!waiter->waits || waiter->resumed)
+        return false;
+    waiter->resumed = true;
+    disarm(waiter);
+    return true;
+}
+
+static void rouse(struct kf__waiter *waiter)
+{
+    if (waiter->fiber)
         kf__sched_resume(waiter->fiber, KF_OK);
-    }
+    else
+        pthread_cond_signal(&waiter->changed);
+}
+
+void kf__waiter_wake(struct kf__waiter *waiter)
+{
+    if (mark_woken(waiter))
+        rouse(waiter);
+}
+
+/* The same, leaving the lock first: who wakes up would only wait for it. Held by the caller. */
+static void wake_and_unlock(struct kf__waiter *waiter)
+{
+    bool sleeps = mark_woken(waiter);
+    pthread_mutex_unlock(&waiter->producer->lock);
+    if (sleeps)
+        rouse(waiter);
 }
 
 /* ---- one record ---- */
@@ -202,8 +226,7 @@ static void take_verdict(void *context, const kf_delivery *delivery)
     waiter->delivery = *delivery;
     waiter->delivery.reason = NULL;
     waiter->words = words;
-    kf__waiter_wake(waiter);
-    pthread_mutex_unlock(&waiter->producer->lock);
+    wake_and_unlock(waiter);
     kf__waiter_release(waiter);
 }
 
@@ -302,8 +325,7 @@ static void count_down(struct collection *collection)
     if (atomic_fetch_sub(&collection->missing, 1) > 1)
         return;
     pthread_mutex_lock(&waiter->producer->lock);
-    kf__waiter_wake(waiter);
-    pthread_mutex_unlock(&waiter->producer->lock);
+    wake_and_unlock(waiter);
 }
 
 static void collect(void *context, const kf_delivery *delivery)

@@ -16,7 +16,10 @@
  *     keys=N       different keys
  *     value=BYTES  of a value
  *     bootstrap=…  where to read (not through a proxy, for instance)
+ *     sequence=N   partitions begin there, not at 0, but for that of the first record
  */
+#include "runtime/producer/producer_inside.h"
+
 #include <kafiber/kafiber.h>
 #include <kafiber/producer.h>
 #include <kafiber/reader.h>
@@ -35,7 +38,7 @@ static struct {
     const char *bootstrap;
     const char *read_from;
     const char *topic;
-    long count, rate, keys, value;
+    long count, rate, keys, value, sequence;
     kf_config *config;
     struct verdict {
         int64_t offset;
@@ -87,6 +90,39 @@ static void keep_rate(kf_time began, long number)
         kf_sleep(due - now);
 }
 
+/* A broker that has never heard of a producer takes any sequence for its first. */
+struct shift {
+    struct kf__ask ask;
+    kf_producer *producer;
+};
+
+static void shift_sequences(struct kf__ask *ask)
+{
+    kf_producer *producer = KF__OWNER(ask, struct shift, ask)->producer;
+    struct kf__out_topic *topic = kf__producer_topic(producer, run.topic);
+    struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
+    for (int32_t i = 0; i < partitions->count; i++) {
+        struct kf__out_partition *partition = partitions->items[i];
+        if (partition->id.producer_id >= 0)
+            continue;
+        partition->id = producer->id;
+        partition->next_sequence = (int32_t)run.sequence;
+        partition->last_acked = (int32_t)run.sequence - 1;
+    }
+    kf__ask_over(ask, KF_OK);
+}
+
+/* Once the producer has its id, and nothing is under way. */
+static void begin_at_sequence(kf_producer *producer)
+{
+    kf_error error = KF_ERROR_INIT;
+    struct shift shift = {.ask = {.begin = shift_sequences}, .producer = producer};
+    if (kf_flush(producer, kf_now() + 60 * KF_SECOND))
+        kf_error_set(&error, KF_ERR_TIMED_OUT, "the first record was not acknowledged");
+    check(error.code, &error);
+    check(kf__io_ask(&producer->io, &shift.ask), &error);
+}
+
 static void produce_all(kf_producer *producer)
 {
     static char value[MAX_VALUE];
@@ -109,6 +145,8 @@ static void produce_all(kf_producer *producer)
         kf_time until = kf_now() + 300 * KF_SECOND;
         check(kf_produce(producer, &record, take_verdict, &run.verdicts[i], until, &error), &error);
         value[size] = '.';
+        if (i == 0 && run.sequence)
+            begin_at_sequence(producer);
         keep_rate(began, i);
     }
 }
@@ -192,6 +230,8 @@ static bool take_own(const char *key, const char *value)
         run.keys = atol(value);
     else if (strcmp(key, "value") == 0)
         run.value = atol(value) < MAX_VALUE ? atol(value) : MAX_VALUE;
+    else if (strcmp(key, "sequence") == 0)
+        run.sequence = atol(value);
     else if (strcmp(key, "bootstrap") == 0)
         run.read_from = value;
     else

@@ -314,7 +314,8 @@ def plain(ids, api, key, value):
         return {name: plain(ids, api, name, item) for name, item in value.items()}
     if isinstance(value, list):
         items = [plain(ids, api, key, item) for item in value]
-        ordered = not items or not isinstance(items[0], dict) and api not in SETS or key == "batches"
+        as_set = bool(items) and (isinstance(items[0], (dict, str)) or api in SETS)
+        ordered = not as_set or key == "batches"
         return items if ordered else sorted(items, key=json.dumps)
     if isinstance(value, bool) or value is None:
         return value

@@ -2,7 +2,8 @@
 # seconds: 120
 # Keyed records while brokers are killed with SIGKILL and started again, and a proxy cuts every 20th
 # Produce answer in the middle: every acknowledged record is readable exactly once, where it was told,
-# in order per partition; none that was told "not stored" is there.
+# in order per partition; none that was told "not stored" is there. Sequences begin just below 2^31, so
+# that they wrap.
 # The long form: RECORDS=1000000 KILLS=10 RUNS=20.
 . "$(dirname "$0")/lib.sh"
 records=${RECORDS:-60000} kills=${KILLS:-1} runs=${RUNS:-1} rate=${RATE:-10000} every=${EVERY:-20}
@@ -38,7 +39,7 @@ for run in $(seq "$runs"); do
     topic=$unique-$run
     create "$topic" 6 3 min.insync.replicas=2
     "$program" "$(IFS=, && echo "${proxied[*]}")" "$topic" "$records" rate="$rate" \
-        bootstrap="$bootstrap" delivery.timeout.ms=300000 >"$work/out" 2>"$work/err" &
+        bootstrap="$bootstrap" sequence=$((2147483647 - records / 20)) delivery.timeout.ms=300000 >"$work/out" 2>"$work/err" &
     pid=$!
     kill_and_restart
     wait $pid || { tail -n 20 "$work/out" "$work/err" && fail "run $run"; }

@@ -16,11 +16,13 @@ enum {
     THREADS = 4,
     RECORDS = 5000, /* of each thread */
     WAITED = 50,    /* of them with kf_produce_wait */
+    TAKEN = 25,     /* with kf_produce_take, of values too large to be copied: */
+    LARGE = 3000,
     PARTITIONS = 3,
 };
 
 static kf_producer *producer;
-static atomic_int told, failed;
+static atomic_int told, failed, released;
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -37,6 +39,22 @@ static void take_verdict(void *context, const kf_delivery *delivery)
     atomic_fetch_add(&told, 1);
 }
 
+static void release(void *context, kf_bytes value)
+{
+    (void)context;
+    free((void *)(uintptr_t)value.data);
+    atomic_fetch_add(&released, 1);
+}
+
+static void take(kf_record record, int64_t deadline)
+{
+    uint8_t *value = calloc(1, LARGE);
+    CHECK(value);
+    memcpy(value, record.value.data, record.value.size);
+    record.value = (kf_bytes){value, LARGE};
+    CHECK(kf_produce_take(producer, &record, release, take_verdict, NULL, deadline, NULL) == KF_OK);
+}
+
 static void *produce(void *context)
 {
     int thread = (int)(intptr_t)context;
@@ -51,6 +69,8 @@ static void *produce(void *context)
         if (i % (RECORDS / WAITED) == 0) {
             CHECK(kf_produce_wait(producer, &record, deadline, NULL, NULL) == KF_OK);
             atomic_fetch_add(&told, 1);
+        } else if (i % (RECORDS / TAKEN) == 7) {
+            take(record, deadline);
         } else {
             CHECK(kf_produce(producer, &record, take_verdict, NULL, deadline, NULL) == KF_OK);
         }
@@ -98,6 +118,7 @@ int main(void)
     CHECK(kf_flush(producer, kf_now() + 20 * KF_SECOND) == KF_OK);
     CHECK(atomic_load(&told) == THREADS * RECORDS && atomic_load(&failed) == 0);
     CHECK(kf_producer_close(producer, kf_now() + KF_SECOND) == KF_OK);
+    CHECK(atomic_load(&released) == THREADS * TAKEN);
     check_order(broker);
     kf_config_free(config);
     kf_broker_stop(broker);

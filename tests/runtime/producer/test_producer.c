@@ -1,5 +1,6 @@
 /* The producer against the embedded broker: what it promises to who produces. */
 #include <kafiber/broker.h>
+#include <kafiber/messages.h>
 #include <kafiber/producer.h>
 #include <kafiber/runtime.h>
 
@@ -110,6 +111,14 @@ static int64_t count_in_order(int32_t partition)
         next++;
     }
     return next;
+}
+
+static int32_t add_fault(kf_broker_fault fault)
+{
+    fault.size = sizeof fault;
+    int32_t id = kf_broker_fault_add(broker, &fault);
+    cr_assert(lt(i32, 0, id));
+    return id;
 }
 
 /* ---- storing ---- */
@@ -259,14 +268,6 @@ Test(producer, counts_a_record_as_sent_without_acks)
 }
 
 /* ---- trouble ---- */
-
-static int32_t add_fault(kf_broker_fault fault)
-{
-    fault.size = sizeof fault;
-    int32_t id = kf_broker_fault_add(broker, &fault);
-    cr_assert(lt(i32, 0, id));
-    return id;
-}
 
 Test(producer, keeps_the_order_through_errors_that_pass)
 {
@@ -493,6 +494,37 @@ Test(producer, takes_more_records_than_there_is_memory_where_a_batch_would_be_la
     cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
     cr_assert(eq(int, verdicts.told, 1000));
     cr_assert(eq(int, verdicts.failed, 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+static void count_batch(void *context, const kf_delivery *delivery)
+{
+    (void)delivery;
+    atomic_fetch_add((atomic_int *)context, 1);
+}
+
+/* Who waited for room was once promised room for one record, until all batches were of one. */
+Test(producer, keeps_batches_large_where_the_buffer_is_always_full)
+{
+    enum {
+        COUNT = 4000,
+        IN_A_BATCH = 100, /* about */
+    };
+    atomic_int batches = 0;
+    kf_producer *producer = open_with((const char *[]){"buffer.memory", "100000", "batch.size",
+                                                       "12000", "retry.backoff.ms", "5", NULL});
+    kf_producer_on_batch(producer, count_batch, &batches);
+    add_fault((kf_broker_fault){.kind = KF_BROKER_DELAY, .api_key = KF_API_PRODUCE, .ms = 5});
+    char value[101];
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int i = 0; i < COUNT; i++) {
+        kf_record record = record_to(0, value);
+        kf_err err = kf_produce(producer, &record, take_verdict, NULL, in(20 * KF_SECOND), &error);
+        cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    }
+    cr_assert(eq(int, kf_flush(producer, in(20 * KF_SECOND)), KF_OK));
+    cr_assert(lt(int, atomic_load(&batches), 4 * COUNT / IN_A_BATCH));
     kf_producer_close(producer, in(KF_SECOND));
 }
 

@@ -225,6 +225,84 @@ Test(producer_inside, lets_linger_what_came_after_a_flush)
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+/* ---- out of order behind what is stored ---- */
+
+/* Ends the oldest request under way as if its broker had answered. */
+static void answer_oldest(kf_producer *producer, kf_err err, int64_t base_offset)
+{
+    struct kf__out_request *request =
+        KF__OWNER(producer->requests.next, struct kf__out_request, link);
+    struct kf__out_partition *partition = request->batches[0]->partition;
+    struct kf_produce_response_partition_produce_response row = {.error_code = (int16_t)err,
+                                                                 .index = partition->index,
+                                                                 .base_offset = base_offset,
+                                                                 .log_append_time_ms = -1,
+                                                                 .log_start_offset = 0};
+    row.current_leader.leader_id = -1;
+    struct kf_produce_response_topic_produce_response topic = {
+        .topic_id = kf__out_topic_info(producer, partition->topic)->id,
+        .partition_responses = {.items = &row, .count = 1},
+    };
+    struct kf_produce_response response = {.responses = {.items = &topic, .count = 1}};
+    struct kf__answer answer = {.message = &response, .version = 13, .node = request->node->id};
+    kf__call_cancel(&request->call);
+    request->call.done(&request->call, KF_OK, &answer);
+}
+
+static int requests_under_way;
+
+static void count_requests(kf_producer *producer)
+{
+    requests_under_way = 0;
+    for (struct kf__link *at = producer->requests.next; at != &producer->requests; at = at->next)
+        requests_under_way++;
+}
+
+static void wait_for_requests(kf_producer *producer, int count)
+{
+    do {
+        kf_sleep(5 * KF_MILLISECOND);
+        on_io_thread(producer, count_requests);
+    } while (requests_under_way != count);
+}
+
+static void time_out_the_first_and_store_the_second(kf_producer *producer)
+{
+    answer_oldest(producer, KF_ERR_REQUEST_TIMED_OUT, -1);
+    answer_oldest(producer, KF_OK, 6);
+}
+
+static void refuse_the_first(kf_producer *producer)
+{
+    answer_oldest(producer, KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, -1);
+}
+
+/* Kafka remembers the last batch alone across a restart: of one before it it can't say "duplicate".
+ */
+Test(producer_inside, counts_as_stored_what_is_out_of_order_for_what_came_behind_it_is_stored)
+{
+    kf_producer *producer = open_with(NULL);
+    produce(producer, 0, "known");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_broker_pause(broker);
+    produce(producer, 0, "first");
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    wait_for_requests(producer, 1);
+    produce(producer, 0, "second");
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    wait_for_requests(producer, 2);
+    on_io_thread(producer, time_out_the_first_and_store_the_second);
+    wait_until_told(2);
+    wait_for_requests(producer, 1);
+    on_io_thread(producer, refuse_the_first);
+    wait_until_told(3);
+    cr_assert(eq(int, (int)fate, KF_STORED));
+    cr_assert(eq(i64, last_offset, -1));
+    cr_assert(eq(i32, partition_at(producer, 0)->last_acked, 2));
+    kf_broker_resume(broker);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
 /* ---- the end of the sequences ---- */
 
 static void near_the_end(kf_producer *producer)

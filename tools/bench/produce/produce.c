@@ -59,9 +59,9 @@ int main(int argc, char **argv)
     int64_t records = option_number(argc, argv, "--records", 5000000);
     int32_t partitions = (int32_t)option_number(argc, argv, "--partitions", 1);
     size_t size = (size_t)option_number(argc, argv, "--size", 100);
-    const char *topic = option_text(argc, argv, "--topic", "events");
     uint8_t *values = values_new(size);
     kf_producer *producer = open_producer(argc, argv);
+    const char *topic = kf_producer_topic(producer, option_text(argc, argv, "--topic", "events"));
     kf_error error = KF_ERROR_INIT;
     struct measure measure;
     struct tally tally = {0};
