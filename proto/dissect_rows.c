@@ -201,6 +201,21 @@ enum content {
     CONTENT_FORWARDED,
 };
 
+static bool is_message(const struct kf__dissector *d)
+{
+    return d->schema->kind == KF__REQUEST || d->schema->kind == KF__RESPONSE;
+}
+
+/* A delegation token's HMAC, which is its password, or a salted one: by the API, because a build
+ * may have no names. */
+static bool is_credential(const struct kf__dissector *d)
+{
+    int16_t key = d->schema->api_key;
+    return is_message(d) &&
+           ((key >= KF_API_CREATE_DELEGATION_TOKEN && key <= KF_API_DESCRIBE_DELEGATION_TOKEN) ||
+            key == KF_API_ALTER_USER_SCRAM_CREDENTIALS);
+}
+
 /* What the next `size` bytes are, which the row calls bytes; what else there is to say in *name. */
 static enum content content_of(const struct kf__dissector *d, const struct place *place,
                                size_t size, const char **name)
@@ -217,9 +232,9 @@ static enum content content_of(const struct kf__dissector *d, const struct place
         *name = schema->name;
         return CONTENT_CONSUMER_PROTOCOL;
     }
-    if (same_name(row_name, "hmac") || same_name(row_name, "salted_password"))
-        return CONTENT_SECRET; /* of a delegation token, which is its password; KIP-554 */
-    if (same_name(row_name, "auth_bytes")) {
+    if (is_credential(d))
+        return CONTENT_SECRET;
+    if (is_message(d) && d->schema->api_key == KF_API_SASL_AUTHENTICATE) {
         struct kf__dissector message = *d;
         kf__region_enter(&message, size);
         *name = kf__sasl_name(&message, d->schema->kind == KF__REQUEST);

@@ -3,6 +3,7 @@
  * say is an error, not a loss.
  */
 #include "proto/schema.h"
+#include "proto/shuffle.h"
 #include "proto/writer.h"
 
 struct encoder {
@@ -13,7 +14,8 @@ struct encoder {
 };
 
 enum {
-    LONGEST_STRING = 0x7FFF
+    LONGEST_STRING = 0x7FFF,
+    MANY = 4, /* structs of one type */
 };
 
 static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
@@ -292,13 +294,14 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
  * ---- structs of one type, one after the other ----
  *
  * The steps of their plan become moves: what each takes from the struct and puts behind what is
- * there already. All numbers are moved alike, whatever their width: eight bytes are read, of which
- * the number is the first, and eight are written, of which as many count as the number has; the
- * next move writes over the others. So two numbers that lie side by side are one move. Values
- * whose length is one byte have a short way too.
+ * there already. A number is moved alike whatever its width: eight bytes are read, which begin with
+ * it, and eight are written; the next move writes over those that are not its own. Where the
+ * machine can, as many numbers as lie within 16 bytes are one move. Values whose length is one byte
+ * have a short way too.
  */
 enum move_kind {
-    MOVE_NUMBERS,
+    MOVE_SHUFFLED,
+    MOVE_NUMBER,
     MOVE_INT32S,
     MOVE_BYTES,
     MOVE_ARRAY,
@@ -311,8 +314,8 @@ struct move {
     const struct kf__row *row;
     uint16_t place;
     uint8_t kind;
-    uint8_t turn;     /* of numbers: bits to turn right, so that the first becomes the highest */
-    uint8_t bytes;    /* of numbers: how many count */
+    uint8_t turn;     /* of a number: bits to turn right, so that it becomes the highest */
+    uint8_t bytes;    /* of numbers: how many go to the wire */
     uint8_t times;    /* of arrays and bytes: so many lie side by side, of as many rows */
     uint8_t nullable; /* a bit for each of them */
 };
@@ -326,38 +329,41 @@ struct moves {
     size_t tags;          /* where its unknown tags lie in it */
     bool others;          /* the plan has some */
     bool flexible;        /* a byte for the tags */
+    bool shuffles;
     struct move items[KF__MOST_ROWS + 1];
+    uint8_t orders[KF__MOST_ROWS][KF__SHUFFLED]; /* of the items that are shuffled */
 };
 
-static void add_numbers(struct move **end, size_t place, size_t first, size_t bytes)
+static void add_number(struct moves *moves, struct move **end, size_t place, size_t size)
 {
-    *(*end)++ = (struct move){
-        .place = (uint16_t)place,
-        .turn = is_little_endian() ? (uint8_t)(first * 8 % 64) : 0,
-        .bytes = (uint8_t)bytes,
-    };
+    struct move *move = *end > moves->items ? *end - 1 : NULL;
+    if (!moves->shuffles) {
+        *(*end)++ = (struct move){
+            .kind = MOVE_NUMBER,
+            .place = (uint16_t)place,
+            .turn = is_little_endian() ? (uint8_t)(size * 8 % 64) : 0,
+            .bytes = (uint8_t)size,
+        };
+        return;
+    }
+    if (!move || move->kind != MOVE_SHUFFLED || place + size > move->place + (size_t)KF__SHUFFLED) {
+        move = (*end)++;
+        *move = (struct move){.kind = MOVE_SHUFFLED, .place = (uint16_t)place};
+        memset(moves->orders[move - moves->items], 0, KF__SHUFFLED);
+    }
+    uint8_t *order = moves->orders[move - moves->items];
+    for (size_t byte = size; byte > 0; byte--)
+        order[move->bytes++] = (uint8_t)(place - move->place + byte - 1);
 }
 
-/* The step's numbers but for the first `taken`, which were moved with what is before them. */
-static void add_step(struct move **end, const struct kf__step *step, size_t taken)
+static void add_numbers(struct moves *moves, struct move **end, const struct kf__step *step)
 {
-    size_t size = kf__shapes[step->row->type].wire, left = step->times - taken;
-    size_t place = step->place + size * taken;
-    for (; size == sizeof(uint32_t) && left >= 2; left -= 2, place += sizeof(uint64_t))
-        add_numbers(end, place, size, 2 * size);
-    for (; left; left--, place += size)
-        add_numbers(end, place, size, size);
+    size_t size = kf__shapes[step->row->type].wire;
+    for (size_t i = 0; i < step->times; i++)
+        add_number(moves, end, step->place + i * size, size);
 }
 
-/* Whether a 32 bit number is the second half of the eight bytes that begin with the step's. */
-static bool leads_to_pair(const struct kf__step *step)
-{
-    return is_little_endian() && step->kind <= KF__STEP_16 && step[1].kind == KF__STEP_32 &&
-           step[1].place == step->place + sizeof(uint32_t);
-}
-
-/* `begin`: of all moves. */
-static void add_value(const struct move *begin, struct move **end, const struct kf__step *step)
+static void add_value(struct moves *moves, struct move **end, const struct kf__step *step)
 {
     static const uint8_t kinds[] = {
         [KF__STEP_UUID] = MOVE_UUID,   [KF__STEP_INT32S] = MOVE_INT32S,
@@ -369,7 +375,7 @@ static void add_value(const struct move *begin, struct move **end, const struct 
     };
     uint8_t kind = kinds[step->kind];
     bool repeats = kind == MOVE_INT32S || kind == MOVE_BYTES;
-    struct move *last = *end > begin ? *end - 1 : NULL;
+    struct move *last = *end > moves->items ? *end - 1 : NULL;
     if (repeats && last && last->kind == kind && last->times < MOST_TIMES &&
         step->row == last->row + last->times) {
         last->nullable |= (uint8_t)(step->nullable << last->times++);
@@ -384,27 +390,23 @@ static void add_value(const struct move *begin, struct move **end, const struct 
     };
 }
 
-static void moves_make(struct moves *moves, struct encoder *e, const struct kf__plan *plan)
+/* `many` structs are worth more preparation. */
+static void moves_make(struct moves *moves, struct encoder *e, const struct kf__plan *plan,
+                       bool many)
 {
+    _Static_assert(sizeof(struct kf_tags) >= sizeof(uint64_t), "behind all that is read as one");
     struct move *end = moves->items;
-    size_t taken = 0;
+    moves->shuffles = many && sizeof(struct kf_tags) >= KF__SHUFFLED && kf__can_shuffle();
     for (const struct kf__step *step = plan->steps; step->kind != KF__STEP_END; step++) {
-        if (step->kind < KF__STEP_UUID && leads_to_pair(step)) {
-            size_t size = kf__shapes[step->row->type].wire;
-            add_numbers(&end, step->place, size, size + sizeof(uint32_t));
-            taken = 1;
-            continue;
-        }
         if (step->kind < KF__STEP_UUID)
-            add_step(&end, step, taken);
+            add_numbers(moves, &end, step);
         else
-            add_value(moves->items, &end, step);
-        taken = 0;
+            add_value(moves, &end, step);
     }
     *end = (struct move){.kind = MOVE_END};
     moves->encoder = e;
     moves->plan = plan;
-    moves->room = plan->room + sizeof(uint64_t);
+    moves->room = plan->room + (size_t)KF__SHUFFLED;
     moves->size = plan->type->size;
     moves->tags = plan->type->size - sizeof(struct kf_tags);
     moves->others = plan->others < kf__others_end(plan);
@@ -468,12 +470,19 @@ static KF__NOINLINE uint8_t *set_others(struct moves *moves, uint8_t *at, const 
     return make_room(moves);
 }
 
-static inline uint8_t *set_numbers(uint8_t *at, const struct move *move, const char *field)
+static inline uint8_t *set_number(uint8_t *at, const struct move *move, const char *field)
 {
     uint64_t bits;
     memcpy(&bits, field, sizeof bits);
     kf__set_u64(at, bits >> move->turn | bits << (-move->turn & 63));
     return at + move->bytes;
+}
+
+/* Of those that lie side by side. */
+static inline size_t index_of(const char *begin, const char *field)
+{
+    _Static_assert(sizeof(kf_bytes) == sizeof(struct kf__array), "both lie so far apart");
+    return (size_t)(field - begin) / sizeof(kf_bytes);
 }
 
 /* As many as there are seldom. */
@@ -490,7 +499,7 @@ static KF__NOINLINE uint8_t *set_more_int32s(struct moves *moves, uint8_t *at,
 static inline uint8_t *set_int32s(struct moves *moves, uint8_t *at, const struct move *move,
                                   const char *field)
 {
-    unsigned i = 0;
+    const char *begin = field, *end = field + move->times * sizeof(struct kf__array);
     do {
         struct kf__array array = kf__array_get(field);
         size_t count = (uint32_t)array.count;
@@ -503,10 +512,10 @@ static inline uint8_t *set_int32s(struct moves *moves, uint8_t *at, const struct
         } else if (count == 0) {
             *at++ = 1;
         } else {
-            at = set_more_int32s(moves, at, move->row + i, field);
+            at = set_more_int32s(moves, at, move->row + index_of(begin, field), field);
         }
         field += sizeof(struct kf__array);
-    } while (++i < move->times && at);
+    } while (field < end && at);
     return at;
 }
 
@@ -544,20 +553,20 @@ static inline uint8_t *set_bytes(struct moves *moves, uint8_t *at, const struct 
                                  const char *field)
 {
     _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
-    unsigned i = 0;
+    const char *begin = field, *end = field + move->times * sizeof(kf_bytes);
     do {
         kf_bytes bytes;
         memcpy(&bytes, field, sizeof bytes);
         if (KF__LIKELY(bytes.data && bytes.size <= KF__SHORT_LENGTH)) {
             *at = (uint8_t)(bytes.size + 1);
             at = copy_short(at + 1, bytes.data, bytes.size);
-        } else if (!bytes.data && move->nullable >> i & 1) {
+        } else if (!bytes.data && move->nullable >> index_of(begin, field) & 1) {
             *at++ = 0;
         } else {
-            at = set_long(moves, at, move->row + i, field);
+            at = set_long(moves, at, move->row + index_of(begin, field), field);
         }
         field += sizeof bytes;
-    } while (++i < move->times && at);
+    } while (field < end && at);
     return at;
 }
 
@@ -579,17 +588,19 @@ static KF__NOINLINE uint8_t *set_other_kind(struct moves *moves, uint8_t *at,
 /* Writes where there is room for one; returns what stands behind it, NULL after an error. */
 static inline uint8_t *set_struct(struct moves *moves, uint8_t *at, const char *message)
 {
-    const struct move *move = moves->items;
-    for (; move->kind == MOVE_NUMBERS; move++)
-        at = set_numbers(at, move, message + move->place);
-    for (; move->kind != MOVE_END; move++) {
+    for (const struct move *move = moves->items; move->kind != MOVE_END; move++) {
         const char *field = message + move->place;
+        if (move->kind == MOVE_SHUFFLED) {
+            kf__shuffle(at, field, moves->orders[move - moves->items]);
+            at += move->bytes;
+            continue;
+        }
         if (move->kind == MOVE_BYTES)
             at = set_bytes(moves, at, move, field);
         else if (move->kind == MOVE_INT32S)
             at = set_int32s(moves, at, move, field);
-        else if (move->kind == MOVE_NUMBERS)
-            at = set_numbers(at, move, field);
+        else if (move->kind == MOVE_NUMBER)
+            at = set_number(at, move, field);
         else
             at = set_other_kind(moves, at, move, field);
         if (KF__UNLIKELY(!at))
@@ -608,7 +619,7 @@ static void write_items(struct encoder *e, const struct kf__struct *type, const 
     KF__UNINITIALIZED struct kf__plan plan;
     KF__UNINITIALIZED struct moves moves;
     kf__plan_make(&plan, type, e->version, e->flexible);
-    moves_make(&moves, e, &plan);
+    moves_make(&moves, e, &plan, count >= MANY);
     const char *item = items;
     uint8_t *at = make_room(&moves);
     for (const char *end = item + (size_t)count * moves.size; at && item < end;

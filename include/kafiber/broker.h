@@ -178,7 +178,8 @@ typedef enum kf_broker_resource {
 } kf_broker_resource;
 
 /*
- * Sets one config as IncrementalAlterConfigs does; value NULL: back to its
+ * Sets one config as IncrementalAlterConfigs does; of all brokers also those
+ * that Kafka only takes from a server.properties. value NULL: back to its
  * default. INVALID_CONFIG, INVALID_REQUEST, UNKNOWN_TOPIC_OR_PARTITION.
  */
 KF_API kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, const char *name,

@@ -6,7 +6,8 @@
  * asked for, and nothing that so small an input says may take much memory.
  *
  * KAFIBER_FUZZ_COUNT in the environment: says at the end how many requests
- * were sent.
+ * the broker took; those that it couldn't read, or that came to a closed
+ * connection, are not counted.
  */
 #include "net/loop/world.h"
 #include "proto/batch.h"
@@ -23,7 +24,7 @@
 
 enum {
     CONNECTIONS = 4,
-    MADE_UP = 1000,
+    MADE_UP = 3000, /* so much that starting a broker and the fuzzer's own work cost little */
     NODES = 3,
     FIRST_PORT = 9092,
     EXPECTED = 64,              /* answers that a connection may owe */
@@ -61,7 +62,7 @@ static struct {
     struct kf__buffer batch;
 } fuzz;
 
-static size_t held, budget, requests;
+static size_t held, budget, requests, refused, answers;
 
 static void fail(const char *what, int line)
 {
@@ -290,6 +291,7 @@ static void take_answer(struct connection *connection, const uint8_t *frame, siz
     struct asked *asked = &connection->asked[(uint32_t)correlation % EXPECTED];
     check(correlation > 0 && asked->correlation == correlation);
     asked->correlation = 0;
+    answers++;
     const kf_schema *schema = kf_schema_response(asked->api);
     kf_arena arena;
     size_t used = 0;
@@ -392,7 +394,6 @@ static void ask(struct connection *connection)
              spoils--)
             out.bytes[12 + ((size_t)byte() << 8 | byte()) % (out.used - 12)] = byte();
         *asked = (struct asked){correlation, api->key, version};
-        requests++;
         send_bytes(connection, out.bytes, out.used);
     }
     kf_writer_free(&out);
@@ -489,7 +490,13 @@ static void act(void)
     turn();
 }
 
-static void say_count(void) { fprintf(stderr, "%zu requests\n", requests); }
+static void say_count(void)
+{
+    fprintf(
+        stderr,
+        "%zu requests that the broker took, %zu of them refused as not canonical; %zu answers\n",
+        requests, refused, answers);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -498,7 +505,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         atexit(say_count);
     begun = true;
     kf_allocator alloc = {.resize = count_resize};
+    struct connection before[CONNECTIONS]; /* their room is kept: it costs to get it anew */
+    memcpy(before, fuzz.connections, sizeof before);
     memset(&fuzz, 0, sizeof fuzz);
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fuzz.connections[i].bytes = before[i].bytes;
+        fuzz.connections[i].capacity = before[i].capacity;
+    }
     fuzz.at = data;
     fuzz.end = data + size;
     fuzz.random = 88172645463325252u;
@@ -526,10 +539,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     kf_broker_create_topic(fuzz.broker, "a", 2, 2);
     while (fuzz.at < fuzz.end || fuzz.more > 0)
         act();
-    for (int i = 0; i < CONNECTIONS; i++) {
+    for (int i = 0; i < CONNECTIONS; i++)
         hang_up(&fuzz.connections[i]);
-        free(fuzz.connections[i].bytes);
-    }
+    requests += (size_t)kf_broker_requests(fuzz.broker, KF_BROKER_ANY_API);
+    refused += (size_t)kf_broker_refusals(fuzz.broker, NULL);
     kf_broker_stop(fuzz.broker);
     kf__buffer_free(&fuzz.batch);
     kf__codecs_free(&fuzz.codecs);

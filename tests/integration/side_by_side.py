@@ -48,8 +48,10 @@ FEATURES_OF_OTHERS = {"share.version", "streams.version"}
 # Repeating these changes nothing.
 READS = {
     "Metadata", "Fetch", "ListOffsets", "OffsetFetch", "FindCoordinator", "ApiVersions",
-    "OffsetForLeaderEpoch", "GetTelemetrySubscriptions",
+    "OffsetForLeaderEpoch", "GetTelemetrySubscriptions", "ConsumerGroupDescribe",
 }
+# Lists of numbers and words come in the order of a hash table, too.
+SETS = {"ConsumerGroupHeartbeat", "ConsumerGroupDescribe"}
 
 
 def only_reads(exchange):
@@ -312,7 +314,8 @@ def plain(ids, api, key, value):
         return {name: plain(ids, api, name, item) for name, item in value.items()}
     if isinstance(value, list):
         items = [plain(ids, api, key, item) for item in value]
-        ordered = not items or not isinstance(items[0], dict) or key == "batches"
+        as_set = bool(items) and (isinstance(items[0], (dict, str)) or api in SETS)
+        ordered = not as_set or key == "batches"
         return items if ordered else sorted(items, key=json.dumps)
     if isinstance(value, bool) or value is None:
         return value

@@ -11,13 +11,16 @@
 #                exactly those, read_uncommitted all
 #   admin        topics, configs, partitions, records, groups, offsets: made, changed, told, deleted
 #
+# Those that end in "-consumer" do so by group.protocol=consumer (KIP-848).
+#
 # tests/integration/test_clients.sh [real] [CLIENT...]: against the real cluster instead; only these.
 . "$(dirname "$0")/lib.sh"
 here=$root/tests/integration/clients
 home=${KAFIBER_KAFKA_HOME:-$root/.kafka}/clients
 against=kf
 [ "${1:-}" != real ] || { against=real && shift; }
-chosen=${*:-franz-go kafka-go sarama confluent-kafka aiokafka kafkajs java kcat}
+chosen=${*:-franz-go kafka-go sarama confluent-kafka aiokafka kafkajs java kcat
+    java-consumer confluent-kafka-consumer}
 
 all_codecs="none gzip snappy lz4 zstd"
 # What a client has to say; nothing more and nothing less.
@@ -37,7 +40,7 @@ wanted() {
     franz-go | sarama) echo "admin topics configs partitions records groups offsets" ;;
     kafka-go) echo "admin topics configs partitions groups offsets" ;;
     aiokafka) echo "admin topics configs partitions records groups" ;;
-    confluent-kafka | kafkajs | java) echo "admin topics configs partitions records groups offsets deleted" ;;
+    confluent-kafka* | kafkajs | java*) echo "admin topics configs partitions records groups offsets deleted" ;;
     kcat) ;; # it has no administration
     esac
 }
@@ -48,9 +51,11 @@ run() { # CLIENT BOOTSTRAP PREFIX
     kafka-go) "$home/go/kafkago" "$2" "$3" ;;
     sarama) "$home/go/sarama" "$2" "$3" ;;
     confluent-kafka) "$home/python/bin/python" "$here/python/confluent.py" "$2" "$3" ;;
+    confluent-kafka-consumer) "$home/python/bin/python" "$here/python/confluent.py" "$2" "$3" consumer ;;
     aiokafka) "$home/python/bin/python" "$here/python/aio.py" "$2" "$3" ;;
     kafkajs) CLIENTS_NODE=$home/node command node "$here/node/kafkajs.mjs" "$2" "$3" ;;
     java) peer Course "$2" "$3" ;;
+    java-consumer) peer Course "$2" "$3" consumer ;;
     kcat) "$here/kcat" "$2" "$3" "$kf" ;;
     esac
 }
@@ -63,7 +68,7 @@ for client in $chosen; do
     language=
     case $client in
     franz-go | kafka-go | sarama) language=go ;;
-    confluent-kafka | aiokafka) language=python ;;
+    confluent-kafka* | aiokafka) language=python ;;
     kafkajs) language=node ;;
     esac
     if [ "$language" ] && grep "^skipped: $language:" "$work/built"; then continue; fi

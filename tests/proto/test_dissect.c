@@ -278,3 +278,111 @@ Test(dissect, finds_apis_by_name_and_number)
     cr_assert(eq(i16, kf_api_find("32000"), -1));
     cr_assert(eq(i16, kf_api_find(""), -1));
 }
+
+/* ---- SASL ---- */
+
+static void sasl(bool from_client, const char *bytes, size_t size)
+{
+    uint8_t begin[] = {0, 0, 0, (uint8_t)size};
+    memcpy(frame, begin, sizeof begin);
+    memcpy(frame + sizeof begin, bytes, size);
+    frame_size = sizeof begin + size;
+    start();
+    cr_assert(eq(int, kf_dissect_sasl(from_client, frame, frame_size, note, NULL, &facts), KF_OK));
+    cr_assert(eq(sz, facts.explained, frame_size));
+    cr_assert(eq(sz, facts.problems, 0));
+}
+
+static void expect_seen(const char *wanted)
+{
+    const char *behind_size = strchr(seen, '\n') + 1;
+    cr_assert(eq(str, (char *)(uintptr_t)behind_size, (char *)(uintptr_t)wanted));
+}
+
+Test(dissect, shows_plain_but_for_the_password)
+{
+    sasl(true, "boss\0ann\0secret", 15);
+    expect_seen("4+4 authzid=\"boss\"\n8+4 authcid=\"ann\"\n"
+                "12+7 password=(6 bytes, not shown)\n");
+    cr_assert(eq(sz, facts.secrets, 1));
+}
+
+/* An unknown key may be anything: a password that a broken client put there. */
+Test(dissect, shows_scram_but_for_proof_signature_and_what_it_does_not_know)
+{
+    sasl(true, "y,a=boss,n=ann,r=x,mysecret=1", 29);
+    expect_seen("4+9 gs2Header=\"y,a=boss,\"\n13+5 user=\"ann\"\n18+4 nonce=\"x\"\n"
+                "22+11 extension=(10 bytes, not shown)\n");
+    sasl(true, "c=biws,r=xy,p=AAAA", 18);
+    expect_seen("4+6 channelBinding=\"biws\"\n10+5 nonce=\"xy\"\n"
+                "15+7 proof=(4 bytes, not shown)\n");
+    sasl(false, "v=AAAA", 6);
+    expect_seen("4+6 serverSignature=(4 bytes, not shown)\n");
+    sasl(false, "e=unknown-user", 14);
+    expect_seen("4+14 error=\"unknown-user\"\n");
+}
+
+Test(dissect, shows_oauthbearer_but_for_the_token)
+{
+    sasl(true,
+         "n,,\x01"
+         "auth=Bearer abc\x01team=a\x01\x01",
+         28);
+    expect_seen("4+3 gs2Header=\"n,,\"\n7+16 auth=\"Bearer \" (3 bytes, not shown)\n"
+                "23+7 extension=\"team=a\"\n30+2 end=\"\\x01\\x01\"\n");
+    sasl(true,
+         "n,,\x01"
+         "auth=abc\x01\x01",
+         14);
+    expect_seen("4+3 gs2Header=\"n,,\"\n7+9 auth=(3 bytes, not shown)\n16+2 end=\"\\x01\\x01\"\n");
+    sasl(false, "{\"status\":\"invalid_token\"}", 26);
+    expect_seen("4+26 error=\"{\\\"status\\\":\\\"invalid_token\\\"}\"\n");
+}
+
+/* GSSAPI, a mechanism of one's own, a password with a NUL: all or nothing. */
+Test(dissect, shows_nothing_of_a_sasl_message_that_it_does_not_know)
+{
+    static const char *const messages[] = {
+        "\x60\x82\x01\x02 ticket", "secret", "a\0b\0c\0secret", "\0\0secret", "p=", "n,secret"};
+    static const size_t sizes[] = {11, 6, 12, 8, 2, 8};
+    char wanted[64];
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        sasl(true, messages[i], sizes[i]);
+        snprintf(wanted, sizeof wanted, "4+%zu message=(%zu bytes, not shown)\n", sizes[i],
+                 sizes[i]);
+        expect_seen(wanted);
+    }
+    sasl(false, "secret", 6);
+    expect_seen("4+6 message=(6 bytes, not shown)\n");
+    sasl(false, "", 0);
+    expect_seen("");
+}
+
+Test(dissect, shows_no_salted_password)
+{
+    /* AlterUserScramCredentials v0: no deletion, one upsertion. */
+    request("000000220033000000000001ffff00010204616e6e0100001000036162076364656667680000");
+    expect("saltedPassword=(6 bytes, not shown)\n");
+    expect("salt=(2 bytes, not shown)\n");
+}
+
+/* ---- Envelope ---- */
+
+/* An Envelope in an Envelope in an Envelope: a frame could hold millions. */
+Test(dissect, opens_one_envelope_and_not_those_inside)
+{
+    request("00000021003a000000000001ffff0013003a000000000002ffff0004010203010100010100");
+    cr_assert(eq(sz, facts.problems, 0));
+    cr_assert(facts.forwards);
+    cr_assert(eq(i16, facts.forwarded_api_key, KF_API_ENVELOPE));
+    expect("requestData=0x010203\n");
+}
+
+Test(dissect, tells_an_envelope_with_no_request_inside)
+{
+    request("00000012003a000000000001ffff00047fff01010100");
+    expect("! ");
+    expect("requestData=no request that is known\n");
+    cr_assert(not(facts.forwards));
+    cr_assert(eq(int, facts.err, KF_OK));
+}

@@ -568,8 +568,12 @@ kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, cons
                                          .items = &change,
                                          .count = 1,
                                          .node = name ? (int32_t)strtol(name, NULL, 10) : 0};
+    bool of_all = resource == KF_BROKER_BROKER && changes.name.size == 0;
     lock(broker);
-    kf_err err = kf__alter_configs(broker, &changes, why);
+    kf_err err =
+        of_all ? kf__set_read_only(broker, change.name, change.value) : KF_ERR_INVALID_REQUEST;
+    if (err == KF_ERR_INVALID_REQUEST)
+        err = kf__alter_configs(broker, &changes, why);
     unlock_and_wake(broker);
     return err;
 }

@@ -17,7 +17,9 @@ static const char usage[] =
     "\n"
     "Kafka frames as a tree: offset, bytes, field, type, value; record batches opened. FILE (or\n"
     "stdin) is a capture (pcap, pcapng), a raw stream of frames, or hex of one; which, it says\n"
-    "itself. Damage is shown where it stands. Exit 1 when something could not be decoded.\n"
+    "itself. A pipe is shown as it comes, damage where it stands, SASL without its secrets. Exit "
+    "1\n"
+    "when something could not be decoded.\n"
     "\n"
     "      --json       one JSON object a line for each frame, the message in Kafka's own form\n"
     "      --request    no capture: all frames are requests\n"
@@ -25,7 +27,7 @@ static const char usage[] =
     "      --hex        it is hex: plain, xxd, hexdump -C; # begins a comment\n"
     "      --all        also structs' empty tag sections\n"
     "\n"
-    "  timeout 10 tcpdump -i lo -w - port 9092 | kf decode\n"
+    "  tcpdump -i lo -U -w - port 9092 | kf decode\n"
     "  kf decode session.pcapng --json | jq 'select(.api == \"Fetch\") | .message'\n";
 
 struct wishes {

@@ -3,6 +3,7 @@
  *
  *     Member BOOTSTRAP GROUP TOPIC[,TOPIC…] ASSIGNOR[,ASSIGNOR…] [records=N] [sleep=MS] [KEY=VALUE]…
  *
+ * ~REGEX in place of topics subscribes to those that match it, by the broker's judgement (RE2).
  * ASSIGNOR is range, roundrobin, sticky, cooperative-sticky, or the word consumer: the KIP-848
  * protocol. Prints, a line each and at once:
  *
@@ -25,6 +26,7 @@ import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.WakeupException;
@@ -51,7 +53,10 @@ public class Member {
             }
         }));
 
-        consumer.subscribe(List.of(args[2].split(",")), new Listener());
+        if (args[2].startsWith("~"))
+            consumer.subscribe(new SubscriptionPattern(args[2].substring(1)), new Listener());
+        else
+            consumer.subscribe(List.of(args[2].split(",")), new Listener());
         while (!stopping && seen < wanted)
             step(consumer);
         consumer.close();

@@ -1,7 +1,9 @@
 #include "net/sasl/sigv4.h"
 
+#include "net/failing_alloc.h"
 #include "net/sasl/aws.h"
 #include "net/sasl/base64.h"
+#include "net/watching_alloc.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdlib.h>
@@ -107,6 +109,38 @@ Test(sigv4, makes_a_token_for_msk_that_ends_after_15_minutes)
     cr_assert(eq(int, strncmp(url, expected, sizeof expected - 1), 0), "%s", url);
     cr_assert(strstr(url, "SECRET") == NULL);
     cr_assert(strstr(url, "&User-Agent=kafiber") != NULL);
+}
+
+Test(sigv4, leaves_no_credentials_in_freed_memory)
+{
+    static kf_sasl_token token;
+    static char session[3000];
+    struct watching_alloc watch;
+    memset(session, 's', sizeof session - 1);
+    memcpy(session, "beginning-of-it", 15);
+    kf_allocator alloc = watching_alloc(&watch, session);
+    struct kf__aws_settings settings = {
+        .get = give_credentials, .context = session, .region = "eu-west-1"};
+    cr_assert(eq(int, kf__aws_token(&alloc, &settings, 1700000000000, &token, NULL), KF_OK));
+    cr_expect(eq(int, watch.seen, 0));
+}
+
+Test(sigv4, tells_when_memory_ends_at_any_point)
+{
+    static kf_sasl_token token;
+    struct kf__aws_settings settings = {
+        .get = give_credentials, .context = "to/ken", .region = "eu-west-1"};
+    kf_err err = KF_ERR_NO_MEMORY;
+    int allowed = 0;
+    for (; err && allowed < 20; allowed++) {
+        struct failing_alloc memory;
+        kf_allocator alloc = failing_alloc(&memory, allowed);
+        err = kf__aws_token(&alloc, &settings, 1700000000000, &token, NULL);
+        cr_expect(err == KF_OK || err == KF_ERR_NO_MEMORY, "%d allocations: %d", allowed, (int)err);
+        cr_assert(eq(int, memory.live, 0), "%d allocations", allowed);
+    }
+    cr_expect(eq(int, err, KF_OK));
+    cr_expect(eq(int, allowed, 4)); /* the URL, its query, and what is signed */
 }
 
 #endif

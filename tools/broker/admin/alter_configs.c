@@ -297,6 +297,15 @@ static kf_err carry_out(struct kf_broker *broker, const struct kf__config_change
     return err;
 }
 
+kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string value)
+{
+    char why[KF__MAX_WHY_BYTES];
+    const struct kf__setting *setting = kf__setting_find(KF__RESOURCE_BROKER, key);
+    if (!setting || !setting->read_only || (value.data && !kf__setting_takes(setting, value, why)))
+        return KF_ERR_INVALID_REQUEST;
+    return kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
+}
+
 kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_changes *changes,
                          char *why)
 {

@@ -40,6 +40,10 @@ struct kf__config_changes {
 kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_changes *changes,
                          char *why);
 
+/* A setting that in Kafka only a server.properties can give to all brokers. INVALID_REQUEST: it is
+   none, or doesn't take the value. Null: back to its default. */
+kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string value);
+
 /* Sets has_twin of all that a request alters. NO_MEMORY. */
 kf_err kf__alter_find_twins(kf_arena *arena, struct kf__config_changes *all, int32_t count);
 /* One of them: first whether it may, and is named only once. */

@@ -149,7 +149,8 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
 {
     struct kf__topic *topic = NULL;
     kf_err err = KF_OK;
-    if (asked->name.data) {
+    bool by_name = is_zero(asked->topic_id); /* Java's clients send an id and an empty name */
+    if (by_name) {
         err = topic_by_name(exchange, asked->name, &topic);
     } else {
         topic = kf__broker_topics_find_id(&exchange->broker->topics, asked->topic_id);
@@ -158,7 +159,7 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
     if (topic && !err)
         return fill_topic(exchange, topic, answer);
     answer->error_code = kf__wire_error(err);
-    answer->name = asked->name;
+    answer->name = by_name ? asked->name : (kf_string){0};
     answer->topic_id = asked->topic_id;
     return true;
 }

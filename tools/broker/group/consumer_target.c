@@ -182,9 +182,9 @@ static int64_t had_of(const struct kf__plan_member *member, const struct kf__hel
         else
             high = middle;
     }
-    bool here = low < member->before->count &&
-                memcmp(member->before->items[low].topic.bytes, one->topic.bytes,
-                       sizeof one->topic.bytes) == 0;
+    bool here =
+        low < member->before->count && memcmp(member->before->items[low].topic.bytes,
+                                              one->topic.bytes, sizeof one->topic.bytes) == 0;
     return here ? (int64_t)kf__holding_run(member->before, low) : 0;
 }
 

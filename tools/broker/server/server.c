@@ -122,6 +122,29 @@ static kf_err start_first_time(struct kf_broker *broker, int32_t node, kf_error 
     return err ? kf_error_set(error, err, "cannot listen: %s", strerror(errno)) : KF_OK;
 }
 
+/* Room to poll so many beside the wake pipe and the ports; a turn must not run out of memory. */
+static kf_err reserve_fds(struct kf__server *server, size_t slots)
+{
+    size_t count = server->fixed_fds + slots;
+    if (count <= server->fd_capacity)
+        return KF_OK;
+    struct pollfd *fds = kf_realloc(server->alloc, server->fds, count * 2 * sizeof *fds);
+    if (!fds)
+        return KF_ERR_NO_MEMORY;
+    server->fds = fds;
+    uint64_t *ids = kf_realloc(server->alloc, server->fd_ids, count * 2 * sizeof *ids);
+    if (!ids)
+        return KF_ERR_NO_MEMORY;
+    server->fd_ids = ids;
+    server->fd_capacity = count * 2;
+    return KF_OK;
+}
+
+static size_t port_count(const struct kf_broker *broker)
+{
+    return (size_t)broker->topics.node_count * (size_t)broker->server.listeners.count;
+}
+
 kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *options, kf_error *error)
 {
     struct kf__server *server = &broker->server;
@@ -129,8 +152,9 @@ kf_err kf__server_open(struct kf_broker *broker, const kf_broker_options *option
     kf_err err = kf__listeners_open(&server->listeners, broker->alloc, options, error);
     if (err)
         return err;
+    server->fixed_fds = 1 + port_count(broker);
     server->slabs = kf__slab_pool_new(broker->alloc, SLAB_KEEP);
-    if (!server->slabs)
+    if (!server->slabs || reserve_fds(server, 0))
         return kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!options->virtual_time && (pipe(server->wake) != 0 || !make_nonblocking(server->wake[0]) ||
                                    !make_nonblocking(server->wake[1])))
@@ -257,6 +281,8 @@ static size_t free_slot(struct kf__server *server)
         if (!server->connections[i])
             return i;
     size_t count = server->slot_count ? server->slot_count * 2 : 8;
+    if (reserve_fds(server, count))
+        return SIZE_MAX;
     struct kf__connection **connections =
         kf_realloc(server->alloc, server->connections, count * sizeof(*connections));
     if (!connections)
@@ -504,22 +530,6 @@ void kf__server_go_on(struct kf_broker *broker, struct kf__connection *connectio
 
 /* ---- a turn ---- */
 
-static kf_err reserve_fds(struct kf__server *server, size_t count)
-{
-    if (count <= server->fd_capacity)
-        return KF_OK;
-    struct pollfd *fds = kf_realloc(server->alloc, server->fds, count * 2 * sizeof *fds);
-    if (!fds)
-        return KF_ERR_NO_MEMORY;
-    server->fds = fds;
-    uint64_t *ids = kf_realloc(server->alloc, server->fd_ids, count * 2 * sizeof *ids);
-    if (!ids)
-        return KF_ERR_NO_MEMORY;
-    server->fd_ids = ids;
-    server->fd_capacity = count * 2;
-    return KF_OK;
-}
-
 static short wanted_events(const struct kf__connection *connection)
 {
     if (answers(connection))
@@ -531,11 +541,6 @@ static short wanted_events(const struct kf__connection *connection)
 static bool takes_more(const struct kf__server *server, int32_t node)
 {
     return server->nodes[node].listens && !server->is_full;
-}
-
-static size_t port_count(const struct kf_broker *broker)
-{
-    return (size_t)broker->topics.node_count * (size_t)broker->server.listeners.count;
 }
 
 /* The wake pipe first, then a place for each node's ports, then one for each slot. */
@@ -658,9 +663,6 @@ static int poll_pipes(struct kf_broker *broker, size_t count)
 kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
 {
     struct kf__server *server = &broker->server;
-    kf_err err = reserve_fds(server, 1 + port_count(broker) + server->slot_count);
-    if (err)
-        return err;
     while (server->guests > 0)
         pthread_cond_wait(&broker->poll_ends, &broker->lock);
     size_t count = fill_fds(broker);

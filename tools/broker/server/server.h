@@ -66,8 +66,9 @@ struct kf__server {
     struct pollfd *fds;
     uint64_t *fd_ids; /* beside fds: the connection's id, or 0 */
     size_t fd_capacity;
-    bool polls;     /* some thread is in poll(2), without the lock */
-    int32_t guests; /* who waits for it to come out; no poll begins meanwhile */
+    size_t fixed_fds; /* of the wake pipe and the ports: in front of the connections' */
+    bool polls;       /* some thread is in poll(2), without the lock */
+    int32_t guests;   /* who waits for it to come out; no poll begins meanwhile */
 };
 
 /* No port is taken yet: kf__server_close may follow. */

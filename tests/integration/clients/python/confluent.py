@@ -1,6 +1,8 @@
 """confluent-kafka for Python, which is librdkafka, goes through the course.
 
-    confluent.py BOOTSTRAP PREFIX
+    confluent.py BOOTSTRAP PREFIX [PROTOCOL]
+
+PROTOCOL is the group's: classic, or consumer (KIP-848), where the broker assigns.
 """
 import sys
 import threading
@@ -12,6 +14,8 @@ from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, 
                                    NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
 LATE = 30
+PROTOCOL = {"classic": {"heartbeat.interval.ms": 500, "partition.assignment.strategy": "cooperative-sticky"},
+            "consumer": {"group.protocol": "consumer"}}
 
 
 def one(futures):
@@ -26,8 +30,9 @@ def record(message):
 class Client:
     codecs = ["none", "gzip", "snappy", "lz4", "zstd"]
 
-    def __init__(self, bootstrap):
+    def __init__(self, bootstrap, protocol="classic"):
         self.at = {"bootstrap.servers": bootstrap}
+        self.protocol = PROTOCOL[protocol]
         self.admin = AdminClient(self.at)
 
     # ---- records --------------------------------------------------------------------------------
@@ -63,8 +68,7 @@ class Client:
     def join(self, group, topic, ledger, name):
         stop = threading.Event()
         consumer = Consumer({**self.at, "group.id": group, "auto.offset.reset": "earliest",
-                             "enable.auto.commit": False, "heartbeat.interval.ms": 500,
-                             "partition.assignment.strategy": "cooperative-sticky"})
+                             "enable.auto.commit": False, **self.protocol})
 
         def each(method):
             return lambda _, partitions: [method(name, p.partition) for p in partitions]
@@ -157,4 +161,4 @@ class Client:
         one(self.admin.delete_consumer_groups([group]))
 
 
-course.run(Client(sys.argv[1]), sys.argv[2])
+course.run(Client(sys.argv[1], *sys.argv[3:]), sys.argv[2])
