@@ -6,11 +6,14 @@
 #include "proto/shuffle.h"
 #include "proto/writer.h"
 
+struct moves;
+
 struct encoder {
     kf_writer *out;
     int16_t version;
     bool flexible;
     const struct kf_tags *tail; /* of a message that may have one, else NULL */
+    struct moves *moves;        /* where those of the next structs go, or are from the last time */
 };
 
 enum {
@@ -322,7 +325,7 @@ struct move {
 
 struct moves {
     struct encoder *encoder;
-    const struct kf__plan *plan;
+    struct kf__plan plan; /* of no type: none is made yet */
     const uint8_t *limit; /* up to here there is room for one more struct */
     size_t room;          /* most bytes of one struct but for its long values */
     size_t size;          /* of the C struct */
@@ -330,6 +333,7 @@ struct moves {
     bool others;          /* the plan has some */
     bool flexible;        /* a byte for the tags */
     bool shuffles;
+    bool many;
     struct move items[KF__MOST_ROWS + 1];
     uint8_t orders[KF__MOST_ROWS][KF__SHUFFLED]; /* of the items that are shuffled */
 };
@@ -391,11 +395,14 @@ static void add_value(struct moves *moves, struct move **end, const struct kf__s
 }
 
 /* `many` structs are worth more preparation. */
-static void moves_make(struct moves *moves, struct encoder *e, const struct kf__plan *plan,
+static void moves_make(struct moves *moves, struct encoder *e, const struct kf__struct *type,
                        bool many)
 {
     _Static_assert(sizeof(struct kf_tags) >= sizeof(uint64_t), "behind all that is read as one");
+    const struct kf__plan *plan = &moves->plan;
     struct move *end = moves->items;
+    kf__plan_make(&moves->plan, type, e->version, e->flexible);
+    moves->many = many;
     moves->shuffles = many && sizeof(struct kf_tags) >= KF__SHUFFLED && kf__can_shuffle();
     for (const struct kf__step *step = plan->steps; step->kind != KF__STEP_END; step++) {
         if (step->kind < KF__STEP_UUID)
@@ -405,7 +412,6 @@ static void moves_make(struct moves *moves, struct encoder *e, const struct kf__
     }
     *end = (struct move){.kind = MOVE_END};
     moves->encoder = e;
-    moves->plan = plan;
     moves->room = plan->room + (size_t)KF__SHUFFLED;
     moves->size = plan->type->size;
     moves->tags = plan->type->size - sizeof(struct kf_tags);
@@ -456,7 +462,7 @@ static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, con
 static KF__NOINLINE uint8_t *set_others(struct moves *moves, uint8_t *at, const char *message)
 {
     struct encoder *e = moves->encoder;
-    const struct kf__plan *plan = moves->plan;
+    const struct kf__plan *plan = &moves->plan;
     const struct kf_tags *unknown = kf__unknown_tags(plan->type, message);
     uint32_t tagged = check_others(e, plan, message);
     if (!tagged && (unknown->count == 0 || unknown == e->tail)) /* the tail is written last */
@@ -613,23 +619,32 @@ static inline uint8_t *set_struct(struct moves *moves, uint8_t *at, const char *
 }
 
 /* Room for all that is fixed or short is made once for each. */
+static void write_each(struct moves *moves, const char *item, size_t count)
+{
+    const char *end = item + count * moves->size;
+    uint8_t *at = make_room(moves);
+    for (; at && item < end; item += moves->size) {
+        if (KF__UNLIKELY(at > moves->limit) && !(at = make_more_room(moves, at)))
+            return;
+        at = set_struct(moves, at, item);
+    }
+    if (at)
+        kf__commit(moves->encoder->out, at);
+}
+
+/* The moves for structs inside these are made once, not once for each: they live here. */
 static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
                         int32_t count)
 {
-    KF__UNINITIALIZED struct kf__plan plan;
-    KF__UNINITIALIZED struct moves moves;
-    kf__plan_make(&plan, type, e->version, e->flexible);
-    moves_make(&moves, e, &plan, count >= MANY);
-    const char *item = items;
-    uint8_t *at = make_room(&moves);
-    for (const char *end = item + (size_t)count * moves.size; at && item < end;
-         item += moves.size) {
-        if (KF__UNLIKELY(at > moves.limit) && !(at = make_more_room(&moves, at)))
-            return;
-        at = set_struct(&moves, at, item);
-    }
-    if (at)
-        kf__commit(e->out, at);
+    KF__UNINITIALIZED struct moves inner;
+    struct moves *moves = e->moves;
+    bool many = count >= MANY;
+    inner.plan.type = NULL;
+    if (moves->plan.type != type || moves->many != many)
+        moves_make(moves, e, type, many);
+    e->moves = &inner;
+    write_each(moves, items, (size_t)count);
+    e->moves = moves;
 }
 
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message)
@@ -653,12 +668,15 @@ kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, 
         return writer->err;
     }
     const struct kf__struct *type = kf__struct_at(schema->root);
+    KF__UNINITIALIZED struct moves moves;
+    moves.plan.type = NULL;
     bool tailed = schema->kind == KF__TAILED;
     struct encoder e = {
         .out = writer,
         .version = version,
         .flexible = kf_schema_is_flexible(schema, version),
         .tail = tailed ? kf__unknown_tags(type, message) : NULL,
+        .moves = &moves,
     };
     write_one(&e, type, message);
     if (tailed && e.tail->count)

@@ -53,7 +53,7 @@ static double produce_all(struct wire *wire, kf_bytes batch)
     }
     for (int i = 0; i < IN_FLIGHT; i++)
         take_produced(wire);
-    return (double)REQUESTS_A_ROUND * PARTITIONS * (double)batch.size;
+    return (double)(REQUESTS_A_ROUND * PARTITIONS) * (double)batch.size;
 }
 
 /* How many bytes of whole batches, and the offset behind the last of them. */

@@ -104,11 +104,11 @@ void measure_session(const struct target *target)
         if (response.responses.count)
             die("news where there are none");
     }
-    printf("session_empty_cpu_us %.0f\n", (target_cpu_s(target) - cpu) / EMPTY * 1e6);
+    printf("session_empty_cpu_us %.0f\n", (target_cpu_s(target) - cpu) / (double)EMPTY * 1e6);
     cpu = target_cpu_s(target);
     for (int32_t i = 0; i < NEWS; i++)
         hear_of(&session, i * (PARTITIONS / NEWS), (i - 1) * (PARTITIONS / NEWS), batch);
-    printf("session_news_cpu_us %.0f\n", (target_cpu_s(target) - cpu) / NEWS * 1e6);
+    printf("session_news_cpu_us %.0f\n", (target_cpu_s(target) - cpu) / (double)NEWS * 1e6);
     wire_close(&session.wire);
     free((void *)batch.data);
 }

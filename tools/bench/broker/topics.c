@@ -58,6 +58,7 @@ void measure_topics(const struct target *target)
     for (int i = 0; i < ASKED; i++)
         ask_for_all(&wire);
     printf("topics_metadata_cpu_ms %.1f\ntopics_metadata_ms %.1f\n",
-           (target_cpu_s(target) - cpu) / ASKED * 1e3, (now_s() - time) / ASKED * 1e3);
+           (target_cpu_s(target) - cpu) / (double)ASKED * 1e3,
+           (now_s() - time) / (double)ASKED * 1e3);
     wire_close(&wire);
 }
