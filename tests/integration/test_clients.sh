@@ -80,6 +80,7 @@ done
 # ---- the course ----
 
 if [ $against = kf ]; then
+    : >"$work/broker.json"
     "$kf" broker --listen 127.0.0.1:0 --nodes 3 >"$work/broker.json" 2>"$work/broker.err" &
     eventually 10 grep -q bootstrap "$work/broker.json"
     bootstrap=$(sed 's/.*"bootstrap":"\([^"]*\)".*/\1/' "$work/broker.json")
