@@ -14,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -350,9 +351,14 @@ static kf_err add_all(const struct material *material, STACK_OF(X509) * all, SSL
                       kf_error *error)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    for (int i = 0; i < sk_X509_num(all); i++)
-        if (!X509_STORE_add_cert(store, sk_X509_value(all, i)))
+    for (int i = 0; i < sk_X509_num(all); i++) {
+        X509 *certificate = sk_X509_value(all, i);
+        if (!X509_STORE_add_cert(store, certificate))
             return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for trusted certificates");
+        /* OpenSSL keeps what the extensions say, from the first look at them on: that is here, and
+         * not in several handshakes at once. */
+        (void)X509_check_purpose(certificate, -1, 0);
+    }
     if (sk_X509_num(all) <= 0) /* PKCS#12 without any leaves no list, which counts as -1 */
         return complain(material, error, "it holds no certificate to trust");
     return KF_OK;

@@ -17,10 +17,9 @@
 
 #define TAKE_WAIT   KF_SECOND /* for metadata or room: other aggregates wait meanwhile */
 #define LOOK_EVERY  (100 * KF_MILLISECOND) /* for a stop that came by a signal */
-#define MARK_WITHIN (20 * KF_MILLISECOND)  /* of the acknowledgement; longer where marks are slow  \
-                                            */
-#define MARK_SHARE 4                       /* time between two marks, by that of the last */
-#define REMEMBER   (60 * KF_SECOND)        /* an aggregate's failures, past its next turn */
+#define MARK_WITHIN (20 * KF_MILLISECOND)  /* of the acknowledgement, where marks are quick */
+#define MARK_SHARE  4                      /* time between two marks, by that of the last */
+#define REMEMBER    (60 * KF_SECOND)       /* an aggregate's failures, past its next turn */
 
 struct kf_outbox {
     const kf_allocator *alloc;

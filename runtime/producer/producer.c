@@ -129,6 +129,7 @@ static void init_lists(struct kf_producer *producer)
     kf__link_init(&producer->for_flush);
     kf__link_init(&producer->lingering);
     kf__link_init(&producer->backing_off);
+    kf__link_init(&producer->for_sealer);
     kf__link_init(&producer->requests);
     kf__link_init(&producer->to_tell);
 }

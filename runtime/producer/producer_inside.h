@@ -52,9 +52,10 @@ struct kf__out_partition {
     struct kf__out_node *node; /* whose list it stands in, or whose it was last */
     bool lingers;              /* place is in the list of those that linger */
     bool backs_off;            /* place is in the list of those that back off */
-    kf_time due;               /* when it has lingered, or backed off */
-    struct kf__link queue;     /* closed batches not in flight; those sent before come first */
-    struct kf__link flying;    /* in requests, in their order */
+    bool wants_sealer;     /* place is in the list of those whose first batch is to be compressed */
+    kf_time due;           /* when it has lingered, or backed off */
+    struct kf__link queue; /* closed batches not in flight; those sent before come first */
+    struct kf__link flying; /* in requests, in their order */
     int32_t flying_count;
     int32_t told_early;         /* in the queue, told while somebody compressed them */
     struct kf__out_identity id; /* of the batches in flight; what new ones get */
@@ -175,6 +176,8 @@ struct kf_producer {
     struct kf__out_node *nodes;
     struct kf__link lingering;   /* partitions with an open batch that is not due; oldest first */
     struct kf__link backing_off; /* partitions that wait after an error */
+    struct kf__link for_sealer;  /* partitions that wait until fewer batches are compressed */
+    int32_t aside;               /* batches that helper threads compress, or are about to */
     struct kf__link requests;    /* under way */
     uint64_t flushed_to;         /* flush_to, as last looked at */
     enum kf__id_state id_state;

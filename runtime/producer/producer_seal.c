@@ -101,6 +101,7 @@ static void done(struct kf__job *job)
     struct kf_producer *producer = sealer->producer;
     struct kf__out_batch *batch = sealer->batch;
     struct kf__out_partition *partition = batch->partition;
+    producer->aside--;
     batch->sealing = false;
     give_sealer(sealer);
     if (batch->told) {
@@ -122,8 +123,10 @@ bool kf__producer_seal_aside(struct kf_producer *producer, struct kf__out_batch 
     sealer->job.done = done;
     sealer->batch = batch;
     batch->sealing = true;
+    producer->aside++;
     if (!kf__loop_offload(producer->io.loop, &sealer->job))
         return true;
+    producer->aside--;
     batch->sealing = false;
     give_sealer(sealer);
     return false;

@@ -15,6 +15,7 @@
 
 enum {
     SMALL_BATCH = 4096, /* bytes: compressed on the I/O thread, rather than handed to a helper */
+    MOST_ASIDE = 4,     /* batches at helpers: of these two work, and each batch takes a codec */
 };
 
 /* Before memory for a request is asked for again. */
@@ -156,7 +157,7 @@ struct kf__out_node *kf__producer_node(struct kf_producer *producer, int32_t id)
 static void leave_place(struct kf__out_partition *partition)
 {
     kf__link_remove(&partition->place);
-    partition->lingers = partition->backs_off = false;
+    partition->lingers = partition->backs_off = partition->wants_sealer = false;
 }
 
 static void make_ready(struct kf_producer *producer, struct kf__out_partition *partition)
@@ -288,7 +289,8 @@ static struct kf__out_batch *sendable(struct kf_producer *producer,
         return NULL;
     bool large = producer->io.settings.compression_type != KF__COMPRESSION_NONE &&
                  kf__out_batch_size(batch) > SMALL_BATCH;
-    if (large && kf__producer_seal_aside(producer, batch))
+    partition->wants_sealer = large && producer->aside >= MOST_ASIDE;
+    if (partition->wants_sealer || (large && kf__producer_seal_aside(producer, batch)))
         return NULL;
     kf__producer_seal(producer, batch);
     return batch;
@@ -304,13 +306,36 @@ static void fly(struct kf_producer *producer, struct kf__out_batch *batch)
     batch->flying = true;
 }
 
+/* It may not send now: what ends that places it again. */
+static void put_aside(struct kf_producer *producer, struct kf__out_partition *partition)
+{
+    bool wants_sealer = partition->wants_sealer;
+    leave_place(partition);
+    if (!wants_sealer)
+        return;
+    partition->wants_sealer = true;
+    kf__link_append(&producer->for_sealer, &partition->place);
+}
+
+/* True where one that waited to be compressed is ready again. */
+static bool end_wait_for_sealer(struct kf_producer *producer)
+{
+    if (producer->aside >= MOST_ASIDE || kf__link_is_alone(&producer->for_sealer))
+        return false;
+    struct kf__out_partition *next =
+        KF__OWNER(producer->for_sealer.next, struct kf__out_partition, place);
+    leave_place(next);
+    kf__out_partition_place(producer, next);
+    return true;
+}
+
 /* False where the request takes no more. */
 static bool add_first(struct kf__out_request *request, struct kf__out_partition *partition)
 {
     struct kf_producer *producer = request->producer;
     struct kf__out_batch *batch = sendable(producer, partition);
     if (!batch) {
-        leave_place(partition);
+        put_aside(producer, partition);
         return true;
     }
     size_t most = (size_t)producer->io.settings.max_request_size;
@@ -389,7 +414,9 @@ void kf__producer_look(struct kf_producer *producer)
     end_back_offs(producer);
     kf__producer_expire(producer);
     if (kf__producer_has_id(producer))
-        send_all(producer);
+        do
+            send_all(producer);
+        while (end_wait_for_sealer(producer));
     if (producer->wants_metadata)
         kf__cluster_refresh(producer->io.cluster);
     producer->wants_metadata = false;

@@ -155,11 +155,13 @@ Test(broker_cap, topics_beyond_it_are_refused_until_others_go)
     cr_assert(eq(int, create("another", 1000), 0));
 }
 
-/* Kafka has no such limit: it tries, and is gone. */
+/* Kafka's own bound on one request. */
 Test(broker_cap, no_count_of_partitions_takes_more)
 {
-    cr_assert(eq(int, create("huge", INT32_MAX), KF_ERR_INVALID_PARTITIONS));
-    cr_assert(eq(int, create("large", 10000000), KF_ERR_INVALID_PARTITIONS));
+    cr_assert(eq(int, create("huge", INT32_MAX), KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(int, create("large", 10001), KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(int, create("as much as may be", 10000), KF_ERR_INVALID_TOPIC_EXCEPTION));
+    cr_assert(eq(int, create("most", 10000), 0));
     is_well();
 }
 

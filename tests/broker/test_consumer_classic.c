@@ -257,6 +257,6 @@ Test(consumer_classic, a_new_member_is_nobody_to_the_classic_requests)
     cr_assert(eq(int, synced.error, KF_ERR_UNKNOWN_MEMBER_ID));
     struct kf__member_claim leaves = claim(&who);
     kf_err err = KF_OK;
-    cr_assert(kf__consumers_leave(&consumers, T0, &leaves, &err));
+    cr_assert(kf__consumers_leave(&consumers, T0, &leaves, 1, &err));
     cr_assert(eq(int, err, KF_OK), "but it may be removed by LeaveGroup");
 }

@@ -44,6 +44,20 @@ timeout 30 kcat -b "$at" -G readers -e -q -X auto.offset.reset=earliest orders \
 test ! -s "$work/again" || fail "committed records came again"
 grep -q '"api":"OffsetCommit"' "$work/journal" || fail "no commit in the journal"
 
+# What a Kafka takes from its server.properties, --config takes as well.
+"$kf" broker --listen 127.0.0.1:0 --config num.partitions=4 --config log.retention.ms=1000 \
+    >"$work/four.out" 2>>"$work/broker.err" &
+four=$!
+for _ in $(seq 200); do
+    test -s "$work/four.out" && break
+    sleep 0.1
+done
+four_at=$(sed -n 's/.*"bootstrap":"\([^"]*\)".*/\1/p' "$work/four.out")
+echo made | kcat -b "$four_at" -P -t made 2>"$work/put.err" || { kill $four; fail "produce to a topic made so"; }
+kcat -b "$four_at" -L -t made >"$work/made" 2>"$work/list.err" || true
+kill $four
+grep -q 'topic "made" with 4 partitions' "$work/made" || fail "not 4 partitions by num.partitions"
+
 kill -TERM "$pid"
 code=0
 wait "$pid" || code=$?

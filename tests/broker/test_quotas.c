@@ -28,8 +28,11 @@ static void set(const char *user, const char *client, double value)
 
 static int64_t charge(const char *user, const char *client, size_t bytes, int64_t now_ms)
 {
-    return kf__quotas_charge(&quotas, KF__QUOTA_PRODUCER_RATE, kf__text(user), kf__text(client),
-                             bytes, now_ms);
+    struct kf__quota_charge what = {.key = KF__QUOTA_PRODUCER_RATE,
+                                    .user = kf__text(user),
+                                    .client = kf__text(client),
+                                    .bytes = bytes};
+    return kf__quotas_charge(&quotas, &what, now_ms);
 }
 
 Test(quotas, nobody_is_throttled_without_one)
@@ -208,4 +211,49 @@ Test(quota_apis, a_producer_without_acknowledgements_is_not_heard_for_as_long)
     int64_t start, end;
     cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
     cr_assert(eq(i64, end, 1)); /* it was taken all the same */
+}
+
+static void fetch(int32_t max_bytes, struct kf_fetch_response *response)
+{
+    struct kf_fetch_request request;
+    struct kf_fetch_request_fetch_partition partition = {.current_leader_epoch = -1,
+                                                         .last_fetched_epoch = -1,
+                                                         .log_start_offset = -1,
+                                                         .partition_max_bytes = max_bytes,
+                                                         .high_watermark = INT64_MAX};
+    struct kf_fetch_request_fetch_topic topic = {.topic = kf__text("orders")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_fetch_request, &request);
+    request.max_bytes = 1 << 20;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_FETCH, 11, &request, response);
+}
+
+static size_t bytes_of(const struct kf_fetch_response *response)
+{
+    return response->responses.items[0].partitions.items[0].records.size;
+}
+
+/* KIP-219: what is held back is fetched again, and counts only then. */
+Test(quota_apis, a_consumer_over_its_rate_gets_nothing_and_is_told_to_wait)
+{
+    static uint8_t value[600];
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 1, 1), KF_OK));
+    for (int i = 0; i < 4; i++)
+        cr_assert(eq(int,
+                     kf_broker_produce(broker, "orders", 0, (kf_bytes){0},
+                                       (kf_bytes){value, sizeof value}, 1, NULL),
+                     KF_OK));
+    cr_assert(eq(i16, alter("user", "ANONYMOUS", "consumer_byte_rate", 100, false), 0));
+    struct kf_fetch_response response;
+    fetch(1 << 20, &response); /* never more at once than ten seconds of the rate */
+    cr_assert(eq(i32, response.throttle_time_ms, 0));
+    cr_assert(le(sz, bytes_of(&response), 1000));
+    cr_assert(le(sz, 600, bytes_of(&response)));
+    fetch(1 << 20, &response);
+    cr_assert(lt(i32, 0, response.throttle_time_ms));
+    cr_assert(lt(i32, response.throttle_time_ms, 11001));
+    cr_assert(eq(i32, response.responses.count, 0));
 }

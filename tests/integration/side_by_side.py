@@ -325,6 +325,8 @@ def plain(ids, api, key, value):
         return called(ids, api, key, value)
     if value != "" and (key in MASKED["*"] or key in MASKED.get(api, ())):
         return f"a {key}"
+    if key == "throttleTimeMs":
+        return value > 0
     if isinstance(value, int) and abs(value - time.time() * 1000) < 86400000:
         return "now"
     if isinstance(value, str):

@@ -61,7 +61,7 @@ asked ""
 check "--report" ./kf produce --re
 check "--semantics --set" ./kf consume orders --se
 check "--bootstrap-servers" ./kf topic list --boot
-check "--max-bytes" ./kf broker --m
+check "--max-bytes" ./kf broker --max
 check "" ./kf broker --boot
 asked ""
 

@@ -595,6 +595,7 @@ Test(producer, may_be_used_from_a_callback_but_not_waited_for)
 static _Atomic kf_err waited_result;
 static atomic_int handled;
 static atomic_bool handled_first;
+static bool fills_the_buffer;
 static kf_time wait_of_handler;
 
 static kf_verdict forward(const kf_message *message, void *context)
@@ -602,7 +603,9 @@ static kf_verdict forward(const kf_message *message, void *context)
     (void)context;
     kf_record record = record_to(2, "out");
     atomic_store(&handled_first, true);
-    if (message->partition == 0)
+    while (fills_the_buffer && !atomic_load(&waited_result))
+        atomic_store(&waited_result, kf_produce(shared, &record, NULL, NULL, KF_FOREVER, NULL));
+    if (message->partition == 0 && !fills_the_buffer)
         atomic_store(&waited_result,
                      kf_produce_wait(shared, &record, in(wait_of_handler), NULL, NULL));
     atomic_fetch_add(&handled, 1);
@@ -683,6 +686,19 @@ Test(producer, ends_the_wait_of_a_handler_that_is_asked_to_stop)
 {
     shared = open_with(NULL);
     wait_of_handler = 3600 * KF_SECOND;
+    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
+    kf_runtime *runtime = start_forwarding_with("shutdown.timeout.ms", "1000");
+    store(0);
+    while (!atomic_load(&handled_first))
+        kf_sleep(KF_MILLISECOND);
+    stop_forwarding(runtime);
+    cr_assert(eq(int, atomic_load(&waited_result), KF_ERR_CANCELLED));
+}
+
+Test(producer, ends_the_wait_for_memory_of_a_handler_that_is_asked_to_stop)
+{
+    shared = open_with((const char *[]){"buffer.memory", "20000", NULL});
+    fills_the_buffer = true;
     add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
     kf_runtime *runtime = start_forwarding_with("shutdown.timeout.ms", "1000");
     store(0);

@@ -16,7 +16,8 @@ static kf_error error;
 
 static void start_broker(void)
 {
-    kf_broker_options options = {.size = sizeof options, .nodes = 2, .thread = true};
+    kf_broker_options options = {
+        .size = sizeof options, .nodes = 2, .thread = true, .strict = true};
     error = (kf_error)KF_ERROR_INIT;
     broker = kf_broker_start(&options, &error);
     cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
@@ -300,6 +301,151 @@ Test(producer_inside, counts_as_stored_what_is_out_of_order_for_what_came_behind
     cr_assert(eq(i64, last_offset, -1));
     cr_assert(eq(i32, partition_at(producer, 0)->last_acked, 2));
     kf_broker_resume(broker);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- sent again ---- */
+
+static struct {
+    uint8_t bytes[4096];
+    size_t size;
+    bool differs;
+} sent;
+
+static const struct kf__out_batch *batch_under_way(kf_producer *producer)
+{
+    return KF__OWNER(producer->requests.next, struct kf__out_request, link)->batches[0];
+}
+
+static void keep_and_time_out(kf_producer *producer)
+{
+    const struct kf__out_batch *batch = batch_under_way(producer);
+    sent.size = batch->size;
+    memcpy(sent.bytes, batch->bytes, batch->size);
+    answer_oldest(producer, KF_ERR_REQUEST_TIMED_OUT, -1);
+}
+
+static void compare(kf_producer *producer)
+{
+    const struct kf__out_batch *batch = batch_under_way(producer);
+    sent.differs = batch->size != sent.size || memcmp(batch->bytes, sent.bytes, sent.size) != 0;
+}
+
+/* A broker knows it again by its sequence and count alone: other bytes would be lost or doubled. */
+Test(producer_inside, sends_the_same_bytes_again)
+{
+    kf_producer *producer =
+        open_with((const char *[]){"linger.ms", "1000", "compression.type", "snappy", NULL});
+    produce(producer, 0, "known");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_broker_pause(broker);
+    for (int i = 0; i < 20; i++)
+        produce(producer, 0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    wait_for_requests(producer, 1);
+    on_io_thread(producer, keep_and_time_out);
+    produce(producer, 0, "one more, which must not join them");
+    wait_for_requests(producer, 1);
+    on_io_thread(producer, compare);
+    cr_assert(not(sent.differs));
+    kf_broker_resume(broker);
+    wait_until_told(22);
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- one that is told before its request is written ---- */
+
+static bool was_waiting;
+
+static void tell_one_before_it_is_written(kf_producer *producer)
+{
+    atomic_store(&producer->flush_to, producer->last_number);
+    kf__producer_look(producer);
+    struct kf__out_request *request =
+        KF__OWNER(producer->requests.next, struct kf__out_request, link);
+    was_waiting = request->count == 2 && request->call.state == KF__CALL_WAITING;
+    KF__OWNER(producer->unfinished.next, struct kf__out_batch, unfinished)->deadline = 1;
+    kf__producer_expire(producer);
+}
+
+/* A request once kept room for the batch that had left it, and took the healthy ones down. */
+Test(producer_inside, leaves_a_batch_whose_time_is_up_out_of_a_request_that_others_are_in)
+{
+    cr_assert(eq(int, kf_broker_move_leader(broker, "orders", 2, 1), KF_OK));
+    cr_assert(eq(int, kf_broker_move_leader(broker, "orders", 0, 1), KF_OK));
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "60000", NULL});
+    for (int32_t i = 0; i < 3; i += 2)
+        produce(producer, i, "known");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    produce(producer, 0, "too late");
+    produce(producer, 2, "in time");
+    on_io_thread(producer, tell_one_before_it_is_written);
+    cr_assert(was_waiting);
+    wait_until_told(4);
+    int64_t start, ends[2];
+    kf_broker_offsets(broker, "orders", 0, &start, &ends[0]);
+    kf_broker_offsets(broker, "orders", 2, &start, &ends[1]);
+    cr_assert(eq(i64, ends[0], 1));
+    cr_assert(eq(i64, ends[1], 2));
+    cr_assert(eq(i64, kf_broker_refusals(broker, NULL), 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- a fresh epoch ---- */
+
+static void renew_the_first(kf_producer *producer) { partition_at(producer, 0)->renew = true; }
+
+Test(producer_inside, begins_at_zero_under_a_fresh_epoch_in_a_partition_that_was_idle)
+{
+    kf_producer *producer = open_with(NULL);
+    for (int32_t i = 0; i < 2; i++)
+        for (int n = 0; n < 5; n++) {
+            produce(producer, i, "v");
+            cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+        }
+    on_io_thread(producer, renew_the_first);
+    produce(producer, 0, "v");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, producer->id.epoch, 1));
+    cr_assert(eq(i32, partition_at(producer, 1)->last_acked, 4));
+    produce(producer, 1, "v");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, (int)fate, KF_STORED));
+    cr_assert(eq(i32, partition_at(producer, 1)->last_acked, 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* What flies elsewhere keeps its epoch and its sequences: under others it would be stored twice. */
+Test(producer_inside, ends_what_is_under_way_in_other_partitions_before_their_epoch_changes)
+{
+    cr_assert(eq(int, kf_broker_move_leader(broker, "orders", 0, 1), KF_OK));
+    cr_assert(eq(int, kf_broker_move_leader(broker, "orders", 1, 2), KF_OK));
+    kf_producer *producer = open_with((const char *[]){"request.timeout.ms", "1000", NULL});
+    for (int32_t i = 0; i < 2; i++)
+        produce(producer, i, "known");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_broker_fault fault = {.size = sizeof fault,
+                             .kind = KF_BROKER_DROP_ANSWER,
+                             .api_key = KF_API_PRODUCE,
+                             .node = 2,
+                             .times = 1};
+    cr_assert(lt(i32, 0, kf_broker_fault_add(broker, &fault)));
+    produce(producer, 1, "its answer is lost");
+    cr_assert(eq(int, kf_flush(producer, 0), KF_ERR_TIMED_OUT));
+    wait_for_requests(producer, 1);
+    on_io_thread(producer, renew_the_first);
+    produce(producer, 0, "raises the epoch");
+    wait_until_told(3);
+    cr_assert(eq(int, producer->id.epoch, 1));
+    cr_assert(eq(int, partition_at(producer, 1)->id.epoch, 0));
+    produce(producer, 1, "behind it");
+    cr_assert(eq(int, kf_flush(producer, in(20 * KF_SECOND)), KF_OK));
+    int64_t start, end;
+    kf_broker_offsets(broker, "orders", 1, &start, &end);
+    cr_assert(eq(i64, end, 3), "each once");
+    produce(producer, 1, "with nothing under way");
+    cr_assert(eq(int, kf_flush(producer, in(20 * KF_SECOND)), KF_OK));
+    cr_assert(eq(int, partition_at(producer, 1)->id.epoch, 1));
     kf_producer_close(producer, in(KF_SECOND));
 }
 

@@ -69,7 +69,7 @@ static double cost_of(const struct target *target, void (*turn)(kf_bytes batch),
     double cpu = target_cpu_s(target);
     for (int i = 0; i < TURNS; i++)
         turn(batch);
-    return (target_cpu_s(target) - cpu) / (TURNS * CONNECTIONS) * 1e6;
+    return (target_cpu_s(target) - cpu) / (double)(TURNS * CONNECTIONS) * 1e6;
 }
 
 void measure_connections(const struct target *target)

@@ -4,6 +4,9 @@
  *
  *     bench_produce --bootstrap 127.0.0.1:24100 --topic events --partitions 1000
  *                   --records 5000000 --size 100 -X batch.size=1000000
+ *
+ * With `--memory 1` it says, too, what the producer had allocated at most: that
+ * is to stay within buffer.memory and a tenth more, also where brokers are slow.
  */
 #include "tools/bench/common/measure.h"
 #include "tools/bench/common/values.h"
@@ -18,6 +21,39 @@ enum {
 };
 
 static _Atomic int64_t acknowledged;
+
+/* ---- what it allocates ---- */
+
+static struct {
+    _Atomic int64_t now;
+    _Atomic int64_t peak;
+} memory; /* bytes */
+
+enum {
+    SIZE_ROOM = 16 /* before each block: its size, and the alignment kept */
+};
+
+static void *resize(void *context, void *pointer, size_t size)
+{
+    (void)context;
+    char *block = pointer ? (char *)pointer - SIZE_ROOM : NULL;
+    int64_t had = block ? *(int64_t *)(void *)block : 0;
+    if (!size) {
+        free(block);
+        atomic_fetch_sub(&memory.now, had);
+        return NULL;
+    }
+    block = realloc(block, size + SIZE_ROOM);
+    if (!block)
+        return NULL;
+    *(int64_t *)(void *)block = (int64_t)size;
+    int64_t now = atomic_fetch_add(&memory.now, (int64_t)size - had) + (int64_t)size - had;
+    if (now > atomic_load_explicit(&memory.peak, memory_order_relaxed))
+        atomic_store(&memory.peak, now);
+    return block + SIZE_ROOM;
+}
+
+/* ---- producing ---- */
 
 static _Noreturn void die(const char *what)
 {
@@ -37,7 +73,9 @@ static void count(void *context, const kf_delivery *delivery)
 static kf_producer *open_producer(int argc, char **argv)
 {
     kf_error error = KF_ERROR_INIT;
-    kf_config *config = kf_config_new(NULL);
+    static const kf_allocator counting = {resize, NULL};
+    bool counts = option_number(argc, argv, "--memory", 0) != 0;
+    kf_config *config = kf_config_new(counts ? &counting : NULL);
     kf_config_set(config, "bootstrap.servers",
                   option_text(argc, argv, "--bootstrap", "127.0.0.1:24100"), &error);
     for (int i = 1; i + 1 < argc; i++) { /* -X name=value, as often as wanted */
@@ -84,6 +122,8 @@ int main(int argc, char **argv)
         die("not all was acknowledged");
     measure_at(&measure, records);
     measure_print(&measure, "kafiber", &tally);
+    if (option_number(argc, argv, "--memory", 0))
+        printf("allocated at most: %lld KiB\n", (long long)atomic_load(&memory.peak) / 1024);
     kf_producer_close(producer, 0);
     free(values);
     return 0;

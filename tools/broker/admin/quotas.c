@@ -188,25 +188,18 @@ static struct kf__quota_meter *meter_of(struct kf__quotas *quotas, enum kf__quot
     return &quotas->meters[quotas->meter_count++];
 }
 
-int64_t kf__quotas_charge(struct kf__quotas *quotas, enum kf__quota_key key, kf_string user,
-                          kf_string client, size_t bytes, int64_t now_ms)
+size_t kf__quotas_window(const struct kf__quotas *quotas, enum kf__quota_key key, kf_string user,
+                         kf_string client)
 {
     const struct kf__quota *quota = quotas->count > 0 ? bound_by(quotas, key, user, client) : NULL;
-    if (!quota)
-        return 0;
-    kf_string none = {0};
-    struct kf__quota_meter *meter =
-        meter_of(quotas, key, quota->entity.has[KF__QUOTA_USER] ? user : none,
-                 quota->entity.has[KF__QUOTA_CLIENT] ? client : none);
-    if (!meter)
-        return 0;
+    double bytes = quota ? quota->values[key] * (KF__QUOTA_SAMPLES - 1) : 1e18;
+    return bytes < 1e18 ? (size_t)bytes : SIZE_MAX;
+}
+
+/* For how many ms the client must be still. */
+static int64_t still_for(const struct kf__quota_meter *meter, double rate, int64_t now_ms)
+{
     int64_t second = now_ms / 1000, oldest = second;
-    size_t at = (size_t)(second % KF__QUOTA_SAMPLES);
-    if (meter->second[at] != second) {
-        meter->second[at] = second;
-        meter->bytes[at] = 0;
-    }
-    meter->bytes[at] += (double)bytes;
     double sum = 0;
     for (int i = 0; i < KF__QUOTA_SAMPLES; i++) {
         if (meter->second[i] <= second - KF__QUOTA_SAMPLES)
@@ -219,11 +212,37 @@ int64_t kf__quotas_charge(struct kf__quotas *quotas, enum kf__quota_key key, kf_
     double window = (double)(now_ms - oldest * 1000);
     double least = 1000.0 * (KF__QUOTA_SAMPLES - 1);
     window = window < least ? least : window;
-    double over = sum * 1000 - quota->values[key] * window;
+    double over = sum * 1000 - rate * window;
     if (over <= 0)
         return 0;
-    double ms = over / quota->values[key];
+    double ms = over / rate;
     if (ms > (double)MAX_THROTTLE_MS)
         return MAX_THROTTLE_MS;
     return ms < 1 ? 1 : (int64_t)ms;
+}
+
+int64_t kf__quotas_charge(struct kf__quotas *quotas, const struct kf__quota_charge *charge,
+                          int64_t now_ms)
+{
+    const struct kf__quota *quota =
+        quotas->count > 0 ? bound_by(quotas, charge->key, charge->user, charge->client) : NULL;
+    if (!quota)
+        return 0;
+    kf_string none = {0};
+    struct kf__quota_meter *meter =
+        meter_of(quotas, charge->key, quota->entity.has[KF__QUOTA_USER] ? charge->user : none,
+                 quota->entity.has[KF__QUOTA_CLIENT] ? charge->client : none);
+    if (!meter)
+        return 0;
+    int64_t second = now_ms / 1000;
+    size_t at = (size_t)(second % KF__QUOTA_SAMPLES);
+    if (meter->second[at] != second) {
+        meter->second[at] = second;
+        meter->bytes[at] = 0;
+    }
+    meter->bytes[at] += (double)charge->bytes;
+    int64_t ms = still_for(meter, quota->values[charge->key], now_ms);
+    if (ms > 0 && charge->if_free)
+        meter->bytes[at] -= (double)charge->bytes;
+    return ms;
 }

@@ -79,11 +79,23 @@ const struct kf__quota *kf__quotas_find(const struct kf__quotas *quotas,
 kf_err kf__quotas_set(struct kf__quotas *quotas, const struct kf__quota_entity *entity,
                       enum kf__quota_key key, const double *value);
 
+/* Bytes of a user's client. */
+struct kf__quota_charge {
+    enum kf__quota_key key;
+    kf_string user;
+    kf_string client;
+    size_t bytes;
+    bool if_free; /* where it must be still they don't count: they are not sent */
+};
+
 /*
- * Notes `bytes` of the user's client and answers for how many ms it must be
- * still; 0: not at all. `now_ms` never goes back.
+ * Notes the bytes and answers for how many ms the client must be still; 0: not
+ * at all. `now_ms` never goes back.
  */
-int64_t kf__quotas_charge(struct kf__quotas *quotas, enum kf__quota_key key, kf_string user,
-                          kf_string client, size_t bytes, int64_t now_ms);
+int64_t kf__quotas_charge(struct kf__quotas *quotas, const struct kf__quota_charge *charge,
+                          int64_t now_ms);
+/* What a client may move in a window that begins empty; SIZE_MAX: no quota binds it. */
+size_t kf__quotas_window(const struct kf__quotas *quotas, enum kf__quota_key key, kf_string user,
+                         kf_string client);
 
 #endif

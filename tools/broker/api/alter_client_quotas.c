@@ -5,6 +5,7 @@
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/admin/quotas.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 #include <arpa/inet.h>
@@ -111,27 +112,52 @@ static kf_err alter(struct kf__exchange *exchange, const asked_entry *asked, boo
     return err;
 }
 
-static bool is_same_entity(const asked_entry *a, const asked_entry *b)
+/* The entity as one text, the same for the same entity; of one that is wrong: its own. */
+static kf_err name_entity(struct kf__exchange *exchange, const asked_entry *asked, int32_t index,
+                          struct kf__named *name)
 {
     char why[WHY_BYTES];
-    struct kf__quota_entity one, other;
-    if (read_entity(a, &one, why) || read_entity(b, &other, why))
-        return false;
+    struct kf__quota_entity entity;
+    size_t size = 0, used = 0;
+    *name = (struct kf__named){.kind = index + 1};
+    if (read_entity(asked, &entity, why))
+        return KF_OK;
     for (int i = 0; i < KF__QUOTA_PARTS; i++)
-        if (one.has[i] != other.has[i] || !kf__text_equal(one.names[i], other.names[i]))
-            return false;
-    return true;
+        size += entity.names[i].size + 1 + sizeof entity.names[i].size;
+    char *text = kf_arena_alloc(&exchange->arena, size);
+    if (!text)
+        return KF_ERR_NO_MEMORY;
+    for (int i = 0; i < KF__QUOTA_PARTS; i++) {
+        kf_string part = entity.names[i];
+        text[used++] = (char)(entity.has[i] + (part.data != NULL));
+        memcpy(text + used, &part.size, sizeof part.size);
+        used += sizeof part.size;
+        if (part.size > 0)
+            memcpy(text + used, part.data, part.size);
+        used += part.size;
+    }
+    *name = (struct kf__named){.text = {text, used}};
+    return KF_OK;
 }
 
-static bool is_named_twice(const struct kf_alter_client_quotas_request *request, int32_t index)
+static const char *mark_twins(struct kf__exchange *exchange)
 {
-    const asked_entry *asked = &request->entries.items[index];
-    for (int32_t i = 0; i < request->entries.count; i++)
-        if (i != index && is_same_entity(&request->entries.items[i], asked))
-            return true;
+    const struct kf_alter_client_quotas_request *request = exchange->request;
+    int32_t count = request->entries.count;
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++)
+        if (name_entity(exchange, &request->entries.items[i], i, &names[i]))
+            return NULL;
+    return names ? kf__mark_twins(&exchange->arena, names, count) : NULL;
+}
+
+/* There are only so many keys. */
+static bool has_key_twice(const asked_entry *asked)
+{
     for (int32_t i = 0; i < asked->ops.count; i++)
         for (int32_t j = 0; j < i; j++)
-            if (kf__text_equal(asked->ops.items[i].key, asked->ops.items[j].key))
+            if (i > KF__QUOTA_KEYS ||
+                kf__text_equal(asked->ops.items[i].key, asked->ops.items[j].key))
                 return true;
     return false;
 }
@@ -158,14 +184,15 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err all = kf__forced_all(exchange);
     if (!all)
         all = kf__may_all(exchange);
-    if (!KF__FILL(exchange, "entries", response->entries, request->entries.count))
+    const char *marks = mark_twins(exchange);
+    if (!marks || !KF__FILL(exchange, "entries", response->entries, request->entries.count))
         return KF__REFUSED;
     for (int32_t i = 0; i < request->entries.count; i++) {
         const asked_entry *asked = &request->entries.items[i];
         struct kf_alter_client_quotas_response_entry_data *answer = &response->entries.items[i];
         char why[WHY_BYTES] = "";
         kf_err err = all;
-        if (!err && is_named_twice(request, i))
+        if (!err && (marks[i] != KF__ONCE || has_key_twice(asked)))
             err = refuse(why, "Ignoring duplicate entity%.*s", (kf_string){0});
         if (!err)
             err = alter(exchange, asked, false, why);

@@ -123,6 +123,10 @@ static void answer_user(struct kf__exchange *exchange, kf_err forced, result *to
     told->error_message = kf__text(err ? why : NULL);
 }
 
+enum {
+    MOST_AT_ONCE = 10000 /* Kafka's bound on what one request may do to its metadata */
+};
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const asked_all *asked = exchange->request;
@@ -130,6 +134,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err forced = kf__forced_all(exchange);
     if (!forced)
         forced = kf__may_all(exchange);
+    if (change_count(asked) > MOST_AT_ONCE) /* each is compared with each */
+        return KF__REFUSED;
     if (!KF__FILL(exchange, "results", response->results, change_count(asked)))
         return change_count(asked) ? KF__REFUSED : KF__ANSWERED;
     int32_t count = 0;

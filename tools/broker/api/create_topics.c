@@ -13,6 +13,10 @@
 typedef struct kf_create_topics_request_creatable_topic asked_topic;
 typedef struct kf_create_topics_response_creatable_topic_result topic_answer;
 
+enum {
+    MOST_AT_ONCE = 10000, /* partitions */
+};
+
 /* ---- what is asked for ---- */
 
 static kf_err say(kf_err err, char *why, const char *text)
@@ -170,15 +174,33 @@ static bool tell_configs(struct kf__exchange *exchange, const asked_topic *asked
     return true;
 }
 
+static int32_t partitions_of(const struct kf__exchange *exchange, const asked_topic *asked)
+{
+    if (asked->assignments.count > 0)
+        return asked->assignments.count;
+    return asked->num_partitions == -1 ? exchange->broker->options.default_partitions
+                                       : asked->num_partitions;
+}
+
+/* Kafka's bound on what one request may do to its metadata. */
+static bool asks_too_much(const struct kf__exchange *exchange, const char *marks)
+{
+    const struct kf_create_topics_request *request = exchange->request;
+    int64_t total = 0;
+    for (int32_t i = 0; i < request->topics.count; i++) {
+        int32_t partitions = partitions_of(exchange, &request->topics.items[i]);
+        total += partitions > 0 && marks[i] == KF__ONCE ? partitions : 0;
+    }
+    return total > MOST_AT_ONCE;
+}
+
 static bool answer_one(struct kf__exchange *exchange, const asked_topic *asked,
                        topic_answer *answer)
 {
     const struct kf_create_topics_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
     bool assigned = asked->assignments.count > 0;
-    int32_t partitions = assigned                      ? asked->assignments.count
-                         : asked->num_partitions == -1 ? broker->options.default_partitions
-                                                       : asked->num_partitions;
+    int32_t partitions = partitions_of(exchange, asked);
     int32_t replicas = assigned ? asked->assignments.items[0].broker_ids.count
                        : asked->replication_factor == -1 ? 1
                                                          : asked->replication_factor;
@@ -222,6 +244,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const char *marks = mark_twins(exchange);
     if (!marks || !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
+    bool too_much = asks_too_much(exchange, marks);
     int32_t told = 0;
     for (int32_t i = 0; i < request->topics.count; i++) {
         const asked_topic *asked = &request->topics.items[i];
@@ -234,6 +257,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         if (marks[i] == KF__FIRST_OF_TWINS) {
             answer->error_code = KF_ERR_INVALID_REQUEST;
             answer->error_message = kf__text("Duplicate topic name.");
+        } else if (too_much) {
+            answer->error_code = KF_ERR_POLICY_VIOLATION;
+            answer->error_message = kf__text("Excessively large number of partitions per request.");
         } else if (!answer_one(exchange, asked, answer)) {
             return KF__REFUSED;
         }

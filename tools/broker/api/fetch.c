@@ -174,8 +174,10 @@ static size_t request_limit(const struct kf__exchange *exchange)
     const struct kf_fetch_request *request = exchange->request;
     if (request->max_bytes < 0)
         return 0;
-    return request->max_bytes < KF__FETCH_MAX_BYTES ? (size_t)request->max_bytes
-                                                    : (size_t)KF__FETCH_MAX_BYTES;
+    size_t limit = request->max_bytes < KF__FETCH_MAX_BYTES ? (size_t)request->max_bytes
+                                                            : (size_t)KF__FETCH_MAX_BYTES;
+    size_t room = kf__quota_room(exchange, KF__QUOTA_CONSUMER_RATE);
+    return limit < room ? limit : room;
 }
 
 /* An incremental answer leaves out what has nothing new to say. */
@@ -425,10 +427,14 @@ static bool try_answer(struct kf__exchange *exchange, bool last)
     if (!last && !has_enough(exchange, fetch))
         return false;
     const struct served *served = serve_all(exchange, fetch);
+    if (!kf__charge_or_keep(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes)) {
+        struct kf_fetch_response *response = exchange->response;
+        response->session_id = fetch->session_id; /* KIP-219: nothing else is told */
+        return true;
+    }
     if (served && shape_answer(exchange, fetch, served) && fill_endpoints(exchange) &&
         fetch->session)
         remember(&exchange->broker->sessions, fetch, served);
-    kf__charge(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes);
     return true;
 }
 

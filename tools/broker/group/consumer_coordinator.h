@@ -120,9 +120,8 @@ kf_err kf__consumer_check_fetch(const struct kf__consumer_group *group, kf_strin
 
 /* ---- used by consumer_classic.c and consumer_regexes.c ---- */
 
-/* Deadlines end, the group's epoch rises; the group stays. */
-kf_err kf__consumers_remove(struct kf__consumers *consumers, struct kf__consumer_group *group,
-                            struct kf__consumer_member *member);
+/* Members whose `leaves` is set go, the group's epoch rises by one; the group stays. */
+kf_err kf__consumers_remove(struct kf__consumers *consumers, struct kf__consumer_group *group);
 /* Counts what the group takes of memory anew. */
 void kf__consumers_count(struct kf__consumers *consumers, struct kf__consumer_group *group);
 /* Raises the epoch if `must`, or if the topics subscribed to have changed. */

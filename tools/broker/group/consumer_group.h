@@ -54,6 +54,7 @@ struct kf__consumer_member {
     kf_time revoke_deadline;          /* KF_FOREVER: nothing has to be given back */
     int32_t revoke_epoch;             /* that it was in when that began */
     struct kf__classic_face *classic; /* NULL: it speaks the new protocol */
+    bool leaves;                      /* kf__consumers_fence takes it out */
 };
 
 /* A regular expression that members subscribe to, and the topics that it means. */

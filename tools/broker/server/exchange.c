@@ -119,17 +119,39 @@ void kf__tell_principal(struct kf__exchange *exchange, kf_string *type, kf_strin
     *name = kf__answer_text(exchange, who);
 }
 
-void kf__charge(struct kf__exchange *exchange, int key, size_t bytes)
+static int64_t charge(struct kf__exchange *exchange, int key, size_t bytes, bool if_free)
 {
     struct kf__quotas *quotas = &exchange->broker->quotas;
-    kf_string type, user;
+    struct kf__quota_charge charge = {.key = (enum kf__quota_key)key,
+                                      .client = exchange->client_id,
+                                      .bytes = bytes,
+                                      .if_free = if_free};
+    kf_string type;
     if (quotas->count == 0)
-        return;
-    split_principal(exchange->principal, &type, &user);
-    int64_t ms = kf__quotas_charge(quotas, (enum kf__quota_key)key, user, exchange->client_id,
-                                   bytes, exchange->now / KF_MILLISECOND);
+        return 0;
+    split_principal(exchange->principal, &type, &charge.user);
+    int64_t ms = kf__quotas_charge(quotas, &charge, exchange->now / KF_MILLISECOND);
     if (ms > exchange->verdict.throttle_ms)
         exchange->verdict.throttle_ms = ms;
+    return ms;
+}
+
+void kf__charge(struct kf__exchange *exchange, int key, size_t bytes)
+{
+    charge(exchange, key, bytes, false);
+}
+
+bool kf__charge_or_keep(struct kf__exchange *exchange, int key, size_t bytes)
+{
+    return charge(exchange, key, bytes, true) == 0;
+}
+
+size_t kf__quota_room(const struct kf__exchange *exchange, int key)
+{
+    kf_string type, user;
+    split_principal(exchange->principal, &type, &user);
+    return kf__quotas_window(&exchange->broker->quotas, (enum kf__quota_key)key, user,
+                             exchange->client_id);
 }
 
 kf_string kf__node_host(const struct kf__exchange *exchange)

@@ -126,6 +126,10 @@ void kf__tell_principal(struct kf__exchange *exchange, kf_string *type, kf_strin
 
 /* Counts bytes against the client's quota (quotas.h) and throttles it where it has one too many. */
 void kf__charge(struct kf__exchange *exchange, int key, size_t bytes);
+/* The same for what may still be kept back: false where it must be, and doesn't count. */
+bool kf__charge_or_keep(struct kf__exchange *exchange, int key, size_t bytes);
+/* What the client may be sent at once; SIZE_MAX: no quota binds it. */
+size_t kf__quota_room(const struct kf__exchange *exchange, int key);
 
 /* Kafka's own words for an error, where it has no better ones; static. OK: "NONE". */
 const char *kf__kafka_words(kf_err err);

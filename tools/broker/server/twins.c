@@ -26,7 +26,8 @@ char *kf__mark_twins(kf_arena *arena, struct kf__named *names, int32_t count)
     memset(marks, KF__ONCE, (size_t)count);
     for (int32_t i = 0; i < count; i++)
         names[i].index = i;
-    qsort(names, (size_t)count, sizeof *names, in_order);
+    if (count > 1) /* qsort wants an array */
+        qsort(names, (size_t)count, sizeof *names, in_order);
     for (int32_t i = 1; i < count; i++) {
         if (!are_twins(&names[i - 1], &names[i]))
             continue;
