@@ -122,7 +122,8 @@ void kf__coordinator_dissolve(struct kf__coordinator *coordinator, struct kf__cl
 
 /* The asker is gone: its token is not used any more. The member stays until its session ends. */
 void kf__coordinator_forget(struct kf__coordinator *coordinator, void *token);
-/* Another node looks after the group now: who waits here is told NOT_COORDINATOR, and asks there. */
+/* Another node looks after the group now: who waits here is told NOT_COORDINATOR, and asks there.
+ */
 void kf__coordinator_move(struct kf__coordinator *coordinator, kf_string group);
 void kf__coordinator_tick(struct kf__coordinator *coordinator, kf_time now);
 /* When the next tick is due; KF_FOREVER: nothing waits. */

@@ -1,8 +1,8 @@
 /*
  * snapshot: the broker's state as bytes, and back: topics with their logs and
  * producers, committed offsets, groups, transactions, configs (client metrics subscriptions among
- * them), ACLs, quotas, SCRAM users, feature levels. Not in it: passwords, connections, members (a restored group is empty, in its generation), fetch sessions, faults,
- * which nodes run.
+ * them), ACLs, quotas, SCRAM users, feature levels. Not in it: passwords, connections, members (a
+ * restored group is empty, in its generation), fetch sessions, faults, which nodes run.
  *
  *     "KFSNAP" version │ cluster │ topics… │ offsets… │ groups… │ transactions… │ settings…
  *
