@@ -65,8 +65,8 @@ TestSuite(validate, .init = open_all, .fini = close_all);
 static kf_err validate(void)
 {
     struct kf__batch batch;
-    kf_err err = kf__validate_request((kf_bytes){bytes.bytes, bytes.used}, &expected, &batch,
-                                      &complaint);
+    kf_err err =
+        kf__validate_request((kf_bytes){bytes.bytes, bytes.used}, &expected, &batch, &complaint);
     return err ? err : kf__validate_batch(&batch, &expected, &max_timestamp, &complaint);
 }
 

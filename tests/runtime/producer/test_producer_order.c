@@ -319,8 +319,10 @@ Test(producer_order, says_not_stored_of_a_record_whose_broker_could_not_be_reach
     cr_assert(eq(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), NULL, &error), KF_OK));
     kf_broker_stop_node(broker, 1);
     kf_broker_stop_node(broker, 2);
-    cr_assert(
-        ne(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error), KF_OK));
+    /* The first may still leave on the connection whose end nobody has noticed yet. */
+    for (int i = 0; i < 2; i++)
+        cr_assert(ne(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error),
+                     KF_OK));
     cr_assert(eq(int, (int)delivery.fate, KF_NOT_STORED));
     kf_producer_close(producer, in(100 * KF_MILLISECOND));
 }
