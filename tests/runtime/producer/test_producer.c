@@ -1,7 +1,6 @@
 /* The producer against the embedded broker: what it promises to who produces. */
-#include <kafiber/broker.h>
+#include "tests/runtime/producer/help_producer.h"
 #include <kafiber/messages.h>
-#include <kafiber/producer.h>
 #include <kafiber/runtime.h>
 
 #include <criterion/criterion.h>
@@ -15,39 +14,22 @@ static kf_error error;
 
 static void start_broker(void)
 {
-    kf_broker_options options = {.size = sizeof options, .nodes = 2, .thread = true};
-    options.no_auto_create = true;
     error = (kf_error)KF_ERROR_INIT;
-    broker = kf_broker_start(&options, &error);
-    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
-    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 3, 2), KF_OK));
+    broker = help_start_broker((kf_broker_options){.nodes = 2, .no_auto_create = true}, 3);
 }
 
 static void stop_broker(void) { kf_broker_stop(broker); }
 
 TestSuite(producer, .init = start_broker, .fini = stop_broker, .timeout = 30);
 
-static void hush(void *context, const kf_log_event *event)
-{
-    (void)context;
-    (void)event;
-}
-
 /* `settings`: key, value, key, value, …, NULL. */
 static kf_producer *open_with(const char *const *settings)
 {
-    kf_config *config = kf_config_new(NULL);
-    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
-    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
-    for (; settings && *settings; settings += 2)
-        kf_config_set(config, settings[0], settings[1], &error);
-    kf_producer *producer = error.code ? NULL : kf_producer_new(config, &error);
-    kf_config_free(config);
+    kf_producer *producer =
+        help_open_producer(help_configure(broker, NULL, &error), settings, &error);
     cr_assert(ne(ptr, (void *)producer, NULL), "%s", error.text);
     return producer;
 }
-
-static kf_time in(kf_time duration) { return kf_now() + duration; }
 
 static kf_bytes bytes_of(const char *text)
 {
@@ -616,13 +598,11 @@ static kf_runtime *start_forwarding_with(const char *name, const char *value)
 {
     const char *settings[][2] = {
         {name, value},
-        {"bootstrap.servers", kf_broker_bootstrap(broker)},
         {"group.id", "g"},
         {"worker.threads", "1"},
         {"worker.threads.max", "1"},
     };
-    kf_config *config = kf_config_new(NULL);
-    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
+    kf_config *config = help_configure(broker, NULL, &error);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         kf_config_set(config, settings[i][0], settings[i][1], &error);
     kf_runtime *runtime = kf_runtime_new(config, &error);

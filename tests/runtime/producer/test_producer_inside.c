@@ -1,9 +1,9 @@
 /* What shows only from inside: the I/O thread's lists and timers, answers that no broker of ours
  * gives, sequences near their end. */
 #include "runtime/producer/producer_inside.h"
+#include "tests/runtime/producer/help_producer.h"
 
 #include "net/conn/calls.h"
-#include <kafiber/broker.h>
 #include <kafiber/messages.h>
 
 #include <criterion/criterion.h>
@@ -16,38 +16,21 @@ static kf_error error;
 
 static void start_broker(void)
 {
-    kf_broker_options options = {
-        .size = sizeof options, .nodes = 2, .thread = true, .strict = true};
     error = (kf_error)KF_ERROR_INIT;
-    broker = kf_broker_start(&options, &error);
-    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
-    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 3, 2), KF_OK));
+    broker = help_start_broker((kf_broker_options){.nodes = 2, .strict = true}, 3);
 }
 
 static void stop_broker(void) { kf_broker_stop(broker); }
 
 TestSuite(producer_inside, .init = start_broker, .fini = stop_broker, .timeout = 60);
 
-static void hush(void *context, const kf_log_event *event)
-{
-    (void)context;
-    (void)event;
-}
-
 static kf_producer *open_with(const char *const *settings)
 {
-    kf_config *config = kf_config_new(NULL);
-    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
-    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
-    for (; settings && *settings; settings += 2)
-        kf_config_set(config, settings[0], settings[1], &error);
-    kf_producer *producer = error.code ? NULL : kf_producer_new(config, &error);
-    kf_config_free(config);
+    kf_producer *producer =
+        help_open_producer(help_configure(broker, NULL, &error), settings, &error);
     cr_assert(ne(ptr, (void *)producer, NULL), "%s", error.text);
     return producer;
 }
-
-static kf_time in(kf_time duration) { return kf_now() + duration; }
 
 static atomic_int told;
 static kf_fate fate;

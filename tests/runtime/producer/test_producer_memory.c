@@ -1,7 +1,6 @@
 /* The producer where each allocation of its life fails once: an error, or nothing lost. */
-#include <kafiber/broker.h>
-#include <kafiber/producer.h>
 
+#include "tests/runtime/producer/help_producer.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdatomic.h>
@@ -16,22 +15,13 @@ static kf_error error;
 
 static void start_broker(void)
 {
-    kf_broker_options options = {.size = sizeof options, .nodes = 1, .thread = true};
     error = (kf_error)KF_ERROR_INIT;
-    broker = kf_broker_start(&options, &error);
-    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
-    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 2, 1), KF_OK));
+    broker = help_start_broker((kf_broker_options){.nodes = 1}, 2);
 }
 
 static void stop_broker(void) { kf_broker_stop(broker); }
 
 TestSuite(producer_memory, .init = start_broker, .fini = stop_broker, .timeout = 120);
-
-static void hush(void *context, const kf_log_event *event)
-{
-    (void)context;
-    (void)event;
-}
 
 static struct {
     atomic_int left; /* allocations until one fails; below 0: it has */
@@ -51,9 +41,7 @@ static void *resize(void *context, void *pointer, size_t size)
 static kf_config *configure(const char *codec)
 {
     static const kf_allocator alloc = {resize, NULL};
-    kf_config *config = kf_config_new(&alloc);
-    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
-    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
+    kf_config *config = help_configure(broker, &alloc, &error);
     kf_config_set(config, "compression.type", codec, &error);
     kf_config_set(config, "batch.size", "400", &error);
     kf_config_set(config, "retry.backoff.ms", "1", &error);

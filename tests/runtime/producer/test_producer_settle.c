@@ -1,7 +1,7 @@
 /* Verdicts while another thread holds a batch: compresses it, or has only just opened it. */
 #include "runtime/producer/producer_inside.h"
+#include "tests/runtime/producer/help_producer.h"
 
-#include <kafiber/broker.h>
 #include <kafiber/messages.h>
 
 #include <criterion/criterion.h>
@@ -14,22 +14,13 @@ static kf_error error;
 
 static void start_broker(void)
 {
-    kf_broker_options options = {.size = sizeof options, .nodes = 1, .thread = true};
     error = (kf_error)KF_ERROR_INIT;
-    broker = kf_broker_start(&options, &error);
-    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
-    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 2, 1), KF_OK));
+    broker = help_start_broker((kf_broker_options){.nodes = 1}, 2);
 }
 
 static void stop_broker(void) { kf_broker_stop(broker); }
 
 TestSuite(producer_settle, .init = start_broker, .fini = stop_broker, .timeout = 30);
-
-static void hush(void *context, const kf_log_event *event)
-{
-    (void)context;
-    (void)event;
-}
 
 /* Memory that lets a thread wait for it, and then may not be had. */
 static struct {
@@ -62,18 +53,11 @@ static void *resize(void *context, void *pointer, size_t size)
 static kf_producer *open_with(const char *const *settings)
 {
     static const kf_allocator alloc = {resize, NULL};
-    kf_config *config = kf_config_new(&alloc);
-    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
-    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
-    for (; settings && *settings; settings += 2)
-        kf_config_set(config, settings[0], settings[1], &error);
-    kf_producer *producer = error.code ? NULL : kf_producer_new(config, &error);
-    kf_config_free(config);
+    kf_producer *producer =
+        help_open_producer(help_configure(broker, &alloc, &error), settings, &error);
     cr_assert(ne(ptr, (void *)producer, NULL), "%s", error.text);
     return producer;
 }
-
-static kf_time in(kf_time duration) { return kf_now() + duration; }
 
 static atomic_int told, told_batches;
 static kf_fate fate;

@@ -1,7 +1,6 @@
 /* kf_produce_take: values that are not copied, and when they are given back. */
-#include <kafiber/broker.h>
+#include "tests/runtime/producer/help_producer.h"
 #include <kafiber/messages.h>
-#include <kafiber/producer.h>
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -20,39 +19,23 @@ static kf_error error;
 
 static void start_broker(void)
 {
-    kf_broker_options options = {.size = sizeof options, .nodes = 1, .thread = true};
     error = (kf_error)KF_ERROR_INIT;
-    broker = kf_broker_start(&options, &error);
-    cr_assert(ne(ptr, (void *)broker, NULL), "%s", error.text);
-    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 3, 1), KF_OK));
+    broker = help_start_broker((kf_broker_options){.nodes = 1}, 3);
 }
 
 static void stop_broker(void) { kf_broker_stop(broker); }
 
 TestSuite(producer_take, .init = start_broker, .fini = stop_broker, .timeout = 30);
 
-static void hush(void *context, const kf_log_event *event)
-{
-    (void)context;
-    (void)event;
-}
-
 static kf_producer *open_from(const kf_allocator *alloc, const char *const *settings)
 {
-    kf_config *config = kf_config_new(alloc);
-    kf_config_log(config, KF_LOG_ERROR, hush, NULL);
-    kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
+    kf_config *config = help_configure(broker, alloc, &error);
     kf_config_set(config, "retry.backoff.ms", "5", &error);
     kf_config_set(config, "reconnect.backoff.ms", "5", &error);
-    for (; settings && *settings; settings += 2)
-        kf_config_set(config, settings[0], settings[1], &error);
-    kf_producer *producer = error.code ? NULL : kf_producer_new(config, &error);
-    kf_config_free(config);
+    kf_producer *producer = help_open_producer(config, settings, &error);
     cr_assert(ne(ptr, (void *)producer, NULL), "%s", error.text);
     return producer;
 }
-
-static kf_time in(kf_time duration) { return kf_now() + duration; }
 
 /* ---- values ---- */
 
