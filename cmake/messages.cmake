@@ -17,7 +17,7 @@ if(NOT KAFIBER_JSON)
   list(APPEND left_out KF__WITHOUT_NAMES)
 endif()
 # Only the tables shrink: messages.h stays whole, so that who includes it needs no options of ours.
-set_source_files_properties(proto/schema.c PROPERTIES COMPILE_DEFINITIONS "${left_out}")
+set_source_files_properties(proto/codec/schema.c PROPERTIES COMPILE_DEFINITIONS "${left_out}")
 
 # Our programs leave out what needs names, or more than the client's messages.
 if(KAFIBER_JSON)

@@ -10,7 +10,7 @@
 #include "group/java_order.h"
 #include "group/partitions.h"
 #include "group/subscription.h"
-#include "proto/cursor.h"
+#include "proto/bytes/cursor.h"
 
 #include <string.h>
 

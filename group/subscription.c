@@ -7,7 +7,7 @@
 
 #include "group/java_order.h"
 #include "group/partitions.h"
-#include "proto/cursor.h"
+#include "proto/bytes/cursor.h"
 #include <kafiber/messages.h>
 #include <string.h>
 

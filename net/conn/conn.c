@@ -6,7 +6,7 @@
 #include "net/conn/hint.h"
 
 #include "net/loop/times.h"
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <kafiber/messages.h>
 #include <stdarg.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #include "net/conn/throttle.h"
 
 #include "net/loop/times.h"
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <assert.h>
 #include <kafiber/messages.h>
 #include <string.h>

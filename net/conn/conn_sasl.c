@@ -16,7 +16,7 @@
 
 #include "net/loop/times.h"
 #include "net/sasl/secret.h"
-#include "proto/writer.h"
+#include "proto/bytes/writer.h"
 #include <kafiber/messages.h>
 #include <string.h>
 

@@ -8,7 +8,7 @@
  */
 #include "net/conn/conn_inner.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 
 enum {
     PARTS = 16

@@ -4,7 +4,7 @@
 #include "net/sasl/base64.h"
 #include "net/sasl/secret.h"
 #include "net/sasl/sigv4.h"
-#include "proto/writer.h"
+#include "proto/bytes/writer.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

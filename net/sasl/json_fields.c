@@ -1,7 +1,7 @@
 /* json_fields: see json_fields.h. */
 #include "net/sasl/json_fields.h"
 
-#include "proto/json_scan.h"
+#include "proto/codec/json_scan.h"
 #include <stdlib.h>
 #include <string.h>
 

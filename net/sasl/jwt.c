@@ -3,7 +3,7 @@
 
 #include "net/sasl/base64.h"
 #include "net/sasl/json_fields.h"
-#include "proto/arena.h"
+#include "proto/bytes/arena.h"
 #include <string.h>
 
 enum {

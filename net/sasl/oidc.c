@@ -5,8 +5,8 @@
 #include "net/sasl/base64.h"
 #include "net/sasl/json_fields.h"
 #include "net/sasl/secret.h"
-#include "proto/arena.h"
-#include "proto/writer.h"
+#include "proto/bytes/arena.h"
+#include "proto/bytes/writer.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>

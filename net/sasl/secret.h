@@ -8,7 +8,7 @@
 #ifndef KF_NET_SECRET_H
 #define KF_NET_SECRET_H
 
-#include "proto/wipe.h"
+#include "proto/bytes/wipe.h"
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <stdbool.h>

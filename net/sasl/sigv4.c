@@ -2,7 +2,7 @@
 #include "net/sasl/sigv4.h"
 
 #include "net/sasl/secret.h"
-#include "proto/writer.h"
+#include "proto/bytes/writer.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -8,7 +8,7 @@
  */
 #include "net/tls/tls_inner.h"
 
-#include "proto/wipe.h"
+#include "proto/bytes/wipe.h"
 #include <arpa/inet.h>
 #include <assert.h>
 #include <openssl/err.h>

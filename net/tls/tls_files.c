@@ -9,7 +9,7 @@
  */
 #include "net/tls/tls_inner.h"
 
-#include "proto/wipe.h"
+#include "proto/bytes/wipe.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>

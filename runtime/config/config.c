@@ -5,7 +5,7 @@
  */
 #include "runtime/config/config_rows.h"
 
-#include "proto/wipe.h"
+#include "proto/bytes/wipe.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  */
 #include "runtime/config/config_rows.h"
 
-#include "proto/wipe.h"
+#include "proto/bytes/wipe.h"
 
 #include <string.h>
 

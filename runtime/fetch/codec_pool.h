@@ -5,7 +5,7 @@
 #ifndef KF_RUNTIME_CODEC_POOL_H
 #define KF_RUNTIME_CODEC_POOL_H
 
-#include "proto/compress.h"
+#include "proto/compress/compress.h"
 
 struct kf__codec_pool;
 

@@ -13,7 +13,7 @@
 #define KF_RUNTIME_HELD_H
 
 #include "net/loop/slab.h"
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include <stdatomic.h>
 
 struct kf_batch {

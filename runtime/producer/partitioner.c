@@ -1,7 +1,7 @@
 /* partitioner: see partitioner.h. Called by producer_partition.c. */
 #include "runtime/producer/partitioner.h"
 
-#include "proto/crc32c.h"
+#include "proto/bytes/crc32c.h"
 #include <assert.h>
 #include <stdbool.h>
 

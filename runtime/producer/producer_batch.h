@@ -12,7 +12,7 @@
 #define KF_RUNTIME_PRODUCER_BATCH_H
 
 #include "net/loop/loop.h"
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "runtime/list.h"
 #include "runtime/producer/producer_memory.h"
 #include <kafiber/producer.h>

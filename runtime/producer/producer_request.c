@@ -6,7 +6,7 @@
 #include "runtime/producer/producer_inside.h"
 
 #include "net/conn/calls.h"
-#include "proto/writer.h"
+#include "proto/bytes/writer.h"
 #include <kafiber/messages.h>
 #include <stdlib.h>
 #include <string.h>

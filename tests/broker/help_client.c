@@ -1,6 +1,6 @@
 #include "broker/help_client.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>

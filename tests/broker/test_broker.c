@@ -1,6 +1,6 @@
 #include "broker/help_client.h"
-#include "proto/batch.h"
-#include "proto/crc32c.h"
+#include "proto/batch/batch.h"
+#include "proto/bytes/crc32c.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

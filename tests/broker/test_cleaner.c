@@ -1,4 +1,4 @@
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "tools/broker/log/cleaner.h"
 #include "tools/broker/txn/txn_log.h"
 

@@ -1,5 +1,5 @@
 #include "broker/help_client.h"
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

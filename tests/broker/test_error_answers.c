@@ -1,7 +1,7 @@
 #include "tools/broker/faults/error_answers.h"
 
-#include "proto/frame.h"
-#include "proto/schema.h"
+#include "proto/codec/frame.h"
+#include "proto/codec/schema.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

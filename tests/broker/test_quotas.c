@@ -1,5 +1,5 @@
 #include "broker/help_client.h"
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "tools/broker/admin/quotas.h"
 #include "tools/broker/text.h"
 

@@ -1,6 +1,6 @@
 /* Transactions as requests over a socket; the coordinator's own rules: test_txn_coordinator.c. */
 #include "broker/help_client.h"
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

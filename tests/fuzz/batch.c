@@ -5,8 +5,8 @@
  * libFuzzer calls LLVMFuzzerTestOneInput; built with KAFIBER_FUZZ_MAIN it is
  * a program that runs each file it is given once.
  */
-#include "proto/batch.h"
-#include "proto/crc32c.h"
+#include "proto/batch/batch.h"
+#include "proto/bytes/crc32c.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,9 +10,9 @@
  * connection, are not counted.
  */
 #include "net/loop/world.h"
-#include "proto/batch.h"
-#include "proto/frame.h"
-#include "proto/schema.h"
+#include "proto/batch/batch.h"
+#include "proto/codec/frame.h"
+#include "proto/codec/schema.h"
 #include "tools/broker/server/exchange.h"
 
 #include <arpa/inet.h>

@@ -6,7 +6,7 @@
  *     life_storm [CONNECTIONS [DIR]]    with the certificates of DIR, where it has some
  */
 #include "net/conn/link.h"
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <kafiber/broker.h>
 #include <kafiber/fiber.h>
 #include <kafiber/messages.h>

@@ -11,7 +11,7 @@
 #define KF_TESTS_NET_FAKE_WORLD_H
 
 #include "net/cluster/cluster.h"
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>

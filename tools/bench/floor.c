@@ -6,8 +6,8 @@
  *
  *     bench_floor --bootstrap 127.0.0.1:24100 --topic events --records 10000000
  */
-#include "proto/batch.h"
-#include "proto/frame.h"
+#include "proto/batch/batch.h"
+#include "proto/codec/frame.h"
 #include "tools/bench/common/measure.h"
 
 #include <arpa/inet.h>

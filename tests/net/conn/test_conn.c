@@ -1,6 +1,6 @@
 #include "net/conn/conn.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <kafiber/messages.h>

@@ -11,7 +11,7 @@
 #include "net/sasl/sasl_scram.h"
 #include "net/watching_alloc.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <kafiber/messages.h>

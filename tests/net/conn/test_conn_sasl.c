@@ -1,7 +1,7 @@
 #include "net/conn/conn.h"
 #include "net/conn/security.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <kafiber/messages.h>

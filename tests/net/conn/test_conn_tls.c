@@ -4,7 +4,7 @@
 #include "net/conn/conn.h"
 #include "tests/net/help_tls.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <kafiber/messages.h>

@@ -1,5 +1,5 @@
 /* What a Fetch or ListOffsets answer means, by answers that no broker gives on demand. */
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "runtime/fetch/fetch_inside.h"
 
 #include <criterion/criterion.h>

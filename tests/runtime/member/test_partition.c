@@ -1,7 +1,7 @@
 /* A partition's two sides on one thread, without a network: batches and commits come by hand. */
 #include "runtime/member/partition.h"
 
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "runtime/fetch/fetch_inside.h"
 #include "runtime/member/consumer.h"
 

@@ -4,7 +4,7 @@
  * five requests on the way; fetched by up to 1 MB a partition. A topic is
  * written, read and deleted, again and again.
  */
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "tools/bench/broker/rows.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* wire: frames over a blocking socket; /proc of the broker's process. */
 #include "tools/bench/broker/wire.h"
 
-#include "proto/batch.h"
-#include "proto/frame.h"
+#include "proto/batch/batch.h"
+#include "proto/codec/frame.h"
 #include "tools/bench/common/values.h"
 
 #include <arpa/inet.h>

@@ -1,7 +1,7 @@
 /* api: the answers, one function per request. One member per group, one broker, one topic. */
 #include "tools/bench/replay/api.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include "tools/bench/replay/fetch.h"
 #include <stdio.h>
 #include <stdlib.h>

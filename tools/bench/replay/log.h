@@ -8,7 +8,7 @@
 #ifndef BENCH_REPLAY_LOG_H
 #define BENCH_REPLAY_LOG_H
 
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 
 enum {
     BLUEPRINTS = 8

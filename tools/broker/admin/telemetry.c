@@ -1,6 +1,6 @@
 #include "tools/broker/admin/telemetry.h"
 
-#include "proto/crc32c.h"
+#include "proto/bytes/crc32c.h"
 #include "tools/broker/state.h"
 
 #include <regex.h>

@@ -2,7 +2,7 @@
  * OffsetDelete (47), version 0: a group forgets offsets (KIP-496), but not of
  * topics that its members are subscribed to.
  */
-#include "proto/schema.h"
+#include "proto/codec/schema.h"
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/group/any_group.h"

@@ -1,6 +1,6 @@
 #include "tools/broker/faults/error_answers.h"
 
-#include "proto/schema.h"
+#include "proto/codec/schema.h"
 
 bool kf__places_errors(int16_t api_key)
 {

@@ -1,6 +1,6 @@
 #include "tools/broker/faults/mentions.h"
 
-#include "proto/schema.h"
+#include "proto/codec/schema.h"
 #include "tools/broker/state.h"
 
 struct wanted {

@@ -1,6 +1,6 @@
 #include "tools/broker/group/consumer_said.h"
 
-#include "proto/schema.h"
+#include "proto/codec/schema.h"
 #include "tools/broker/text.h"
 
 enum {

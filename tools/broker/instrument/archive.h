@@ -11,7 +11,7 @@
 #ifndef KF_BROKER_ARCHIVE_H
 #define KF_BROKER_ARCHIVE_H
 
-#include "proto/cursor.h"
+#include "proto/bytes/cursor.h"
 #include <kafiber/codec.h>
 #include <stdbool.h>
 

@@ -13,7 +13,7 @@
 #ifndef KF_BROKER_LOG_H
 #define KF_BROKER_LOG_H
 
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include <kafiber/alloc.h>
 
 struct kf__plog_chunk {

@@ -1,6 +1,6 @@
 #include "tools/broker/log/rebatch.h"
 
-#include "proto/crc32c.h"
+#include "proto/bytes/crc32c.h"
 
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #ifndef KF_BROKER_REBATCH_H
 #define KF_BROKER_REBATCH_H
 
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 
 struct kf__rebatch {
     enum kf_codec codec;

@@ -7,7 +7,7 @@
 #ifndef KF_BROKER_VALIDATE_H
 #define KF_BROKER_VALIDATE_H
 
-#include "proto/batch.h"
+#include "proto/batch/batch.h"
 #include "tools/broker/log/topics.h"
 #include <kafiber/messages.h>
 

@@ -2,7 +2,7 @@
  * dispatch: from bytes to an exchange, to its API's handler, and back to
  * bytes. It carries out what the faults say. No sockets.
  */
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/faults/error_answers.h"
 #include "tools/broker/faults/mentions.h"

@@ -1,6 +1,6 @@
 #include "tools/broker/server/exchange.h"
 
-#include "proto/schema.h"
+#include "proto/codec/schema.h"
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/state.h"
 

@@ -1,6 +1,6 @@
 #include "tools/broker/server/server.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include "tools/broker/faults/events.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"

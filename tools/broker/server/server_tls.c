@@ -7,7 +7,7 @@
  */
 #include "tools/broker/server/server.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 #include "tools/broker/state.h"
 
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 #include "tools/broker/server/strict.h"
 
-#include "proto/frame.h"
+#include "proto/codec/frame.h"
 
 #include <kafiber/dissect.h>
 
