@@ -27,6 +27,14 @@ enum {
     KF__VARLONG_MAX_BYTES = 10,
 };
 
+static inline bool kf__is_little_endian(void)
+{
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first;
+}
+
 static inline uint16_t kf__get_u16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
 
 static inline uint32_t kf__get_u32(const uint8_t *at)

@@ -3,17 +3,16 @@
  * say is an error, not a loss.
  */
 #include "proto/bytes/writer.h"
-#include "proto/codec/schema.h"
-#include "proto/codec/shuffle.h"
+#include "proto/codec/moves.h"
 
-struct moves;
+struct series;
 
 struct encoder {
     kf_writer *out;
     int16_t version;
     bool flexible;
     const struct kf_tags *tail; /* of a message that may have one, else NULL */
-    struct moves *moves;        /* where those of the next structs go, or are from the last time */
+    struct series *series;      /* where the next structs' moves go, or are from the last time */
 };
 
 enum {
@@ -24,14 +23,6 @@ enum {
 static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
                         int32_t count);
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message);
-
-static inline bool is_little_endian(void)
-{
-    const uint16_t one = 1;
-    uint8_t first;
-    memcpy(&first, &one, 1);
-    return first;
-}
 
 static bool refuse_null(struct encoder *e, const struct kf__row *row, bool element)
 {
@@ -150,7 +141,7 @@ static inline void set_pair(uint8_t *at, const char *values)
 {
     uint64_t pair;
     memcpy(&pair, values, sizeof pair);
-    kf__set_u64(at, is_little_endian() ? pair << 32 | pair >> 32 : pair);
+    kf__set_u64(at, kf__is_little_endian() ? pair << 32 | pair >> 32 : pair);
 }
 
 /* Returns what stands behind them. In pairs, of which the last may overlap the one before it. */
@@ -293,154 +284,37 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
     }
 }
 
-/*
- * ---- structs of one type, one after the other ----
- *
- * The steps of their plan become moves: what each takes from the struct and puts behind what is
- * there already. A number is moved alike whatever its width: eight bytes are read, which begin with
- * it, and eight are written; the next move writes over those that are not its own. Where the
- * machine can, as many numbers as lie within 16 bytes are one move. Values whose length is one byte
- * have a short way too.
- */
-enum move_kind {
-    MOVE_SHUFFLED,
-    MOVE_NUMBER,
-    MOVE_INT32S,
-    MOVE_BYTES,
-    MOVE_ARRAY,
-    MOVE_UUID,
-    MOVE_VALUE,
-    MOVE_END,
-};
+/* ---- structs of one type, one after the other, by their moves (moves.h) ---- */
 
-struct move {
-    const struct kf__row *row;
-    uint16_t place;
-    uint8_t kind;
-    uint8_t turn;     /* of a number: bits to turn right, so that it becomes the highest */
-    uint8_t bytes;    /* of numbers: how many go to the wire */
-    uint8_t times;    /* of arrays and bytes: so many lie side by side, of as many rows */
-    uint8_t nullable; /* a bit for each of them */
-};
-
-struct moves {
+/* Writing one array, or one struct. */
+struct series {
     struct encoder *encoder;
-    struct kf__plan plan; /* of no type: none is made yet */
     const uint8_t *limit; /* up to here there is room for one more struct */
-    size_t room;          /* most bytes of one struct but for its long values */
-    size_t size;          /* of the C struct */
-    size_t tags;          /* where its unknown tags lie in it */
-    bool others;          /* the plan has some */
-    bool flexible;        /* a byte for the tags */
-    bool shuffles;
-    bool many;
-    struct move items[KF__MOST_ROWS + 1];
-    uint8_t orders[KF__MOST_ROWS][KF__SHUFFLED]; /* of the items that are shuffled */
+    struct kf__moves moves;
 };
 
-static void add_number(struct moves *moves, struct move **end, size_t place, size_t size)
+static uint8_t *make_room(struct series *series)
 {
-    struct move *move = *end > moves->items ? *end - 1 : NULL;
-    if (!moves->shuffles) {
-        *(*end)++ = (struct move){
-            .kind = MOVE_NUMBER,
-            .place = (uint16_t)place,
-            .turn = is_little_endian() ? (uint8_t)(size * 8 % 64) : 0,
-            .bytes = (uint8_t)size,
-        };
-        return;
-    }
-    if (!move || move->kind != MOVE_SHUFFLED || place + size > move->place + (size_t)KF__SHUFFLED) {
-        move = (*end)++;
-        *move = (struct move){.kind = MOVE_SHUFFLED, .place = (uint16_t)place};
-        memset(moves->orders[move - moves->items], 0, KF__SHUFFLED);
-    }
-    uint8_t *order = moves->orders[move - moves->items];
-    for (size_t byte = size; byte > 0; byte--)
-        order[move->bytes++] = (uint8_t)(place - move->place + byte - 1);
-}
-
-static void add_numbers(struct moves *moves, struct move **end, const struct kf__step *step)
-{
-    size_t size = kf__shapes[step->row->type].wire;
-    for (size_t i = 0; i < step->times; i++)
-        add_number(moves, end, step->place + i * size, size);
-}
-
-static void add_value(struct moves *moves, struct move **end, const struct kf__step *step)
-{
-    static const uint8_t kinds[] = {
-        [KF__STEP_UUID] = MOVE_UUID,   [KF__STEP_INT32S] = MOVE_INT32S,
-        [KF__STEP_BYTES] = MOVE_BYTES, [KF__STEP_ARRAY] = MOVE_ARRAY,
-        [KF__STEP_VALUE] = MOVE_VALUE,
-    };
-    enum {
-        MOST_TIMES = 8
-    };
-    uint8_t kind = kinds[step->kind];
-    bool repeats = kind == MOVE_INT32S || kind == MOVE_BYTES;
-    struct move *last = *end > moves->items ? *end - 1 : NULL;
-    if (repeats && last && last->kind == kind && last->times < MOST_TIMES &&
-        step->row == last->row + last->times) {
-        last->nullable |= (uint8_t)(step->nullable << last->times++);
-        return;
-    }
-    *(*end)++ = (struct move){
-        .row = step->row,
-        .place = step->place,
-        .kind = kind,
-        .times = 1,
-        .nullable = step->nullable,
-    };
-}
-
-/* `many` structs are worth more preparation. */
-static void moves_make(struct moves *moves, struct encoder *e, const struct kf__struct *type,
-                       bool many)
-{
-    _Static_assert(sizeof(struct kf_tags) >= sizeof(uint64_t), "behind all that is read as one");
-    const struct kf__plan *plan = &moves->plan;
-    struct move *end = moves->items;
-    kf__plan_make(&moves->plan, type, e->version, e->flexible);
-    moves->many = many;
-    moves->shuffles = many && sizeof(struct kf_tags) >= KF__SHUFFLED && kf__can_shuffle();
-    for (const struct kf__step *step = plan->steps; step->kind != KF__STEP_END; step++) {
-        if (step->kind < KF__STEP_UUID)
-            add_numbers(moves, &end, step);
-        else
-            add_value(moves, &end, step);
-    }
-    *end = (struct move){.kind = MOVE_END};
-    moves->encoder = e;
-    moves->room = plan->room + (size_t)KF__SHUFFLED;
-    moves->size = plan->type->size;
-    moves->tags = plan->type->size - sizeof(struct kf_tags);
-    moves->others = plan->others < kf__others_end(plan);
-    moves->flexible = e->flexible;
-}
-
-static uint8_t *make_room(struct moves *moves)
-{
-    kf_writer *out = moves->encoder->out;
-    uint8_t *at = kf__reserve(out, moves->room);
+    kf_writer *out = series->encoder->out;
+    uint8_t *at = kf__reserve(out, series->moves.room);
     if (at)
-        moves->limit = out->bytes + out->capacity - moves->room;
+        series->limit = out->bytes + out->capacity - series->moves.room;
     return at;
 }
 
-static KF__NOINLINE uint8_t *make_more_room(struct moves *moves, uint8_t *at)
+static KF__NOINLINE uint8_t *make_more_room(struct series *series, uint8_t *at)
 {
-    kf__commit(moves->encoder->out, at);
-    return make_room(moves);
+    kf__commit(series->encoder->out, at);
+    return make_room(series);
 }
 
 /* Long values: what makes room for itself, and then again for what is left of the struct. */
-static KF__NOINLINE uint8_t *set_long(struct moves *moves, uint8_t *at, const struct kf__row *row,
+static KF__NOINLINE uint8_t *set_long(struct series *series, uint8_t *at, const struct kf__row *row,
                                       const char *field)
 {
-    kf__commit(moves->encoder->out, at);
-    write_field(moves->encoder, row, field);
-    return make_room(moves);
+    kf__commit(series->encoder->out, at);
+    write_field(series->encoder, row, field);
+    return make_room(series);
 }
 
 /* How many tagged fields have something to say; what the version lacks must have nothing. */
@@ -459,10 +333,10 @@ static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, con
 }
 
 /* Tags go in place of the byte that says that there are none. */
-static KF__NOINLINE uint8_t *set_others(struct moves *moves, uint8_t *at, const char *message)
+static KF__NOINLINE uint8_t *set_others(struct series *series, uint8_t *at, const char *message)
 {
-    struct encoder *e = moves->encoder;
-    const struct kf__plan *plan = &moves->plan;
+    struct encoder *e = series->encoder;
+    const struct kf__plan *plan = &series->moves.plan;
     const struct kf_tags *unknown = kf__unknown_tags(plan->type, message);
     uint32_t tagged = check_others(e, plan, message);
     if (!tagged && (unknown->count == 0 || unknown == e->tail)) /* the tail is written last */
@@ -473,10 +347,10 @@ static KF__NOINLINE uint8_t *set_others(struct moves *moves, uint8_t *at, const 
     } else {
         kf__writer_fail(e->out, KF_ERR_FIELD_NOT_IN_VERSION);
     }
-    return make_room(moves);
+    return make_room(series);
 }
 
-static inline uint8_t *set_number(uint8_t *at, const struct move *move, const char *field)
+static inline uint8_t *set_number(uint8_t *at, const struct kf__move *move, const char *field)
 {
     uint64_t bits;
     memcpy(&bits, field, sizeof bits);
@@ -492,17 +366,17 @@ static inline size_t index_of(const char *begin, const char *field)
 }
 
 /* As many as there are seldom. */
-static KF__NOINLINE uint8_t *set_more_int32s(struct moves *moves, uint8_t *at,
+static KF__NOINLINE uint8_t *set_more_int32s(struct series *series, uint8_t *at,
                                              const struct kf__row *row, const char *field)
 {
     struct kf__array array = kf__array_get(field);
     if (array.count < 1 || (size_t)array.count > KF__SHORT_LENGTH / sizeof(int32_t))
-        return set_long(moves, at, row, field);
+        return set_long(series, at, row, field);
     *at = (uint8_t)(array.count + 1);
     return set_32s(at + 1, array.items, (size_t)array.count);
 }
 
-static inline uint8_t *set_int32s(struct moves *moves, uint8_t *at, const struct move *move,
+static inline uint8_t *set_int32s(struct series *series, uint8_t *at, const struct kf__move *move,
                                   const char *field)
 {
     const char *begin = field, *end = field + move->times * sizeof(struct kf__array);
@@ -518,7 +392,7 @@ static inline uint8_t *set_int32s(struct moves *moves, uint8_t *at, const struct
         } else if (count == 0) {
             *at++ = 1;
         } else {
-            at = set_more_int32s(moves, at, move->row + index_of(begin, field), field);
+            at = set_more_int32s(series, at, move->row + index_of(begin, field), field);
         }
         field += sizeof(struct kf__array);
     } while (field < end && at);
@@ -555,7 +429,7 @@ static inline uint8_t *copy_short(uint8_t *at, const uint8_t *from, size_t size)
     return end;
 }
 
-static inline uint8_t *set_bytes(struct moves *moves, uint8_t *at, const struct move *move,
+static inline uint8_t *set_bytes(struct series *series, uint8_t *at, const struct kf__move *move,
                                  const char *field)
 {
     _Static_assert(sizeof(kf_string) == sizeof(kf_bytes), "both are read as bytes here");
@@ -569,7 +443,7 @@ static inline uint8_t *set_bytes(struct moves *moves, uint8_t *at, const struct 
         } else if (!bytes.data && move->nullable >> index_of(begin, field) & 1) {
             *at++ = 0;
         } else {
-            at = set_long(moves, at, move->row + index_of(begin, field), field);
+            at = set_long(series, at, move->row + index_of(begin, field), field);
         }
         field += sizeof bytes;
     } while (field < end && at);
@@ -577,74 +451,75 @@ static inline uint8_t *set_bytes(struct moves *moves, uint8_t *at, const struct 
 }
 
 /* What is seldom where it matters. */
-static KF__NOINLINE uint8_t *set_other_kind(struct moves *moves, uint8_t *at,
-                                            const struct move *move, const char *field)
+static KF__NOINLINE uint8_t *set_other_kind(struct series *series, uint8_t *at,
+                                            const struct kf__move *move, const char *field)
 {
-    if (move->kind == MOVE_UUID) {
+    if (move->kind == KF__MOVE_UUID) {
         memcpy(at, field, sizeof(kf_uuid));
         return at + sizeof(kf_uuid);
     }
-    if (move->kind == MOVE_ARRAY && kf__array_get(field).count == 0) {
+    if (move->kind == KF__MOVE_ARRAY && kf__array_get(field).count == 0) {
         *at = 1;
         return at + 1;
     }
-    return set_long(moves, at, move->row, field);
+    return set_long(series, at, move->row, field);
 }
 
 /* Writes where there is room for one; returns what stands behind it, NULL after an error. */
-static inline uint8_t *set_struct(struct moves *moves, uint8_t *at, const char *message)
+static inline uint8_t *set_struct(struct series *series, uint8_t *at, const char *message)
 {
-    for (const struct move *move = moves->items; move->kind != MOVE_END; move++) {
+    for (const struct kf__move *move = series->moves.items; move->kind != KF__MOVE_END; move++) {
         const char *field = message + move->place;
-        if (move->kind == MOVE_SHUFFLED) {
-            kf__shuffle(at, field, moves->orders[move - moves->items]);
+        if (move->kind == KF__MOVE_SHUFFLED) {
+            kf__shuffle(at, field, series->moves.orders[move - series->moves.items]);
             at += move->bytes;
             continue;
         }
-        if (move->kind == MOVE_BYTES)
-            at = set_bytes(moves, at, move, field);
-        else if (move->kind == MOVE_INT32S)
-            at = set_int32s(moves, at, move, field);
-        else if (move->kind == MOVE_NUMBER)
+        if (move->kind == KF__MOVE_BYTES)
+            at = set_bytes(series, at, move, field);
+        else if (move->kind == KF__MOVE_INT32S)
+            at = set_int32s(series, at, move, field);
+        else if (move->kind == KF__MOVE_NUMBER)
             at = set_number(at, move, field);
         else
-            at = set_other_kind(moves, at, move, field);
+            at = set_other_kind(series, at, move, field);
         if (KF__UNLIKELY(!at))
             return NULL;
     }
     *at = 0; /* no tags */
-    at += moves->flexible;
-    const struct kf_tags *tags = (const void *)(message + moves->tags);
-    return KF__UNLIKELY(moves->others || tags->count) ? set_others(moves, at, message) : at;
+    at += series->moves.flexible;
+    const struct kf_tags *tags = (const void *)(message + series->moves.tags);
+    return KF__UNLIKELY(series->moves.others || tags->count) ? set_others(series, at, message) : at;
 }
 
 /* Room for all that is fixed or short is made once for each. */
-static void write_each(struct moves *moves, const char *item, size_t count)
+static void write_each(struct series *series, const char *item, size_t count)
 {
-    const char *end = item + count * moves->size;
-    uint8_t *at = make_room(moves);
-    for (; at && item < end; item += moves->size) {
-        if (KF__UNLIKELY(at > moves->limit) && !(at = make_more_room(moves, at)))
+    const char *end = item + count * series->moves.size;
+    uint8_t *at = make_room(series);
+    for (; at && item < end; item += series->moves.size) {
+        if (KF__UNLIKELY(at > series->limit) && !(at = make_more_room(series, at)))
             return;
-        at = set_struct(moves, at, item);
+        at = set_struct(series, at, item);
     }
     if (at)
-        kf__commit(moves->encoder->out, at);
+        kf__commit(series->encoder->out, at);
 }
 
 /* The moves for structs inside these are made once, not once for each: they live here. */
 static void write_items(struct encoder *e, const struct kf__struct *type, const void *items,
                         int32_t count)
 {
-    KF__UNINITIALIZED struct moves inner;
-    struct moves *moves = e->moves;
+    KF__UNINITIALIZED struct series inner;
+    struct series *series = e->series;
     bool many = count >= MANY;
-    inner.plan.type = NULL;
-    if (moves->plan.type != type || moves->many != many)
-        moves_make(moves, e, type, many);
-    e->moves = &inner;
-    write_each(moves, items, (size_t)count);
-    e->moves = moves;
+    inner.moves.plan.type = NULL;
+    series->encoder = e;
+    if (series->moves.plan.type != type || series->moves.many != many)
+        kf__moves_make(&series->moves, type, e->version, e->flexible, many);
+    e->series = &inner;
+    write_each(series, items, (size_t)count);
+    e->series = series;
 }
 
 static void write_one(struct encoder *e, const struct kf__struct *type, const void *message)
@@ -668,15 +543,15 @@ kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, 
         return writer->err;
     }
     const struct kf__struct *type = kf__struct_at(schema->root);
-    KF__UNINITIALIZED struct moves moves;
-    moves.plan.type = NULL;
+    KF__UNINITIALIZED struct series series;
+    series.moves.plan.type = NULL;
     bool tailed = schema->kind == KF__TAILED;
     struct encoder e = {
         .out = writer,
         .version = version,
         .flexible = kf_schema_is_flexible(schema, version),
         .tail = tailed ? kf__unknown_tags(type, message) : NULL,
-        .moves = &moves,
+        .series = &series,
     };
     write_one(&e, type, message);
     if (tailed && e.tail->count)
