@@ -298,6 +298,17 @@ Test(admin, gives_no_delegation_tokens_to_strangers)
     cr_assert(eq(i64, response.expiry_timestamp_ms, -1));
 }
 
+/* Kafka stumbles over it, and says so. */
+Test(admin, answers_who_names_an_owner_without_its_type)
+{
+    struct kf_create_delegation_token_request request = {.owner_principal_name = kf__text("b"),
+                                                         .max_lifetime_ms = -1};
+    struct kf_create_delegation_token_response response;
+    client_call(&client, KF_API_CREATE_DELEGATION_TOKEN, 3, &request, &response);
+    cr_assert(eq(i16, response.error_code, -1));
+    cr_assert(kf__text_equal(response.principal_name, kf__text("ANONYMOUS")));
+}
+
 /* ---- telemetry ---- */
 
 static struct kf_get_telemetry_subscriptions_response subscriptions(void)

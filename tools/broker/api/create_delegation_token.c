@@ -12,10 +12,15 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_create_delegation_token_request *request = exchange->request;
     struct kf_create_delegation_token_response *response = exchange->response;
     kf_err err = kf__forced_all(exchange);
-    response->error_code = kf__wire_error(err ? err : kf__no_tokens(exchange));
+    bool names_owner = exchange->version >= 3 && request->owner_principal_name.size > 0;
+    bool owner_has_type = request->owner_principal_type.data;
+    if (!err)
+        err =
+            names_owner && !owner_has_type ? KF_ERR_UNKNOWN_SERVER_ERROR : kf__no_tokens(exchange);
+    response->error_code = kf__wire_error(err);
     response->issue_timestamp_ms = response->expiry_timestamp_ms = response->max_timestamp_ms = -1;
     kf__tell_principal(exchange, &response->principal_type, &response->principal_name);
-    if (exchange->version >= 3 && request->owner_principal_name.size > 0) {
+    if (names_owner && owner_has_type) {
         response->principal_type = request->owner_principal_type;
         response->principal_name = request->owner_principal_name;
     }
