@@ -13,7 +13,7 @@
 #include "proto/batch/batch.h"
 #include "proto/codec/frame.h"
 #include "proto/codec/schema.h"
-#include "tools/broker/server/exchange.h"
+#include "tools/broker/state.h"
 
 #include <arpa/inet.h>
 #include <kafiber/broker.h>
@@ -543,6 +543,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         hang_up(&fuzz.connections[i]);
     requests += (size_t)kf_broker_requests(fuzz.broker, KF_BROKER_ANY_API);
     refused += (size_t)kf_broker_refusals(fuzz.broker, NULL);
+    check(fuzz.broker->faults == 0);
     kf_broker_stop(fuzz.broker);
     kf__buffer_free(&fuzz.batch);
     kf__codecs_free(&fuzz.codecs);

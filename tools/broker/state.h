@@ -67,6 +67,7 @@ struct kf_broker {
     int64_t request_count;
     struct kf__census census;
     int64_t refusals; /* with options.strict */
+    int64_t faults;   /* answers of ours that their own schema refused */
     char refusal[KF_ERROR_TEXT_BYTES];
     bool paused;
     kf_time virtual_now; /* with options.virtual_time */

@@ -113,6 +113,7 @@ static void send_answer(struct kf_broker *broker, struct kf__connection *connect
     if (err) { /* an answer that its own schema refuses: a fault of ours, or no memory */
         fprintf(stderr, "kafiber broker: cannot encode %s v%d: %s\n",
                 kf_schema_name(kf_schema_response(exchange->api->key)), version, kf_err_text(err));
+        broker->faults += err != KF_ERR_NO_MEMORY;
         connection->closing = true;
         return;
     }
