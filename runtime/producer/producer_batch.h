@@ -64,7 +64,8 @@ struct kf__out_batch {
     struct kf__out_node *node;       /* where it was last sent */
     struct kf__out_request *request; /* while flying */
     bool urgent;                     /* somebody waits: no lingering */
-    bool sealing;                    /* a helper compresses it */
+    bool sealing;                    /* somebody else compresses it, until `sealed` */
+    bool aside;                      /* a helper does, and has not reported yet */
     bool flying;                     /* in a request */
     bool doubt;                      /* an attempt ended without telling whether it was stored */
     bool told;                       /* too late, while a request with it was under way */

@@ -261,6 +261,12 @@ kf_err kf__producer_choose(struct kf_producer *producer, struct kf__out_topic *t
 void kf__producer_seal(struct kf_producer *producer, struct kf__out_batch *batch);
 /* On a helper thread; false where that can't be had. The partition is looked at again when done. */
 bool kf__producer_seal_aside(struct kf_producer *producer, struct kf__out_batch *batch);
+/* I/O thread: somebody else has it in hand. A helper has so beyond `sealed`, until it reports. */
+static inline bool kf__out_batch_is_held(const struct kf__out_batch *batch)
+{
+    return batch->aside ||
+           (batch->sealing && !atomic_load_explicit(&batch->sealed, memory_order_acquire));
+}
 void kf__producer_free_sealers(struct kf_producer *producer);
 
 /* ---- producer_send.c ---- */

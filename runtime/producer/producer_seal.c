@@ -102,7 +102,7 @@ static void done(struct kf__job *job)
     struct kf__out_batch *batch = sealer->batch;
     struct kf__out_partition *partition = batch->partition;
     producer->aside--;
-    batch->sealing = false;
+    batch->sealing = batch->aside = false;
     give_sealer(sealer);
     if (batch->told) {
         partition->told_early--;
@@ -122,12 +122,12 @@ bool kf__producer_seal_aside(struct kf_producer *producer, struct kf__out_batch 
     sealer->job.work = work;
     sealer->job.done = done;
     sealer->batch = batch;
-    batch->sealing = true;
+    batch->sealing = batch->aside = true;
     producer->aside++;
     if (!kf__loop_offload(producer->io.loop, &sealer->job))
         return true;
     producer->aside--;
-    batch->sealing = false;
+    batch->sealing = batch->aside = false;
     give_sealer(sealer);
     return false;
 }

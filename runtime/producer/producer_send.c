@@ -126,7 +126,7 @@ static void drop_told(struct kf_producer *producer, struct kf__out_partition *pa
     while (partition->told_early > 0 && at != &partition->queue) {
         struct kf__out_batch *batch = KF__OWNER(at, struct kf__out_batch, link);
         at = at->next;
-        if (batch->told && atomic_load(&batch->sealed)) {
+        if (batch->told && !kf__out_batch_is_held(batch)) {
             partition->told_early--;
             kf__link_remove(&batch->link);
             atomic_fetch_sub_explicit(&partition->batches, 1, memory_order_relaxed);
@@ -283,10 +283,10 @@ static struct kf__out_batch *sendable(struct kf_producer *producer,
     if (kf__link_is_alone(&partition->queue) || !kf__out_partition_may_send(producer, partition))
         return NULL;
     struct kf__out_batch *batch = KF__OWNER(partition->queue.next, struct kf__out_batch, link);
+    if (kf__out_batch_is_held(batch))
+        return NULL;
     if (atomic_load_explicit(&batch->sealed, memory_order_acquire))
         return batch;
-    if (batch->sealing)
-        return NULL;
     bool large = producer->io.settings.compression_type != KF__COMPRESSION_NONE &&
                  kf__out_batch_size(batch) > SMALL_BATCH;
     partition->wants_sealer = large && producer->aside >= MOST_ASIDE;

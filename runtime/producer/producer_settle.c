@@ -209,7 +209,7 @@ static void give_up(struct kf_producer *producer, struct kf__out_batch *batch, k
     kf__out_partition_gather(partition, open);
     if (batch->flying) {
         tell_early(producer, batch, err);
-    } else if (batch->sealing && !atomic_load(&batch->sealed)) {
+    } else if (kf__out_batch_is_held(batch)) {
         partition->told_early++;
         tell_early(producer, batch, err);
     } else {
