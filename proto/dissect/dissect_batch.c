@@ -202,12 +202,6 @@ unsigned kf__internal_topic(kf_string name)
     return 0;
 }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-    return length >= tail && strcmp(name + length - tail, end) == 0;
-}
-
 const kf_schema *kf__record_schema(unsigned topic, int64_t type, bool key)
 {
     const struct internal_topic *rows = &internal_topics[topic - 1];
@@ -215,7 +209,8 @@ const kf_schema *kf__record_schema(unsigned topic, int64_t type, bool key)
     bool among = false;
     for (size_t i = 0; (schema = kf_schema_at(i)); i++) {
         among = among || strcmp(schema->name, rows->first) == 0;
-        if (among && schema->api_key == type && ends_with(schema->name, key ? "Key" : "Value"))
+        if (among && schema->api_key == type &&
+            kf__name_ends_with(schema->name, key ? "Key" : "Value"))
             return schema;
         if (strcmp(schema->name, rows->last) == 0)
             return NULL;

@@ -94,12 +94,6 @@ static const char *sized_type(const struct kf__dissector *d, const struct kf__ro
 
 static bool same_name(const char *a, const char *b) { return strcmp(a, b) == 0; }
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-    return length >= tail && same_name(name + length - tail, end);
-}
-
 static void walk_string(struct kf__dissector *d, const struct place *place)
 {
     const uint8_t *at = d->in.at;
@@ -298,15 +292,15 @@ static void add_meaning(struct kf__dissector *d, const struct place *place, int6
 {
     const char *name = place->row_name;
     size_t size;
-    if (place->row->type == KF__int16 && ends_with(name, "error_code")) {
+    if (place->row->type == KF__int16 && kf__name_ends_with(name, "error_code")) {
         kf__text_add(&d->text, " %s", value ? kf_err_name((kf_err)value) : "NONE");
-    } else if (place->row->type == KF__int16 && ends_with(name, "api_key")) {
+    } else if (place->row->type == KF__int16 && kf__name_ends_with(name, "api_key")) {
         const char *api = kf_api_name((int16_t)value, &size);
         if (api)
             kf__text_add(&d->text, " %.*s", (int)size, api);
     } else if (place->row->type == KF__int64 &&
-               (ends_with(name, "timestamp") || ends_with(name, "timestamp_ms") ||
-                ends_with(name, "time_ms"))) {
+               (kf__name_ends_with(name, "timestamp") || kf__name_ends_with(name, "timestamp_ms") ||
+                kf__name_ends_with(name, "time_ms"))) {
         enum {
             EARLIEST_MS = 1000000000 /* less is a duration */
         };

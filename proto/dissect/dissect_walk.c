@@ -166,3 +166,9 @@ int64_t kf__read_varint(struct kf__dissector *d, const char *name, unsigned bits
     d->in = in;
     return value;
 }
+
+bool kf__name_ends_with(const char *name, const char *end)
+{
+    size_t length = strlen(name), tail = strlen(end);
+    return length >= tail && strcmp(name + length - tail, end) == 0;
+}

@@ -111,6 +111,7 @@ const char *kf__sasl_name(const struct kf__dissector *d, bool from_client);
  * none is known.
  */
 const kf_schema *kf__record_schema(unsigned topic, int64_t type, bool key);
+bool kf__name_ends_with(const char *name, const char *end);
 /* The number of the internal topic with this name; 0: it is none. */
 unsigned kf__internal_topic(kf_string name);
 /* The region's bytes as record batches. `may_be_cut`: the last one may lack its end. */
