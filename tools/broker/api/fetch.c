@@ -142,12 +142,12 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
         err = KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     answer->partition_index = item->partition;
     answer->aborted_transactions.count = -1;
+    if (!err && item->fetch_offset < partition->log.start_offset)
+        err = KF_ERR_OFFSET_OUT_OF_RANGE; /* whether its epoch diverges or not */
     bool diverged = !err && diverges(partition, item, answer);
     if (diverged && answer->diverging_epoch.end_offset < 0)
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
-    if (!err && !diverged &&
-        (item->fetch_offset < partition->log.start_offset ||
-         item->fetch_offset > kf__replica_end(exchange, partition)))
+    if (!err && !diverged && item->fetch_offset > kf__replica_end(exchange, partition))
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
     if (err) {
         tell_error(exchange, answer, partition, err);
