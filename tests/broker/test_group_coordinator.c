@@ -402,6 +402,24 @@ Test(coordinator, refuses_session_timeouts_outside_the_brokers_bounds)
 }
 
 /* Whom the leader leaves out has nothing: not what it had in the generation before. */
+Test(coordinator, takes_no_more_members_than_a_group_may_have)
+{
+    coordinator.max_size = 2;
+    struct told first = first_member(T0, NULL), second = {0}, third = {0}, again = {0};
+    join(T0, "", NULL, &second); /* a rebalance, which one has joined */
+    join(T0, "", NULL, &third);
+    join(T0, first.member, NULL, &again); /* too late: two have */
+    cr_assert(eq(int, again.error, KF_ERR_GROUP_MAX_SIZE_REACHED));
+    cr_assert(eq(str, again.member, (char *)""));
+    cr_assert(eq(i32, kf__coordinator_find(&coordinator, kf__text("g"))->member_count, 2));
+    kf__coordinator_tick(&coordinator, T0 + 61 * KF_SECOND);
+    cr_assert(eq(int, second.error, KF_OK));
+    cr_assert(eq(i32, second.generation, 2));
+    again.count = 0;
+    join(T0 + 61 * KF_SECOND, "", NULL, &again);
+    cr_assert(eq(int, again.error, KF_ERR_GROUP_MAX_SIZE_REACHED));
+}
+
 Test(coordinator, a_member_that_the_leader_leaves_out_is_assigned_nothing)
 {
     struct told first = first_member(T0, NULL), second = {0}, again = {0}, synced[2] = {{0}};

@@ -32,6 +32,15 @@ enum {
 };
 #define VIRTUAL_START_WALL_MS INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
 
+int64_t kf__broker_config(const struct kf_broker *broker, const char *key)
+{
+    kf_string none = kf__text("");
+    kf_string value = kf__configs_value(&broker->configs, KF__RESOURCE_BROKER, none, key);
+    if (kf__text_equal(value, kf__text("true")))
+        return 1;
+    return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, none, key);
+}
+
 kf_time kf__broker_now(const struct kf_broker *broker)
 {
     if (broker->options.virtual_time)
@@ -367,9 +376,12 @@ kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t parti
                          int32_t replicas, struct kf__topic **topic)
 {
     struct kf__topic *created = NULL;
-    kf_err err = kf__topics_create(
-        &broker->topics, name, partitions == -1 ? broker->options.default_partitions : partitions,
-        replicas <= 0 ? 1 : replicas, &created);
+    if (partitions == -1)
+        partitions = (int32_t)kf__broker_config(broker, "num.partitions");
+    if (replicas == -1)
+        replicas = (int32_t)kf__broker_config(broker, "default.replication.factor");
+    kf_err err = kf__topics_create(&broker->topics, name, partitions, replicas == 0 ? 1 : replicas,
+                                   &created);
     if (!err)
         kf__apply_configs(broker, created);
     if (topic)

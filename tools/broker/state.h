@@ -83,6 +83,9 @@ struct kf_broker {
     bool stopping;
 };
 
+/* A config of all brokers: its number, a boolean's as 0 or 1. */
+int64_t kf__broker_config(const struct kf_broker *broker, const char *key);
+
 /* The clock, or the one that the test moves. */
 kf_time kf__broker_now(const struct kf_broker *broker);
 int64_t kf__broker_wall_ms(const struct kf_broker *broker);
@@ -94,6 +97,8 @@ void kf__broker_pass(struct kf_broker *broker, kf_time until);
 /* What is configured for a consumer group; `context` is the broker. */
 void kf__consumer_settings_of(void *context, kf_string group,
                               struct kf__consumer_settings *settings);
+/* The coordinator of classic groups learns what is configured for them now. */
+void kf__classic_settings_take(struct kf_broker *broker);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,

@@ -89,8 +89,7 @@ static kf_err check_group_range(const struct kf_broker *broker, kf_string key, k
                  i == 0 ? "min" : "max", tail, dot + 1);
         if (!kf__setting_find(KF__RESOURCE_BROKER, kf__text(bound[i])))
             return KF_OK;
-        limit[i] =
-            kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), bound[i]);
+        limit[i] = kf__broker_config(broker, bound[i]);
     }
     if (number >= limit[0] && number <= limit[1])
         return KF_OK;

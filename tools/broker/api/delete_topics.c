@@ -3,6 +3,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
@@ -85,6 +86,11 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     static const kf_uuid none;
     bool states = exchange->version >= 6;
     int32_t count = states ? request->topics.count : request->topic_names.count;
+    if (!kf__broker_config(exchange->broker, "delete.topic.enable"))
+        return kf__error_answer(exchange, exchange->version < 3 ? KF_ERR_INVALID_REQUEST
+                                                                : KF_ERR_TOPIC_DELETION_DISABLED)
+                   ? KF__ANSWERED
+                   : KF__REFUSED;
     const char *marks = mark_twins(exchange, count);
     if (!marks || !KF__FILL(exchange, "responses", response->responses, count))
         return KF__REFUSED;

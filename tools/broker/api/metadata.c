@@ -122,7 +122,7 @@ static bool may_create(const struct kf__exchange *exchange)
 {
     const struct kf_metadata_request *request = exchange->request;
     bool asked = exchange->version < 4 || request->allow_auto_topic_creation;
-    return asked && !exchange->broker->options.no_auto_create;
+    return asked && kf__broker_config(exchange->broker, "auto.create.topics.enable");
 }
 
 /* By name, made where it is missing and may be. */
