@@ -431,6 +431,38 @@ Test(broker, lists_offsets_by_every_measure)
     cr_assert(eq(i64, list(-3).timestamp, 3000));
 }
 
+/* One batch with a record for each of the timestamps. */
+static kf_bytes batch_at(const int64_t *timestamps, int count)
+{
+    struct kf__codecs codecs;
+    struct kf__batch_builder builder;
+    struct kf__batch_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .leader_epoch = -1};
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__buffer_free(&wire);
+    kf__buffer_init(&wire, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    for (int i = 0; i < count; i++)
+        kf__batch_builder_add(&builder, timestamps[i], (kf_bytes){0}, bytes("x"), NULL, 0);
+    kf__batch_builder_finish(&builder, &options, &codecs, &wire);
+    kf__batch_builder_free(&builder);
+    kf__codecs_free(&codecs);
+    return (kf_bytes){wire.bytes, wire.used};
+}
+
+Test(broker, lists_no_offset_of_a_record_that_is_deleted)
+{
+    static const int64_t first[] = {5000, 1000}, second[] = {4000, 4500};
+    cr_assert(eq(i16, produce(9, -1, batch_at(first, 2)).error_code, 0));
+    cr_assert(eq(i16, produce(9, -1, batch_at(second, 2)).error_code, 0));
+    cr_assert(eq(i64, list(1000).offset, 0));
+    cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 0, 1), KF_OK));
+    cr_assert(eq(i64, list(1000).offset, 1), "the batch still holds the record before it");
+    cr_assert(eq(i64, list(2000).offset, 2), "only the next batch has one");
+    cr_assert(eq(i64, list(4600).offset, -1));
+    cr_assert(eq(i16, list(4600).error_code, 0));
+}
+
 /* ---- nodes ---- */
 
 Test(broker_nodes, moves_leaders_when_a_node_stops, .timeout = 60)
