@@ -338,7 +338,7 @@ typedef struct kf_broker_fault {
     int64_t every;     /* then every n-th; 0: every one */
     int64_t times;     /* how many are hit in all; 0: no end */
     kf_err error;
-    int64_t ms;
+    int64_t ms; /* 0 to INT32_MAX */
     size_t bytes;
     int64_t last;          /* the last matching request that is hit; 0: no end */
     bool by_version;       /* only requests of min_version to max_version, both included */

@@ -130,7 +130,8 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
 void kf__events_run(struct kf_broker *broker, kf_time now)
 {
     struct kf__event event;
-    kf__rules_tick(&broker->rules, now);
-    while (kf__rules_take_event(&broker->rules, &event))
-        kf__journal_event(broker, &event, kf__event_do(broker, &event));
+    do
+        while (kf__rules_take_event(&broker->rules, &event))
+            kf__journal_event(broker, &event, kf__event_do(broker, &event));
+    while (kf__rules_tick(&broker->rules, now));
 }
