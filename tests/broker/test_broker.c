@@ -206,6 +206,20 @@ Test(broker, stores_a_batch_and_tells_its_offset)
         eq(int, kf_broker_read(broker, "orders", 0, 2, &message), KF_ERR_OFFSET_OUT_OF_RANGE));
 }
 
+Test(broker, what_was_read_stays_whatever_happens_to_the_log)
+{
+    kf_message message, missing;
+    produce(9, -1, batch_of("kept", -1, -1));
+    cr_assert(eq(int, kf_broker_read(broker, "orders", 0, 0, &message), KF_OK));
+    kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, bytes("something else"), 1, NULL);
+    cr_assert(eq(int, kf_broker_delete_topic(broker, "orders"), KF_OK));
+    cr_assert(eq(str, (char *)(uintptr_t)message.topic, (char *)"orders"));
+    cr_assert(eq(ptr, (void *)(uintptr_t)message.key.data, NULL));
+    cr_assert(eq(sz, message.value.size, 4));
+    cr_assert(eq(int, memcmp(message.value.data, "kept", 4), 0));
+    cr_assert(ne(int, kf_broker_read(broker, "orders", 0, 0, &missing), KF_OK));
+}
+
 Test(broker, refuses_what_is_no_good_batch)
 {
     kf_bytes broken = batch_of("a", -1, -1);

@@ -59,8 +59,9 @@ struct kf_broker {
     struct kf__acls acls;
     struct kf__quotas quotas;
     struct kf__codecs codecs;
-    struct kf__buffer scratch;   /* a decompressed batch, for those who look into one */
-    struct kf__buffer rebatched; /* a batch that was written anew */
+    struct kf__buffer scratch;    /* a decompressed batch, for those who look into one */
+    struct kf__buffer rebatched;  /* a batch that was written anew */
+    struct kf__buffer handed_out; /* the record of the last kf_broker_read */
     int64_t next_producer_id;
     uint64_t changes; /* counts what may let a waiting Fetch answer */
     int64_t requests[KF__MAX_API_KEY + 1];
