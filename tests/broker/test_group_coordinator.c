@@ -315,6 +315,27 @@ Test(coordinator, chooses_a_protocol_that_all_have)
     cr_assert(eq(int, refused.error, KF_ERR_INCONSISTENT_GROUP_PROTOCOL));
 }
 
+/* Quickly: what grows with the cube of the members would take minutes. */
+Test(coordinator, counts_the_votes_of_thousands, .timeout = 30)
+{
+    enum {
+        MEMBERS = 5000
+    };
+    static struct told told[MEMBERS];
+    coordinator.initial_delay = 3 * KF_SECOND;
+    for (int i = 0; i < MEMBERS; i++) {
+        struct kf__join asked = new_join("", NULL);
+        asked.protocols = i % 3 == 0 ? range : both;
+        asked.protocol_count = i % 3 == 0 ? 1 : 2;
+        asked.rebalance_timeout = 3 * KF_SECOND;
+        kf__coordinator_join(&coordinator, T0, &asked, &told[i]);
+    }
+    kf__coordinator_tick(&coordinator, T0 + 3 * KF_SECOND);
+    cr_assert(eq(int, told[MEMBERS - 1].error, KF_OK));
+    cr_assert(eq(i32, told[0].members, MEMBERS));
+    cr_assert(eq(str, told[0].protocol, (char *)"range"));
+}
+
 /* KIP-345: a restart within the session timeout costs no rebalance. */
 Test(coordinator, gives_a_static_member_its_place_back_under_a_new_id)
 {
