@@ -50,6 +50,18 @@ static struct kf_metadata_response_partition describe(void)
     return response.topics.items[0].partitions.items[0];
 }
 
+static struct kf_describe_topic_partitions_response_partition describe_page(void)
+{
+    struct kf_describe_topic_partitions_request request;
+    struct kf_describe_topic_partitions_response response;
+    struct kf_describe_topic_partitions_request_topic_request asked = {.name = text("t")};
+    kf_reset(&kf_schema_of_describe_topic_partitions_request, &request);
+    request.topics.items = &asked;
+    request.topics.count = 1;
+    client_call(&client, KF_API_DESCRIBE_TOPIC_PARTITIONS, 0, &request, &response);
+    return response.topics.items[0].partitions.items[0];
+}
+
 static kf_err elect(int8_t type)
 {
     struct kf_elect_leaders_request request;
@@ -98,6 +110,10 @@ Test(elections, tell_a_reader_where_an_unclean_one_cut_the_log)
     cr_assert(eq(i32, down.leader_id, -1));
     cr_assert(eq(i16, down.error_code, KF_ERR_LEADER_NOT_AVAILABLE));
     cr_assert(eq(i32, down.isr_nodes.count, 0));
+    struct kf_describe_topic_partitions_response_partition page = describe_page();
+    cr_assert(eq(i32, page.isr_nodes.count, 0));
+    cr_assert(eq(i32, page.eligible_leader_replicas.count, 1));
+    cr_assert(eq(i32, page.eligible_leader_replicas.items[0], 1));
     cr_assert(eq(int, elect(0), KF_ERR_PREFERRED_LEADER_NOT_AVAILABLE));
     cr_assert(eq(int, elect(1), KF_OK));
     cr_assert(eq(i32, describe().leader_id, 2));

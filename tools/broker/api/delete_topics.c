@@ -30,7 +30,7 @@ static void delete_one(struct kf__exchange *exchange, kf_string name, kf_uuid id
                                         : kf__broker_topics_find_id(&broker->topics, id);
     bool by_id = !is_zero(id);
     const char *why = NULL;
-    kf_err err = kf__forced(exchange, name, -1);
+    kf_err err = kf__forced(exchange, topic ? topic->name : name, -1);
     if (!err && (name.data != NULL) == by_id) {
         err = KF_ERR_INVALID_REQUEST;
         why = by_id ? "You may not specify both topic name and topic id."
