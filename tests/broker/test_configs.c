@@ -219,6 +219,10 @@ Test(configs, refuses_with_kafkas_errors)
         {METRICS, "m", "interval.ms", 0, "50", 42,
          "Invalid value 50 for interval.ms, interval must be between 100 and 3600000 (1 hour)"},
         {METRICS, "m", "match", 0, "x", 40, "Illegal client matching pattern: x"},
+        {METRICS, "m", "match", 0, "client_id=(a", 40,
+         "Illegal client matching pattern: client_id=(a"},
+        {METRICS, "m", "match", 0, "client_id=((a{255}){255}){255}", 40,
+         "Illegal client matching pattern: client_id=((a{255}){255}){255}"},
         {METRICS, "m", "nosuch", 0, "x", 42, "Unknown client metrics configuration: nosuch"},
         {7, "1", "root", 0, "x", 42, "Unknown resource type 7"},
     };
