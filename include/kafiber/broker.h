@@ -155,7 +155,7 @@ KF_API kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t parti
 /* Log start and end of a partition; the end is the offset the next record gets. */
 KF_API kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition,
                                 int64_t *start, int64_t *end);
-/* Moves the log's start: DeleteRecords. */
+/* Moves the log's start: DeleteRecords. before -1: all go. OFFSET_OUT_OF_RANGE beyond the end. */
 KF_API kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
                                        int64_t before);
 

@@ -464,6 +464,22 @@ static kf_bytes batch_at(const int64_t *timestamps, int count)
     return (kf_bytes){wire.bytes, wire.used};
 }
 
+Test(broker, deletes_all_records_and_none_that_there_are_not)
+{
+    int64_t start, end;
+    for (int i = 0; i < 3; i++)
+        kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, bytes("x"), 1, NULL);
+    cr_assert(
+        eq(int, kf_broker_delete_records(broker, "orders", 0, 4), KF_ERR_OFFSET_OUT_OF_RANGE));
+    cr_assert(
+        eq(int, kf_broker_delete_records(broker, "orders", 0, -2), KF_ERR_OFFSET_OUT_OF_RANGE));
+    kf_broker_offsets(broker, "orders", 0, &start, &end);
+    cr_assert(eq(i64, start, 0));
+    cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 0, -1), KF_OK));
+    kf_broker_offsets(broker, "orders", 0, &start, &end);
+    cr_assert(eq(i64, start, 3));
+}
+
 Test(broker, lists_no_offset_of_a_record_that_is_deleted)
 {
     static const int64_t first[] = {5000, 1000}, second[] = {4000, 4500};

@@ -85,8 +85,11 @@ static kf_err delete_records(struct kf_broker *broker, const struct kf__event *e
     struct kf__partition *partition = partition_of(broker, event);
     if (!partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    int64_t end = partition->log.end_offset, before = event->number == -1 ? end : event->number;
+    if (before < 0 || before > end)
+        return KF_ERR_OFFSET_OUT_OF_RANGE;
     kf__server_own_output(broker);
-    kf__topics_delete_records(&broker->topics, partition, event->number);
+    kf__topics_delete_records(&broker->topics, partition, before);
     return KF_OK;
 }
 
