@@ -192,6 +192,11 @@ KF_API int64_t kf_broker_committed(kf_broker *broker, const char *group, const c
                                    int32_t partition);
 /* Members of a group, and its state's name ("Stable", …; static). 0 for an unknown group. */
 KF_API int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state);
+/*
+ * Committed offsets that are older than offsets.retention.minutes go, by Kafka's rules (KIP-211),
+ * and groups that have neither members nor offsets then; it never happens by itself.
+ */
+KF_API void kf_broker_expire_offsets(kf_broker *broker);
 
 /* ---- transactions ---- */
 

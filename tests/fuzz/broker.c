@@ -431,9 +431,10 @@ static void meddle(void)
         "every 1h close connections",
         "at any #7 stop node 1",
         "at any #9 move coordinator g to 3",
+        "every 1h expire offsets",
     };
     static const char *const topics[] = {"a", "b"};
-    switch (below(10)) {
+    switch (below(11)) {
     case 0:
         kf_broker_script(fuzz.broker, scripts[below(sizeof scripts / sizeof *scripts)], NULL);
         break;
@@ -461,6 +462,9 @@ static void meddle(void)
         break;
     case 8:
         kf_broker_pause(fuzz.broker);
+        break;
+    case 9:
+        kf_broker_expire_offsets(fuzz.broker);
         break;
     default:
         kf_broker_resume(fuzz.broker);

@@ -31,6 +31,7 @@ enum kf__event_kind {
     KF__ELECT_LEADER,
     KF__HOLD_REPLICA,
     KF__RELEASE_REPLICA,
+    KF__EXPIRE_OFFSETS,
 };
 
 struct kf__event {
