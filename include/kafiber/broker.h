@@ -200,6 +200,12 @@ KF_API void kf_broker_expire_offsets(kf_broker *broker);
 
 /* ---- transactions ---- */
 
+/*
+ * Partitions forget producers whose last record is producer.id.expiration.ms old, by its timestamp,
+ * and that have no transaction open; it never happens by itself. A transactional id that nobody
+ * has used for transactional.id.expiration.ms goes within a minute by itself.
+ */
+KF_API void kf_broker_expire_producers(kf_broker *broker);
 /* The state of a transactional id as Kafka names it ("Ongoing", …; static); NULL: unknown. */
 KF_API const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id);
 /* Which node coordinates a group or a transactional id; -1: none runs. */

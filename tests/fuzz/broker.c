@@ -432,9 +432,10 @@ static void meddle(void)
         "at any #7 stop node 1",
         "at any #9 move coordinator g to 3",
         "every 1h expire offsets",
+        "at any every 9th expire producers",
     };
     static const char *const topics[] = {"a", "b"};
-    switch (below(11)) {
+    switch (below(12)) {
     case 0:
         kf_broker_script(fuzz.broker, scripts[below(sizeof scripts / sizeof *scripts)], NULL);
         break;
@@ -465,6 +466,9 @@ static void meddle(void)
         break;
     case 9:
         kf_broker_expire_offsets(fuzz.broker);
+        break;
+    case 10:
+        kf_broker_expire_producers(fuzz.broker);
         break;
     default:
         kf_broker_resume(fuzz.broker);

@@ -612,6 +612,12 @@ void kf_broker_expire_offsets(kf_broker *broker)
 
 /* ---- transactions ---- */
 
+void kf_broker_expire_producers(kf_broker *broker)
+{
+    struct kf__event event = {.kind = KF__EXPIRE_PRODUCERS};
+    do_event(broker, &event);
+}
+
 const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id)
 {
     lock(broker);

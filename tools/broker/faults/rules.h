@@ -32,6 +32,7 @@ enum kf__event_kind {
     KF__HOLD_REPLICA,
     KF__RELEASE_REPLICA,
     KF__EXPIRE_OFFSETS,
+    KF__EXPIRE_PRODUCERS,
 };
 
 struct kf__event {

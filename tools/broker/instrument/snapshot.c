@@ -340,6 +340,7 @@ static kf_err open_parts(const kf_broker *broker, struct parts *parts)
     parts->consumers.group_count = 0;
     parts->consumers.bytes = 0;
     kf__txns_init(&parts->txns, alloc, broker->txns.sink);
+    parts->txns.expiration_ms = broker->txns.expiration_ms;
     kf__pending_init(&parts->pending, alloc);
     return copy_static(&broker->configs, &parts->configs);
 }
