@@ -51,6 +51,7 @@ struct kf__coordinator {
     kf_time min_session_timeout; /* group.min.session.timeout.ms */
     kf_time max_session_timeout;
     int32_t max_size; /* group.max.size */
+    int64_t zero_ms;  /* the wall clock at kf_time 0: groups note when they became empty */
     uint64_t seed;    /* of member ids */
     struct kf__classic_group **groups;
     size_t group_count;
