@@ -104,7 +104,7 @@ static void copy_trouble(struct kf__ask *ask)
 static kf_err tell_no_metadata(struct kf_producer *producer, const char *topic, kf_error *error)
 {
     struct trouble trouble = {.ask = {.begin = copy_trouble}, .error = KF_ERROR_INIT};
-    if (!pthread_equal(pthread_self(), producer->io.thread))
+    if (!kf__io_turns_here(&producer->io))
         kf__io_ask(&producer->io, &trouble.ask);
     if (trouble.error.code)
         return kf_error_set(error, KF_ERR_NO_BROKER, "no metadata of topic %s: %s", topic,
@@ -332,7 +332,8 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
         batch->inside += taking->inside;
     if (!err && batch->count == 1)
         announce(taking, batch);
-    if (!err && taking->haste == KF__AT_ONCE && !batch->urgent) {
+    if (!err && (taking->haste == KF__AT_ONCE || taking->haste == KF__BY_CALLER) &&
+        !batch->urgent) {
         batch->urgent = true;
         taking->news = true;
         taking->news_by = 0;
@@ -395,7 +396,8 @@ static void tell_io(struct taking *taking, struct kf__out_partition *partition)
     if (taking->full)
         kf__producer_seal(producer, taking->full);
     if (taking->news)
-        kf__producer_news(producer, partition, taking->news_by);
+        kf__producer_news(producer, partition,
+                          taking->haste == KF__BY_CALLER ? KF_FOREVER : taking->news_by);
     taking->full = NULL;
     taking->news = false;
     taking->news_by = -1;

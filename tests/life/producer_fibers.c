@@ -25,6 +25,9 @@ enum {
 static kf_producer *producer;
 static int fibers = 200;
 static atomic_int sent, batches, finished;
+static atomic_int of_fibers; /* sent by them */
+static atomic_int longest;   /* so many of theirs were sent while one waited */
+static atomic_int held_up;   /* sends that more than half of all overtook */
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -49,15 +52,26 @@ static kf_record record_of(int32_t partition)
 
 /* ---- fibers: children of one handler ---- */
 
+static void note_overtakes(int count)
+{
+    int most = atomic_load(&longest);
+    while (count > most && !atomic_compare_exchange_weak(&longest, &most, count))
+        continue;
+    if (count > fibers * SENDS / 2)
+        atomic_fetch_add(&held_up, 1);
+}
+
 static kf_err send_some(void *context)
 {
     int32_t partition = (int32_t)(intptr_t)context % PARTITIONS;
     for (int i = 0; i < SENDS; i++) {
         kf_record record = record_of(partition);
         kf_delivery delivery;
+        int before = atomic_load(&of_fibers);
         CHECK(kf_produce_wait(producer, &record, kf_now() + 60 * KF_SECOND, &delivery, NULL) ==
               KF_OK);
         CHECK(delivery.fate == KF_STORED && delivery.partition == partition);
+        note_overtakes(atomic_fetch_add(&of_fibers, 1) - before);
         atomic_fetch_add(&sent, 1);
     }
     return KF_OK;
@@ -173,6 +187,7 @@ int main(int count, char **arguments)
     CHECK(kf_runtime_close(runtime) == KF_OK);
     CHECK(kf_producer_close(producer, kf_now() + 10 * KF_SECOND) == KF_OK);
     CHECK(stored(broker) == atomic_load(&sent));
+    printf("longest %d held_up %d\n", longest, held_up);
     printf("%d records of %d fibers and a thread in %d batches, %lld ms\n", atomic_load(&sent),
            fibers, atomic_load(&batches), (long long)(took / KF_MILLISECOND));
     kf_broker_stop(broker);
