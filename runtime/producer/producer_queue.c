@@ -15,7 +15,8 @@ struct taking {
     const kf_record *record;
     struct kf__receipt receipt;
     size_t bound;
-    size_t credit;   /* bytes of memory promised to it */
+    size_t credit;   /* bytes of memory promised to it, that it has not used */
+    size_t promised; /* all of them */
     size_t need;     /* bytes that it waits for: */
     size_t bytes;    /* for a batch of so many, */
     size_t receipts; /* and so many of receipts */
@@ -260,6 +261,12 @@ static void want_batch(struct taking *taking, const struct kf__out_partition *pa
     taking->need = alone(memory, taking->bound, 0);
 }
 
+/* Memory for a batch of its own is at hand: waiting again, behind all others, it might starve. */
+static bool has_promise(const struct taking *taking)
+{
+    return taking->credit && taking->credit == taking->promised;
+}
+
 static kf_err begin_batch(struct taking *taking, struct kf__out_partition *partition)
 {
     if (!taking->credit) /* else it was promised what it had wanted */
@@ -326,7 +333,8 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
     if (err == KF_ERR_BUFFER_FULL) { /* a new one, then */
         if (partition->open)
             close_open(taking, partition);
-        want_batch(taking, partition);
+        if (!has_promise(taking))
+            want_batch(taking, partition);
     }
     if (!err)
         batch->inside += taking->inside;
@@ -430,7 +438,7 @@ static kf_err wait_for_memory(struct taking *taking)
     bool served = kf__waiter_wait(waiter, taking->deadline);
     bool cancelled = waiter->cancelled;
     if (served) {
-        taking->credit = taking->need;
+        taking->credit = taking->promised = taking->need;
     } else {
         kf__link_remove(&waiter->link);
         atomic_fetch_sub(&memory->waiting, 1);
@@ -462,9 +470,10 @@ static kf_err take(struct taking *taking)
             tell_io(taking, partition);
         if (!full)
             return KF_OK;
-        err = full == KF_ERR_BUFFER_FULL
-                  ? wait_for_memory(taking)
-                  : kf_error_set(taking->error, full, "%s", kf_err_text(full));
+        if (full == KF_ERR_BUFFER_FULL)
+            err = has_promise(taking) ? KF_OK : wait_for_memory(taking);
+        else
+            err = kf_error_set(taking->error, full, "%s", kf_err_text(full));
     }
     return err;
 }
