@@ -155,7 +155,7 @@ KF_API kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t parti
 /* Log start and end of a partition; the end is the offset the next record gets. */
 KF_API kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition,
                                 int64_t *start, int64_t *end);
-/* Moves the log's start: DeleteRecords. */
+/* Moves the log's start: DeleteRecords. before -1: all go. OFFSET_OUT_OF_RANGE beyond the end. */
 KF_API kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
                                        int64_t before);
 
@@ -192,9 +192,20 @@ KF_API int64_t kf_broker_committed(kf_broker *broker, const char *group, const c
                                    int32_t partition);
 /* Members of a group, and its state's name ("Stable", …; static). 0 for an unknown group. */
 KF_API int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state);
+/*
+ * Committed offsets that are older than offsets.retention.minutes go, by Kafka's rules (KIP-211),
+ * and groups that have neither members nor offsets then; it never happens by itself.
+ */
+KF_API void kf_broker_expire_offsets(kf_broker *broker);
 
 /* ---- transactions ---- */
 
+/*
+ * Partitions forget producers whose last record is producer.id.expiration.ms old, by its timestamp,
+ * and that have no transaction open; it never happens by itself. A transactional id that nobody
+ * has used for transactional.id.expiration.ms goes within a minute by itself.
+ */
+KF_API void kf_broker_expire_producers(kf_broker *broker);
 /* The state of a transactional id as Kafka names it ("Ongoing", …; static); NULL: unknown. */
 KF_API const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id);
 /* Which node coordinates a group or a transactional id; -1: none runs. */
@@ -338,7 +349,7 @@ typedef struct kf_broker_fault {
     int64_t every;     /* then every n-th; 0: every one */
     int64_t times;     /* how many are hit in all; 0: no end */
     kf_err error;
-    int64_t ms;
+    int64_t ms; /* 0 to INT32_MAX */
     size_t bytes;
     int64_t last;          /* the last matching request that is hit; 0: no end */
     bool by_version;       /* only requests of min_version to max_version, both included */

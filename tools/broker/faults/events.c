@@ -1,5 +1,6 @@
 #include "tools/broker/faults/events.h"
 
+#include "tools/broker/group/expiry.h"
 #include "tools/broker/instrument/journal.h"
 #include "tools/broker/state.h"
 
@@ -85,9 +86,43 @@ static kf_err delete_records(struct kf_broker *broker, const struct kf__event *e
     struct kf__partition *partition = partition_of(broker, event);
     if (!partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    int64_t end = partition->log.end_offset, before = event->number == -1 ? end : event->number;
+    if (before < 0 || before > end)
+        return KF_ERR_OFFSET_OUT_OF_RANGE;
     kf__server_own_output(broker);
-    kf__topics_delete_records(&broker->topics, partition, event->number);
+    kf__topics_delete_records(&broker->topics, partition, before);
     return KF_OK;
+}
+
+static int64_t configured(const struct kf_broker *broker, const char *key)
+{
+    return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), key);
+}
+
+static void expire_offsets(struct kf_broker *broker)
+{
+    int64_t minutes = configured(broker, "offsets.retention.minutes");
+    kf_arena arena;
+    kf_arena_init(&arena, broker->alloc, KF__MAX_DECODED_BYTES);
+    struct kf__expiry expiry = {.consumers = &broker->consumers,
+                                .committed = &broker->committed,
+                                .pending = &broker->pending,
+                                .now_ms = kf__broker_wall_ms(broker),
+                                .retention_ms = minutes * 60 * 1000,
+                                .arena = &arena};
+    kf__offsets_expire(&expiry);
+    kf_arena_free(&arena);
+}
+
+static void expire_producers(struct kf_broker *broker)
+{
+    int64_t idle_ms = configured(broker, "producer.id.expiration.ms");
+    int64_t now_ms = kf__broker_wall_ms(broker);
+    for (size_t t = 0; t < broker->topics.count; t++) {
+        struct kf__topic *topic = broker->topics.items[t];
+        for (int32_t p = 0; p < topic->partition_count; p++)
+            kf__producers_expire(&topic->partitions[p].producers, now_ms, idle_ms);
+    }
 }
 
 kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
@@ -121,6 +156,12 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
     case KF__RESUME:
         broker->paused = event->kind == KF__PAUSE;
         return KF_OK;
+    case KF__EXPIRE_OFFSETS:
+        expire_offsets(broker);
+        return KF_OK;
+    case KF__EXPIRE_PRODUCERS:
+        expire_producers(broker);
+        return KF_OK;
     case KF__NO_EVENT:
         break;
     }
@@ -130,7 +171,8 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
 void kf__events_run(struct kf_broker *broker, kf_time now)
 {
     struct kf__event event;
-    kf__rules_tick(&broker->rules, now);
-    while (kf__rules_take_event(&broker->rules, &event))
-        kf__journal_event(broker, &event, kf__event_do(broker, &event));
+    do
+        while (kf__rules_take_event(&broker->rules, &event))
+            kf__journal_event(broker, &event, kf__event_do(broker, &event));
+    while (kf__rules_tick(&broker->rules, now));
 }

@@ -6,7 +6,10 @@ static const kf_time sweep_every = 60 * KF_SECOND;
 
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink)
 {
-    *txns = (struct kf__txns){.alloc = alloc, .sink = sink};
+    *txns = (struct kf__txns){.alloc = alloc,
+                              .sink = sink,
+                              .max_timeout_ms = KF__TXN_MAX_TIMEOUT_MS,
+                              .expiration_ms = KF__TXN_EXPIRATION_MS};
 }
 
 void kf__txns_free(struct kf__txns *txns)
@@ -163,7 +166,7 @@ kf_err kf__txns_begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__
 {
     if (claim->id.size == 0)
         return KF_ERR_INVALID_REQUEST;
-    if (timeout_ms <= 0 || timeout_ms > KF__TXN_MAX_TIMEOUT_MS)
+    if (timeout_ms <= 0 || timeout_ms > txns->max_timeout_ms)
         return KF_ERR_INVALID_TRANSACTION_TIMEOUT;
     struct kf__txn *txn = kf__txns_find(txns, claim->id);
     if (!txn)
@@ -310,10 +313,11 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 
 /* ---- time ---- */
 
-static bool is_expired(const struct kf__txn *txn, struct kf__txn_now now)
+static bool is_expired(const struct kf__txns *txns, const struct kf__txn *txn,
+                       struct kf__txn_now now)
 {
     return txn->state != KF__TXN_ONGOING && !kf__txn_is_ending(txn) &&
-           now.wall_ms - txn->changed_ms >= KF__TXN_EXPIRATION_MS;
+           now.wall_ms - txn->changed_ms >= txns->expiration_ms;
 }
 
 static void forget(struct kf__txns *txns, size_t at)
@@ -332,7 +336,7 @@ static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
         fence(txns, now, txn);
     if (txn->deadline < txns->due)
         txns->due = txn->deadline;
-    if (is_expired(txn, now))
+    if (is_expired(txns, txn, now))
         forget(txns, at);
 }
 
