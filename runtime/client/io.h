@@ -12,7 +12,7 @@
 
 #include "net/cluster/cluster.h"
 #include "runtime/config/config.h"
-#include "runtime/list.h"
+#include "net/loop/list.h"
 #include <pthread.h>
 #include <sys/types.h>
 

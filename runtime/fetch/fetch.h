@@ -20,7 +20,7 @@
 #include "net/cluster/cluster.h"
 #include "runtime/fetch/credit.h"
 #include "runtime/fetch/held.h"
-#include "runtime/list.h"
+#include "net/loop/list.h"
 
 struct kf__fetcher;
 struct kf__fetch_lane;

@@ -13,7 +13,7 @@
 
 #include "net/loop/loop.h"
 #include "proto/batch/batch.h"
-#include "runtime/list.h"
+#include "net/loop/list.h"
 #include "runtime/producer/producer_memory.h"
 #include <kafiber/producer.h>
 

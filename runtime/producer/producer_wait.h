@@ -11,7 +11,7 @@
 #define KF_RUNTIME_PRODUCER_WAIT_H
 
 #include "net/loop/loop.h"
-#include "runtime/list.h"
+#include "net/loop/list.h"
 #include <kafiber/producer.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,7 +1,7 @@
 /*
  * state: the broker itself: what its parts are, and what holds them together.
  * Each part has a header of its own and knows nothing of this one; the API
- * files, dispatch.c, server.c and broker.c do.
+ * files, those of server/ and broker.c do.
  */
 #ifndef KF_BROKER_STATE_H
 #define KF_BROKER_STATE_H
@@ -82,6 +82,10 @@ struct kf_broker {
     bool has_thread;
     bool stopping;
 };
+
+/* kf_broker_start, waiting in this way. */
+kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend backend,
+                            kf_error *error);
 
 /* The clock, or the one that the test moves. */
 kf_time kf__broker_now(const struct kf_broker *broker);

@@ -120,6 +120,7 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
     case KF__PAUSE:
     case KF__RESUME:
         broker->paused = event->kind == KF__PAUSE;
+        kf__server_stir_all(&broker->server); /* what came meanwhile */
         return KF_OK;
     case KF__NO_EVENT:
         break;

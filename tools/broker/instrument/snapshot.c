@@ -394,6 +394,7 @@ kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_e
     struct parts parts;
     struct kf__archive archive = {.alloc = broker->alloc, .in = kf__cursor_over(bytes, size)};
     pthread_mutex_lock(&broker->lock);
+    kf__server_end_poll(broker); /* it closes all connections */
     archive.err = open_parts(broker, &parts);
     archive_parts(&archive, &parts, kf__broker_now(broker));
     if (!archive.err)

@@ -68,6 +68,9 @@ struct kf__exchange {
     void *waiting; /* the API's own, in the arena */
 };
 
+/* A parked exchange's answer is complete: it is sent in this turn or the next. */
+void kf__dispatch_ready(struct kf__exchange *exchange);
+
 /* The versions of it that the broker takes, and the lowest it tells of; none: max below min. */
 struct kf__api_range {
     int16_t min;
