@@ -55,6 +55,9 @@ struct kf_broker {
     struct kf__rules rules;
     struct kf__sasl_server sasl;
     struct kf__configs configs;
+    struct kf__topic_settings plain; /* of topics without configs of their own */
+    uint64_t plain_as_of;            /* configs.changes */
+    bool knows_plain;
     struct kf__features features;
     struct kf__acls acls;
     struct kf__quotas quotas;
