@@ -11,8 +11,8 @@
 #define KF_RUNTIME_IO_H
 
 #include "net/cluster/cluster.h"
-#include "runtime/config/config.h"
 #include "net/loop/list.h"
+#include "runtime/config/config.h"
 #include <pthread.h>
 #include <sys/types.h>
 

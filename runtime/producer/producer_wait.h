@@ -10,8 +10,8 @@
 #ifndef KF_RUNTIME_PRODUCER_WAIT_H
 #define KF_RUNTIME_PRODUCER_WAIT_H
 
-#include "net/loop/loop.h"
 #include "net/loop/list.h"
+#include "net/loop/loop.h"
 #include <kafiber/producer.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -1,0 +1,339 @@
+/* The server by both ways to wait for sockets: who is served, and who is let go. */
+#include "broker/help_client.h"
+#include "tools/broker/state.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    IDLE = 150,
+    ROUNDS = 30,
+    POLLERS = 20,
+};
+
+static const enum kf__backend backends[] = {KF__BACKEND_AUTO, KF__BACKEND_POLL};
+#define FOR_BOTH(i) for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+
+TestSuite(server, .timeout = 120);
+
+static kf_broker *broker;
+
+static void open_broker(enum kf__backend backend, int32_t nodes, bool thread)
+{
+    kf_broker_options options = {.size = sizeof options, .nodes = nodes, .thread = thread};
+    kf_error error = KF_ERROR_INIT;
+    broker = kf__broker_start(&options, backend, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 1, 0), KF_OK));
+}
+
+static void open_client(struct client *client, int node)
+{
+    client_open(client, kf_broker_bootstrap(broker), node);
+}
+
+static void pause_ms(int ms)
+{
+    struct timespec time = {.tv_nsec = ms * 1000000L};
+    nanosleep(&time, NULL);
+}
+
+static void await_connections(int32_t count)
+{
+    while (kf_broker_connections(broker) != count)
+        pause_ms(1);
+}
+
+static void send_ask(struct client *client)
+{
+    struct kf_api_versions_request request;
+    kf_reset(&kf_schema_of_api_versions_request, &request);
+    client_send(client, KF_API_API_VERSIONS, 0, &request);
+}
+
+static void take_answer(struct client *client)
+{
+    struct kf_api_versions_response response;
+    cr_assert(client_receive(client));
+    cr_assert(eq(int, client_decode(client, KF_API_API_VERSIONS, 0, &response), KF_OK));
+    cr_assert(eq(i16, response.error_code, 0));
+}
+
+static void ask(struct client *client)
+{
+    send_ask(client);
+    take_answer(client);
+}
+
+/* A long poll of "orders" from offset 0. */
+static void send_fetch(struct client *client, int32_t max_wait_ms)
+{
+    struct kf_fetch_request_fetch_partition partition = {
+        .current_leader_epoch = -1, .partition_max_bytes = 1000, .log_start_offset = -1};
+    struct kf_fetch_request_fetch_topic topic = {.topic = {"orders", 6}};
+    struct kf_fetch_request request;
+    kf_reset(&kf_schema_of_fetch_request, &request);
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    request.max_wait_ms = max_wait_ms;
+    request.min_bytes = 1;
+    request.max_bytes = 1000;
+    client_send(client, KF_API_FETCH, 12, &request);
+}
+
+static void await_requests(int16_t api, int64_t count)
+{
+    while (kf_broker_requests(broker, api) != count)
+        pause_ms(1);
+}
+
+Test(server, answers_each_of_many)
+{
+    static struct client clients[IDLE];
+    FOR_BOTH(i)
+    {
+        open_broker(backends[i], 1, true);
+        for (int c = 0; c < IDLE; c++)
+            open_client(&clients[c], 1);
+        for (int c = IDLE - 1; c >= 0; c--)
+            ask(&clients[c]);
+        for (int c = 0; c < IDLE; c++)
+            send_ask(&clients[c]);
+        for (int c = 0; c < IDLE; c++)
+            take_answer(&clients[c]);
+        for (int c = 0; c < IDLE; c += 2) /* their slots are used again */
+            client_close(&clients[c]);
+        await_connections(IDLE / 2);
+        for (int c = 0; c < IDLE; c += 2)
+            open_client(&clients[c], 1);
+        for (int c = 0; c < IDLE; c++)
+            ask(&clients[c]);
+        cr_assert(eq(i32, kf_broker_connections(broker), IDLE));
+        for (int c = 0; c < IDLE; c++)
+            client_close(&clients[c]);
+        await_connections(0);
+        kf_broker_stop(broker);
+    }
+}
+
+Test(server, tells_all_who_wait_of_news)
+{
+    static struct client clients[POLLERS];
+    FOR_BOTH(i)
+    {
+        open_broker(backends[i], 1, true);
+        for (int c = 0; c < POLLERS; c++) {
+            open_client(&clients[c], 1);
+            send_fetch(&clients[c], 3600000);
+            send_ask(&clients[c]); /* behind the long poll */
+        }
+        await_requests(KF_API_FETCH, POLLERS);
+        cr_assert(eq(i64, kf_broker_requests(broker, KF_API_API_VERSIONS), 0));
+        kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, (kf_bytes){0}, 1, NULL);
+        for (int c = 0; c < POLLERS; c++) {
+            struct kf_fetch_response response;
+            cr_assert(client_receive(&clients[c]));
+            cr_assert(eq(int, client_decode(&clients[c], KF_API_FETCH, 12, &response), KF_OK));
+            cr_assert(eq(i64, response.responses.items[0].partitions.items[0].high_watermark, 1));
+            take_answer(&clients[c]);
+            client_close(&clients[c]);
+        }
+        kf_broker_stop(broker);
+    }
+}
+
+Test(server, ends_long_polls_in_time_and_goes_on_behind_them)
+{
+    FOR_BOTH(i)
+    {
+        struct client client;
+        struct kf_fetch_response response;
+        open_broker(backends[i], 1, true);
+        open_client(&client, 1);
+        send_fetch(&client, 50);
+        send_fetch(&client, 0);
+        send_ask(&client);
+        for (int n = 0; n < 2; n++) {
+            cr_assert(client_receive(&client));
+            cr_assert(eq(int, client_decode(&client, KF_API_FETCH, 12, &response), KF_OK));
+            cr_assert(eq(i64, response.responses.items[0].partitions.items[0].high_watermark, 0));
+        }
+        take_answer(&client);
+        client_close(&client);
+        kf_broker_stop(broker);
+    }
+}
+
+/* Until the first connection has something to read that nobody reads. */
+static void await_unread(void)
+{
+    bool waits = false;
+    while (!waits) {
+        pause_ms(1);
+        pthread_mutex_lock(&broker->lock);
+        const struct kf__connection *first = broker->server.slots[0].connection;
+        waits = first && first->more_waits && first->wanted == KF__HANGUP;
+        pthread_mutex_unlock(&broker->lock);
+    }
+}
+
+/* A reset, not an end: something unread waits behind a request that would take an hour. */
+Test(server, lets_go_of_who_hung_up_while_its_request_waits)
+{
+    FOR_BOTH(i)
+    {
+        struct client client;
+        struct linger at_once = {.l_onoff = 1};
+        open_broker(backends[i], 1, true);
+        open_client(&client, 1);
+        send_fetch(&client, 3600000);
+        await_requests(KF_API_FETCH, 1);
+        send_ask(&client);
+        await_unread();
+        setsockopt(client.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        client_close(&client);
+        await_connections(0);
+        kf_broker_stop(broker);
+    }
+}
+
+Test(server, reads_what_came_during_a_pause_when_it_ends)
+{
+    FOR_BOTH(i)
+    {
+        struct client waits, comes;
+        open_broker(backends[i], 1, true);
+        open_client(&waits, 1);
+        ask(&waits);
+        kf_broker_pause(broker);
+        send_ask(&waits);
+        open_client(&comes, 1);
+        send_ask(&comes);
+        await_connections(2);
+        cr_assert(eq(i64, kf_broker_requests(broker, KF_API_API_VERSIONS), 1));
+        kf_broker_resume(broker);
+        take_answer(&waits);
+        take_answer(&comes);
+        client_close(&waits);
+        client_close(&comes);
+        kf_broker_stop(broker);
+    }
+}
+
+/* The thread waits in the system when the node's sockets go. */
+Test(server, stops_and_starts_a_node_again_and_again)
+{
+    FOR_BOTH(i)
+    {
+        struct client other, one;
+        open_broker(backends[i], 2, true);
+        open_client(&other, 2);
+        for (int round = 0; round < ROUNDS; round++) {
+            open_client(&one, 1);
+            ask(&one);
+            cr_assert(eq(int, kf_broker_stop_node(broker, 1), KF_OK));
+            cr_assert(eq(i32, kf_broker_connections(broker), 1));
+            cr_assert(not(client_receive(&one)));
+            client_close(&one);
+            cr_assert(eq(int, kf_broker_start_node(broker, 1), KF_OK));
+            ask(&other);
+        }
+        open_client(&one, 1);
+        ask(&one);
+        kf_broker_close_connections(broker);
+        cr_assert(eq(i32, kf_broker_connections(broker), 0));
+        cr_assert(not(client_receive(&one)));
+        cr_assert(not(client_receive(&other)));
+        client_close(&one);
+        client_close(&other);
+        kf_broker_stop(broker);
+    }
+}
+
+/* The lowest descriptor that is free. */
+static int next_descriptor(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    close(fd);
+    return fd;
+}
+
+/* Turns it until it has nothing to do. */
+static void turn(void)
+{
+    for (int i = 0; i < 20; i++)
+        cr_assert(eq(int, kf_broker_step(broker, 1), KF_OK));
+}
+
+Test(server, takes_who_waits_when_a_descriptor_is_free_again)
+{
+    FOR_BOTH(i)
+    {
+        struct client first, second;
+        struct rlimit before, low;
+        open_broker(backends[i], 1, false);
+        open_client(&first, 1);
+        turn();
+        cr_assert(eq(i32, kf_broker_connections(broker), 1));
+        getrlimit(RLIMIT_NOFILE, &before);
+        low = before;
+        low.rlim_cur = (rlim_t)next_descriptor() + 1; /* the client's own */
+        setrlimit(RLIMIT_NOFILE, &low);
+        open_client(&second, 1);
+        send_ask(&second);
+        turn();
+        cr_assert(eq(i32, kf_broker_connections(broker), 1));
+        cr_assert(broker->server.is_full);
+        cr_assert(eq(int, broker->server.nodes[1].ports[0].wanted, 0), "it would spin");
+        send_ask(&first);
+        turn();
+        take_answer(&first);
+        client_close(&first);
+        turn();
+        cr_assert(eq(i32, kf_broker_connections(broker), 1));
+        cr_assert(not(broker->server.is_full));
+        take_answer(&second);
+        setrlimit(RLIMIT_NOFILE, &before);
+        client_close(&second);
+        turn();
+        cr_assert(eq(i32, kf_broker_connections(broker), 0));
+        kf_broker_stop(broker);
+    }
+}
+
+/* Of what nobody does anything with, nothing is left to look at. */
+Test(server, has_nothing_to_do_for_connections_that_rest)
+{
+    static struct client clients[IDLE];
+    open_broker(KF__BACKEND_AUTO, 1, false);
+    for (int c = 0; c < IDLE; c++) {
+        open_client(&clients[c], 1);
+        cr_assert(eq(int, kf_broker_step(broker, 1000), KF_OK));
+    }
+    turn();
+    cr_assert(eq(i32, kf_broker_connections(broker), IDLE));
+    cr_assert(kf__link_is_alone(&broker->server.stirred));
+    cr_assert(kf__link_is_alone(&broker->server.parked));
+    cr_assert(eq(sz, broker->server.timers.count, 0));
+    send_fetch(&clients[7], 3600000);
+    send_fetch(&clients[8], 3600000);
+    turn();
+    cr_assert(kf__link_is_alone(&broker->server.stirred));
+    cr_assert(eq(sz, broker->server.timers.count, 2));
+    client_close(&clients[7]);
+    turn();
+    cr_assert(eq(sz, broker->server.timers.count, 1));
+    cr_assert(eq(i32, kf_broker_connections(broker), IDLE - 1));
+    kf_broker_stop(broker);
+    for (int c = 0; c < IDLE; c++)
+        if (c != 7)
+            client_close(&clients[c]);
+}
