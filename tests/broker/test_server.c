@@ -1,11 +1,13 @@
 /* The server by both ways to wait for sockets: who is served, and who is let go. */
 #include "broker/help_client.h"
+#include "proto/batch/batch.h"
 #include "tools/broker/state.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -15,6 +17,7 @@ enum {
     IDLE = 150,
     ROUNDS = 30,
     POLLERS = 20,
+    PARTITIONS = 70,
 };
 
 static const enum kf__backend backends[] = {KF__BACKEND_AUTO, KF__BACKEND_POLL};
@@ -23,6 +26,8 @@ static const enum kf__backend backends[] = {KF__BACKEND_AUTO, KF__BACKEND_POLL};
 TestSuite(server, .timeout = 120);
 
 static kf_broker *broker;
+
+static kf_string text(const char *of) { return (kf_string){of, strlen(of)}; }
 
 static void open_broker(enum kf__backend backend, int32_t nodes, bool thread)
 {
@@ -71,12 +76,16 @@ static void ask(struct client *client)
     take_answer(client);
 }
 
-/* A long poll of "orders" from offset 0. */
-static void send_fetch(struct client *client, int32_t max_wait_ms)
+/* A long poll. */
+static void send_fetch_of(struct client *client, const char *name, int32_t index, int64_t offset,
+                          int32_t max_wait_ms)
 {
-    struct kf_fetch_request_fetch_partition partition = {
-        .current_leader_epoch = -1, .partition_max_bytes = 1000, .log_start_offset = -1};
-    struct kf_fetch_request_fetch_topic topic = {.topic = {"orders", 6}};
+    struct kf_fetch_request_fetch_partition partition = {.partition = index,
+                                                         .fetch_offset = offset,
+                                                         .current_leader_epoch = -1,
+                                                         .partition_max_bytes = 1000,
+                                                         .log_start_offset = -1};
+    struct kf_fetch_request_fetch_topic topic = {.topic = text(name)};
     struct kf_fetch_request request;
     kf_reset(&kf_schema_of_fetch_request, &request);
     topic.partitions.items = &partition;
@@ -87,6 +96,11 @@ static void send_fetch(struct client *client, int32_t max_wait_ms)
     request.min_bytes = 1;
     request.max_bytes = 1000;
     client_send(client, KF_API_FETCH, 12, &request);
+}
+
+static void send_fetch(struct client *client, int32_t max_wait_ms)
+{
+    send_fetch_of(client, "orders", 0, 0, max_wait_ms);
 }
 
 static void await_requests(int16_t api, int64_t count)
@@ -256,6 +270,108 @@ Test(server, stops_and_starts_a_node_again_and_again)
         client_close(&other);
         kf_broker_stop(broker);
     }
+}
+
+/* One record, by a request. */
+static void produce(struct client *client, const char *topic, int32_t index)
+{
+    struct kf_produce_request_partition_produce_data partition = {.index = index};
+    struct kf_produce_request_topic_produce_data data = {.name = text(topic)};
+    struct kf_produce_request request;
+    struct kf_produce_response response;
+    struct kf__codecs codecs;
+    struct kf__buffer batch;
+    struct kf__batch_builder builder;
+    struct kf__batch_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__buffer_init(&batch, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    kf__batch_builder_add(&builder, 1, (kf_bytes){0}, (kf_bytes){0}, NULL, 0);
+    kf__batch_builder_finish(&builder, &options, &codecs, &batch);
+    partition.records = (kf_bytes){batch.bytes, batch.used};
+    data.partition_data.items = &partition;
+    data.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &request);
+    request.acks = -1;
+    request.topic_data.items = &data;
+    request.topic_data.count = 1;
+    client_call(client, KF_API_PRODUCE, 9, &request, &response);
+    cr_assert(eq(i16, response.responses.items[0].partition_responses.items[0].error_code, 0));
+    kf__batch_builder_free(&builder);
+    kf__buffer_free(&batch);
+    kf__codecs_free(&codecs);
+}
+
+/* Each of the marks that partitions may have, some of them twice. */
+Test(server, answers_a_long_poll_when_its_own_partition_has_news)
+{
+    struct client client, producer;
+    int64_t ends[PARTITIONS] = {0};
+    open_broker(KF__BACKEND_AUTO, 1, true);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "many", PARTITIONS, 1), KF_OK));
+    open_client(&client, 1);
+    open_client(&producer, 1);
+    for (int32_t p = 0; p < PARTITIONS; p++) {
+        struct kf_fetch_response response;
+        int32_t other = (p + 1) % PARTITIONS;
+        send_fetch_of(&client, "many", p, ends[p], 3600000);
+        await_requests(KF_API_FETCH, p + 1);
+        produce(&producer, "many", other);
+        produce(&producer, "orders", 0);
+        produce(&producer, "many", p);
+        ends[other]++;
+        ends[p]++;
+        cr_assert(client_receive(&client));
+        cr_assert(eq(int, client_decode(&client, KF_API_FETCH, 12, &response), KF_OK));
+        struct kf_fetch_response_partition_data *told =
+            &response.responses.items[0].partitions.items[0];
+        cr_assert(eq(i32, told->partition_index, p));
+        cr_assert(eq(i64, told->high_watermark, ends[p]));
+    }
+    client_close(&client);
+    client_close(&producer);
+    kf_broker_stop(broker);
+}
+
+static void join(struct client *client, int32_t session_timeout_ms)
+{
+    struct kf_join_group_request_protocol protocol = {.name = text("range"),
+                                                      .metadata = {(const uint8_t *)"", 0}};
+    struct kf_join_group_request request;
+    struct kf_join_group_response response;
+    kf_reset(&kf_schema_of_join_group_request, &request);
+    request.group_id = text("readers");
+    request.session_timeout_ms = session_timeout_ms;
+    request.rebalance_timeout_ms = session_timeout_ms;
+    request.protocol_type = text("consumer");
+    request.protocols.items = &protocol;
+    request.protocols.count = 1;
+    client_call(client, KF_API_JOIN_GROUP, 3, &request, &response);
+    cr_assert(eq(i16, response.error_code, 0));
+}
+
+/* Others ask for nothing that has to do with groups. */
+Test(server, ends_sessions_in_time_while_others_are_busy)
+{
+    struct client member, busy;
+    kf_broker_options options = {
+        .size = sizeof options, .thread = true, .group_min_session_timeout_ms = 1};
+    kf_error error = KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 1, 0), KF_OK));
+    open_client(&member, 1);
+    open_client(&busy, 1);
+    join(&member, 50);
+    cr_assert(eq(i32, kf_broker_group_members(broker, "readers", NULL), 1));
+    while (kf_broker_group_members(broker, "readers", NULL) > 0) {
+        send_fetch(&busy, 0);
+        cr_assert(client_receive(&busy));
+    }
+    client_close(&member);
+    client_close(&busy);
+    kf_broker_stop(broker);
 }
 
 /* The lowest descriptor that is free. */

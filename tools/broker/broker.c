@@ -59,6 +59,7 @@ static void unlock(kf_broker *broker) { pthread_mutex_unlock(&broker->lock); }
 static void unlock_and_wake(kf_broker *broker)
 {
     broker->changes++;
+    kf__server_stir_groups(broker);
     kf__server_wake(&broker->server);
     unlock(broker);
 }

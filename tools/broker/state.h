@@ -65,7 +65,9 @@ struct kf_broker {
     struct kf__buffer scratch;   /* a decompressed batch, for those who look into one */
     struct kf__buffer rebatched; /* a batch that was written anew */
     int64_t next_producer_id;
-    uint64_t changes; /* counts what may let a waiting Fetch answer */
+    uint64_t changes;   /* counts what may let a waiting Fetch answer */
+    uint64_t appends;   /* those of them that were a Produce, */
+    uint64_t new_marks; /* and the marks of its partitions since parked requests were looked at */
     int64_t requests[KF__MAX_API_KEY + 1];
     int64_t request_count;
     struct kf__census census;

@@ -93,6 +93,7 @@ static kf_err delete_records(struct kf_broker *broker, const struct kf__event *e
 kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
 {
     broker->changes++;
+    kf__server_stir_groups(broker);
     switch (event->kind) {
     case KF__STOP_NODE:
     case KF__START_NODE:

@@ -348,6 +348,7 @@ static void put_parts(kf_broker *broker, const struct parts *parts)
     broker->features = parts->features;
     broker->next_producer_id = parts->next_producer_id;
     memcpy(broker->cluster_id, parts->cluster_id, sizeof broker->cluster_id);
+    kf__server_stir_groups(broker);
     broker->changes++;
     free_parts(&old);
 }

@@ -36,6 +36,7 @@ void kf__dispatch_abandon(struct kf_broker *broker, struct kf__connection *conne
 {
     if (connection->frame_size == 0)
         return;
+    kf__server_stir_groups(broker);
     kf__coordinator_forget(&broker->coordinator, &connection->exchange);
     kf_arena_free(&connection->exchange.arena);
 }
@@ -296,6 +297,8 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         connection->silent = exchange->verdict.drop_request;
         return;
     }
+    if (exchange->api->key != KF_API_PRODUCE && exchange->api->key != KF_API_FETCH)
+        kf__server_stir_groups(broker);
     enum kf__outcome outcome = handle(exchange);
     note_session(connection);
     switch (outcome) {
@@ -390,15 +393,17 @@ static void look_at(struct kf_broker *broker, struct kf__connection *connection,
     kf__server_go_on(broker, connection, now);
 }
 
-/* All of those that were parked before. */
-static void look_at_all(struct kf_broker *broker, kf_time now)
+/* All of those that were parked before, and wait for one of these partitions. */
+static void look_at_those(struct kf_broker *broker, uint64_t marks, kf_time now)
 {
     struct kf__link mark; /* who parks again meanwhile stands behind it */
     kf__link_init(&mark);
     kf__link_append(&broker->server.parked, &mark);
     for (struct kf__link *at = broker->server.parked.next, *next; at != &mark; at = next) {
+        struct kf__connection *connection = KF__OWNER(at, struct kf__connection, parked);
         next = at->next;
-        look_at(broker, KF__OWNER(at, struct kf__connection, parked), now);
+        if (connection->exchange.waits_for & marks)
+            look_at(broker, connection, now);
     }
     kf__link_remove(&mark);
 }
@@ -406,9 +411,14 @@ static void look_at_all(struct kf_broker *broker, kf_time now)
 void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
 {
     struct kf__server *server = &broker->server;
-    if (server->seen_changes != broker->changes) {
+    uint64_t changes = broker->changes - server->seen_changes;
+    if (changes > 0) {
+        bool only_appends = changes == broker->appends - server->seen_appends;
+        uint64_t marks = only_appends ? broker->new_marks : UINT64_MAX;
         server->seen_changes = broker->changes;
-        look_at_all(broker, now);
+        server->seen_appends = broker->appends;
+        broker->new_marks = 0;
+        look_at_those(broker, marks, now);
     }
     for (struct kf__link *at = server->stirred.next; at != &server->stirred; at = at->next)
         look_at(broker, KF__OWNER(at, struct kf__connection, stirred), now);

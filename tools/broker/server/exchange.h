@@ -63,6 +63,7 @@ struct kf__exchange {
     bool ready;            /* the answer is complete: send it */
     kf_time deadline;      /* when retry is called at the latest */
     uint64_t seen_changes; /* of the broker, when retry was last called */
+    uint64_t waits_for;    /* marks of the partitions (topics.h) whose records would answer it */
     /* True: the answer is complete. `last`: the deadline has passed. */
     bool (*retry)(struct kf__exchange *exchange, bool last);
     void *waiting; /* the API's own, in the arena */

@@ -98,9 +98,12 @@ struct kf__server {
     struct kf__timers timers;
     struct kf__link stirred;
     struct kf__link parked;
-    uint64_t seen_changes; /* of the broker, when all parked requests were last looked at */
-    bool polls;            /* some thread waits, without the lock */
-    int32_t guests;        /* who waits for it to come out; no wait begins meanwhile */
+    uint64_t seen_changes; /* of the broker, when parked requests were last looked at */
+    uint64_t seen_appends;
+    kf_time groups_due; /* if groups_rest: nothing has reached the coordinators meanwhile */
+    bool groups_rest;
+    bool polls;     /* some thread waits, without the lock */
+    int32_t guests; /* who waits for it to come out; no wait begins meanwhile */
 };
 
 /* ---- server.c ---- */
@@ -185,7 +188,10 @@ bool kf__server_seal(struct kf__connection *connection);
 /* One turn; takes and gives back the broker's lock. */
 kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms);
 /* When something is due without anybody's doing: parked requests, delays, sessions, events. */
-kf_time kf__server_deadline(const struct kf_broker *broker);
+kf_time kf__server_deadline(struct kf_broker *broker);
+/* Something is done to groups, or may be: their sessions and rebalances may be due at other times.
+ */
+void kf__server_stir_groups(struct kf_broker *broker);
 
 /* ---- dispatch.c: bytes to exchanges and back ---- */
 

@@ -29,19 +29,30 @@ static bool has_news(const struct kf_broker *broker)
     return !kf__link_is_alone(&server->parked) && server->seen_changes != broker->changes;
 }
 
-kf_time kf__server_deadline(const struct kf_broker *broker)
+/* All members of all groups are asked only when they may say something else. */
+static kf_time groups_deadline(struct kf_broker *broker)
 {
-    const struct kf__server *server = &broker->server;
+    struct kf__server *server = &broker->server;
+    if (!server->groups_rest)
+        server->groups_due = earlier(kf__coordinator_deadline(&broker->coordinator),
+                                     kf__consumers_deadline(&broker->consumers));
+    server->groups_rest = true;
+    return server->groups_due;
+}
+
+void kf__server_stir_groups(struct kf_broker *broker) { broker->server.groups_rest = false; }
+
+kf_time kf__server_deadline(struct kf_broker *broker)
+{
+    struct kf__server *server = &broker->server;
     if (!kf__link_is_alone(&server->stirred) || has_news(broker))
         return 0;
-    kf_time deadline = kf__timers_next(&server->timers);
-    deadline = earlier(deadline, kf__coordinator_deadline(&broker->coordinator));
-    deadline = earlier(deadline, kf__consumers_deadline(&broker->consumers));
+    kf_time deadline = earlier(kf__timers_next(&server->timers), groups_deadline(broker));
     deadline = earlier(deadline, kf__rules_deadline(&broker->rules));
     return earlier(deadline, kf__txns_deadline(&broker->txns));
 }
 
-static int wait_ms(const struct kf_broker *broker, int timeout_ms, kf_time now)
+static int wait_ms(struct kf_broker *broker, int timeout_ms, kf_time now)
 {
     kf_time deadline = kf__server_deadline(broker);
     if (deadline == KF_FOREVER)
@@ -186,12 +197,20 @@ static void let_time_pass(struct kf_broker *broker, struct kf__connection *conne
     }
 }
 
+static void tick_groups(struct kf_broker *broker, kf_time now)
+{
+    if (groups_deadline(broker) > now)
+        return;
+    broker->server.groups_rest = false;
+    kf__coordinator_tick(&broker->coordinator, now);
+    kf__consumers_tick(&broker->consumers, now);
+}
+
 static void tick(struct kf_broker *broker, kf_time now)
 {
     struct kf__server *server = &broker->server;
     kf__events_run(broker, now);
-    kf__coordinator_tick(&broker->coordinator, now);
-    kf__consumers_tick(&broker->consumers, now);
+    tick_groups(broker, now);
     kf__txns_tick(&broker->txns, kf__txn_now(broker, now));
     kf__timers_fire(&server->timers, now);
     for (struct kf__link *at = server->stirred.next; at != &server->stirred; at = at->next)
