@@ -425,6 +425,37 @@ Test(server, takes_who_waits_when_a_descriptor_is_free_again)
     }
 }
 
+static void *turn_once(void *result)
+{
+    *(kf_err *)result = kf_broker_step(broker, -1);
+    return NULL;
+}
+
+Test(server, has_one_thread_that_waits_and_others_that_come_back_in_time)
+{
+    FOR_BOTH(i)
+    {
+        pthread_t thread;
+        kf_err waited = KF_ERR_STATE;
+        bool waits = false;
+        open_broker(backends[i], 1, false);
+        turn();
+        pthread_create(&thread, NULL, turn_once, &waited);
+        while (!waits) {
+            pause_ms(1);
+            pthread_mutex_lock(&broker->lock);
+            waits = broker->server.polls;
+            pthread_mutex_unlock(&broker->lock);
+        }
+        cr_assert(eq(int, kf_broker_step(broker, 0), KF_OK));
+        cr_assert(eq(int, kf_broker_step(broker, 10), KF_OK));
+        kf_broker_wake(broker);
+        pthread_join(thread, NULL);
+        cr_assert(eq(int, waited, KF_OK));
+        kf_broker_stop(broker);
+    }
+}
+
 /* Of what nobody does anything with, nothing is left to look at. */
 Test(server, has_nothing_to_do_for_connections_that_rest)
 {

@@ -12,6 +12,7 @@
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -179,6 +180,22 @@ static kf_err wait_for_sockets(struct kf_broker *broker, int wait)
     return err;
 }
 
+/* Until nobody else waits for the sockets, and nobody wants to close some. False: not in time. */
+static bool await_turn(struct kf_broker *broker, int timeout_ms)
+{
+    const struct kf__server *server = &broker->server;
+    struct timespec until;
+    int error = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += timeout_ms % 1000 * 1000000L;
+    until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (!error && (server->guests > 0 || server->polls))
+        error = timeout_ms < 0 ? pthread_cond_wait(&broker->poll_ends, &broker->lock)
+                               : pthread_cond_timedwait(&broker->poll_ends, &broker->lock, &until);
+    return !error;
+}
+
 /* ---- a turn ---- */
 
 /* Delays and mutes that are over; what has come behind the last request. */
@@ -222,8 +239,8 @@ kf_err kf__server_turn(struct kf_broker *broker, int timeout_ms)
 {
     struct kf__server *server = &broker->server;
     kf_err err = KF_OK;
-    while (server->guests > 0 || server->polls)
-        pthread_cond_wait(&broker->poll_ends, &broker->lock);
+    if ((server->guests > 0 || server->polls) && !await_turn(broker, timeout_ms))
+        return KF_OK;
     settle(broker);
     if (!broker->options.virtual_time)
         err = wait_for_sockets(broker, wait_ms(broker, timeout_ms, kf__broker_now(broker)));
