@@ -193,9 +193,20 @@ KF_API int64_t kf_broker_committed(kf_broker *broker, const char *group, const c
                                    int32_t partition);
 /* Members of a group, and its state's name ("Stable", …; static). 0 for an unknown group. */
 KF_API int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char **state);
+/*
+ * Committed offsets that are older than offsets.retention.minutes go, by Kafka's rules (KIP-211),
+ * and groups that have neither members nor offsets then; it never happens by itself.
+ */
+KF_API void kf_broker_expire_offsets(kf_broker *broker);
 
 /* ---- transactions ---- */
 
+/*
+ * Partitions forget producers whose last record is producer.id.expiration.ms old, by its timestamp,
+ * and that have no transaction open; it never happens by itself. A transactional id that nobody
+ * has used for transactional.id.expiration.ms goes within a minute by itself.
+ */
+KF_API void kf_broker_expire_producers(kf_broker *broker);
 /* The state of a transactional id as Kafka names it ("Ongoing", …; static); NULL: unknown. */
 KF_API const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id);
 /* Which node coordinates a group or a transactional id; -1: none runs. */

@@ -13,6 +13,7 @@
 #ifndef KF_PROTO_BATCH_H
 #define KF_PROTO_BATCH_H
 
+#include "proto/bytes/prefetch.h"
 #include "proto/bytes/varint.h"
 #include "proto/compress/compress.h"
 #include <kafiber/error.h>
@@ -242,8 +243,14 @@ enum {
 static inline void kf__batch_builder_put(struct kf__batch_builder *builder, int64_t timestamp,
                                          const kf_bytes *key, const kf_bytes *value)
 {
+    enum {
+        AHEAD = 1024, /* some ten small records: another core sent what the block held last */
+        LINE = 64,
+    };
     uint8_t *length = builder->bytes + builder->used;
     uint8_t *at = length + 2;
+    kf__prefetch_for_write(length, AHEAD);
+    kf__prefetch_for_write(length, AHEAD + LINE);
     *at++ = 0; /* attributes: none is defined */
     at = kf__put_raw_varint(
         at, kf__zigzag((int64_t)((uint64_t)timestamp - (uint64_t)builder->base_timestamp)));
@@ -284,6 +291,9 @@ void kf__batch_stamp(uint8_t *batch, size_t size, int64_t producer_id, int16_t p
 /* The same where a value stands apart, behind the first `at` of the batch's other `size` bytes. */
 void kf__batch_stamp_apart(uint8_t *batch, size_t size, kf_bytes apart, size_t at,
                            int64_t producer_id, int16_t producer_epoch, int32_t base_sequence);
+/* The same where the sum of the records, all that stands behind the header, is known. */
+void kf__batch_stamp_summed(uint8_t *batch, size_t size, uint32_t records_sum, int64_t producer_id,
+                            int16_t producer_epoch, int32_t base_sequence);
 /* Writes a new base offset or leader epoch into a finished batch: outside the checksum. */
 void kf__batch_set_base_offset(uint8_t *batch, int64_t base_offset);
 void kf__batch_set_leader_epoch(uint8_t *batch, int32_t leader_epoch);

@@ -253,12 +253,26 @@ kf_err kf__batch_builder_finish(struct kf__batch_builder *builder,
     return err;
 }
 
-void kf__batch_stamp_apart(uint8_t *batch, size_t size, kf_bytes apart, size_t at,
-                           int64_t producer_id, int16_t producer_epoch, int32_t base_sequence)
+static void write_identity(uint8_t *batch, int64_t producer_id, int16_t producer_epoch,
+                           int32_t base_sequence)
 {
     kf__set_u64(batch + 43, (uint64_t)producer_id);
     kf__set_u16(batch + 51, (uint16_t)producer_epoch);
     kf__set_u32(batch + 53, (uint32_t)base_sequence);
+}
+
+void kf__batch_stamp_summed(uint8_t *batch, size_t size, uint32_t records_sum, int64_t producer_id,
+                            int16_t producer_epoch, int32_t base_sequence)
+{
+    write_identity(batch, producer_id, producer_epoch, base_sequence);
+    uint32_t sum = kf__crc32c(0, batch + 21, KF__BATCH_HEADER_BYTES - 21);
+    kf__set_u32(batch + 17, kf__crc32c_join(sum, records_sum, size - KF__BATCH_HEADER_BYTES));
+}
+
+void kf__batch_stamp_apart(uint8_t *batch, size_t size, kf_bytes apart, size_t at,
+                           int64_t producer_id, int16_t producer_epoch, int32_t base_sequence)
+{
+    write_identity(batch, producer_id, producer_epoch, base_sequence);
     uint32_t checksum = kf__crc32c(0, batch + 21, at - 21);
     if (apart.data)
         checksum = kf__crc32c(checksum, apart.data, apart.size);

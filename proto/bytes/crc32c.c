@@ -116,6 +116,38 @@ uint32_t kf__crc32c(uint32_t crc, const void *bytes, size_t size)
     return ~atomic_load_explicit(&chosen, memory_order_relaxed)(~crc, bytes, size);
 }
 
+/* ---- joining ---- */
+
+/* Of two polynomials, modulo Castagnoli's; bit-reflected as sums are: the highest bit is x^0. */
+static uint32_t multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (; a; a <<= 1) {
+        product ^= a >> 31 ? b : 0;
+        b = b >> 1 ^ (b & 1 ? 0x82f63b78 : 0);
+    }
+    return product;
+}
+
+/* The first sum is moved over the second piece: times x^(8 size), by the powers x^(8 * 2^k). The
+ * polynomial has a factor x+1 and one of degree 31: after 31 of them they begin again. */
+uint32_t kf__crc32c_join(uint32_t first, uint32_t second, size_t size)
+{
+    enum {
+        PERIOD = 31,
+    };
+    static const uint32_t powers[PERIOD] = {
+        0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955,
+        0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62, 0x28461564,
+        0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915,
+        0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42,
+        0x40000000, 0x20000000, 0x08000000};
+    for (unsigned k = 0; size; size >>= 1, k = k + 1 == PERIOD ? 0 : k + 1)
+        if (size & 1)
+            first = multiply(powers[k], first);
+    return first ^ second;
+}
+
 uint32_t kf__crc32(uint32_t crc, const void *bytes, size_t size)
 {
     const uint8_t *at = bytes;

@@ -10,6 +10,8 @@
 
 /* Continues `crc` (0 at first). */
 uint32_t kf__crc32c(uint32_t crc, const void *bytes, size_t size);
+/* The sum of bytes in two pieces, from the pieces' own; `size`: of the second. */
+uint32_t kf__crc32c_join(uint32_t first, uint32_t second, size_t size);
 /* CRC-32 (IEEE) of the old message formats; table-driven, without zlib. */
 uint32_t kf__crc32(uint32_t crc, const void *bytes, size_t size);
 

@@ -10,10 +10,10 @@
 /* ---- forks ---- */
 
 /* getpid() would cost a system call a record. */
-atomic_uint kf__fork_count;
+struct kf__forks kf__forks_seen;
 static pthread_once_t watch_forks_once = PTHREAD_ONCE_INIT;
 
-static void count_fork(void) { atomic_fetch_add(&kf__fork_count, 1); }
+static void count_fork(void) { atomic_fetch_add(&kf__forks_seen.count, 1); }
 static void watch_forks(void) { (void)pthread_atfork(NULL, NULL, count_fork); }
 
 /* ---- opening ---- */

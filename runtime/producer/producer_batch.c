@@ -1,6 +1,7 @@
 /* producer_batch: see producer_batch.h. */
 #include "runtime/producer/producer_batch.h"
 
+#include "proto/bytes/crc32c.h"
 #include <assert.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ void kf__out_batch_free(struct kf__out_batch *batch)
         return;
     struct kf__out_memory *memory = batch->memory;
     kf__out_batch_drop_bytes(batch);
-    kf__out_memory_return(memory, batch->apart.size);
+    kf__out_memory_discount(memory, batch->apart.size);
     kf__out_memory_give(memory, batch->receipts, batch->receipts_block);
     kf_free(memory->alloc, batch->words);
     kf_free(memory->alloc, batch->each_words);
@@ -207,6 +208,14 @@ static kf_err compress(struct kf__out_batch *batch, const struct kf__batch_optio
     return KF_OK;
 }
 
+static void sum(struct kf__out_batch *batch)
+{
+    batch->is_summed = batch->size >= KF__SUMMED_LEAST && !batch->apart.data;
+    if (batch->is_summed)
+        batch->sum = kf__crc32c(0, batch->bytes + KF__BATCH_HEADER_BYTES,
+                                batch->size - KF__BATCH_HEADER_BYTES);
+}
+
 kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int level,
                           struct kf__codecs *codecs, struct kf__buffer *scratch)
 {
@@ -236,8 +245,24 @@ kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int 
     }
     batch->builder.bytes = NULL;
     batch->builder.capacity = 0;
+    sum(batch);
     atomic_store_explicit(&batch->sealed, true, memory_order_release);
     return KF_OK;
+}
+
+void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity id,
+                           int32_t sequence)
+{
+    batch->id = id;
+    batch->sequence = sequence;
+    size_t size = batch->size - batch->apart.size;
+    int32_t base = id.producer_id >= 0 ? sequence : -1;
+    if (batch->is_summed)
+        kf__batch_stamp_summed(batch->bytes, size, batch->sum, id.producer_id, id.epoch, base);
+    else
+        kf__batch_stamp_apart(batch->bytes, size, batch->apart,
+                              batch->apart.data ? batch->apart_at : size, id.producer_id, id.epoch,
+                              base);
 }
 
 int32_t kf__sequence_after(int32_t sequence, int32_t count)
@@ -251,7 +276,10 @@ bool kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery
     kf_delivery told = *delivery;
     bool others = false;
     told.count = 1;
-    for (int32_t i = 0; batch->receipts && i < batch->count; i++) {
+    if (!batch->receipts || batch->all_told)
+        return false;
+    batch->all_told = !chosen;
+    for (int32_t i = 0; i < batch->count; i++) {
         struct kf__receipt *receipt = &batch->receipts[i];
         if (!receipt->delivered)
             continue;
@@ -265,7 +293,8 @@ bool kf__out_batch_tell(struct kf__out_batch *batch, const kf_delivery *delivery
         told.reason =
             batch->each_words && batch->each_words[i] ? batch->each_words[i] : delivery->reason;
         receipt->delivered(receipt->context, &told);
-        receipt->delivered = NULL;
+        if (chosen) /* else nobody looks again: the producing thread's cache may keep the line */
+            receipt->delivered = NULL;
     }
     return others;
 }

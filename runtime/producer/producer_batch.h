@@ -14,8 +14,14 @@
 #include "net/loop/list.h"
 #include "net/loop/loop.h"
 #include "proto/batch/batch.h"
+#include "proto/bytes/prefetch.h"
 #include "runtime/producer/producer_memory.h"
 #include <kafiber/producer.h>
+
+enum {
+    KF__SUMMED_LEAST =
+        64 * 1024, /* bytes; to join two sums takes as long as to sum some thousand */
+};
 
 /* Who is to be told of one record. */
 struct kf__receipt {
@@ -70,6 +76,9 @@ struct kf__out_batch {
     bool doubt;                      /* an attempt ended without telling whether it was stored */
     bool told;                       /* too late, while a request with it was under way */
     atomic_bool sealed;
+    bool is_summed;
+    uint32_t sum;   /* of the sealed records */
+    bool all_told;  /* each receipt, whoever it is for */
     int32_t inside; /* of its receipts: who waits in a call of ours */
 
     /* ---- the value that was taken over (kf_produce_take): a batch of one record ---- */
@@ -121,8 +130,14 @@ static inline bool kf__out_batch_has_room(const struct kf__out_batch *batch,
 static inline void kf__out_batch_put(struct kf__out_batch *batch, const kf_record *record,
                                      int64_t timestamp, kf_delivered delivered, void *context)
 {
-    if (batch->receipts)
-        batch->receipts[batch->count] = (struct kf__receipt){delivered, context, timestamp};
+    enum {
+        AHEAD = 256, /* bytes: ten receipts */
+    };
+    if (batch->receipts) {
+        struct kf__receipt *receipt = &batch->receipts[batch->count];
+        kf__prefetch_for_write(receipt, AHEAD);
+        *receipt = (struct kf__receipt){delivered, context, timestamp};
+    }
     batch->count++;
     kf__batch_builder_put(&batch->builder, timestamp, &record->key, &record->value);
 }
@@ -133,9 +148,13 @@ kf_err kf__out_batch_add(struct kf__out_batch *batch, const kf_record *record, i
 /* The first and only one; its value stays apart: batch->apart, which counts in memory already. */
 kf_err kf__out_batch_add_apart(struct kf__out_batch *batch, const kf_record *record,
                                int64_t timestamp, struct kf__receipt receipt);
-/* Compresses into `scratch` where `codec` says so; the result lies in the batch's own block. */
+/* Compresses into `scratch` where `codec` says so; the result lies in the batch's own block. From
+   KF__SUMMED_LEAST on it is summed, too, while it stands in this thread's cache. */
 kf_err kf__out_batch_seal(struct kf__out_batch *batch, enum kf_codec codec, int level,
                           struct kf__codecs *codecs, struct kf__buffer *scratch);
+/* Writes `id` and `sequence` into a sealed one, and its checksum. */
+void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity id,
+                           int32_t sequence);
 /* The sequence after `count` more; wraps behind INT32_MAX to 0, as the brokers count. */
 int32_t kf__sequence_after(int32_t sequence, int32_t count);
 /*

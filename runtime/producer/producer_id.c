@@ -245,18 +245,6 @@ void kf__out_batch_stamp(struct kf_producer *producer, struct kf__out_batch *bat
     partition->next_sequence = kf__sequence_after(batch->sequence, batch->count);
 }
 
-void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity id,
-                           int32_t sequence)
-{
-    batch->id = id;
-    batch->sequence = sequence;
-    bool ordered = id.producer_id >= 0;
-    size_t size = batch->size - batch->apart.size;
-    kf__batch_stamp_apart(batch->bytes, size, batch->apart,
-                          batch->apart.data ? batch->apart_at : size, id.producer_id, id.epoch,
-                          ordered ? sequence : -1);
-}
-
 struct kf__link *kf__out_place_in_order(const struct kf__out_batch *batch)
 {
     struct kf__link *at = batch->partition->queue.next;

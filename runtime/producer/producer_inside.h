@@ -118,29 +118,32 @@ enum kf__id_state {
 };
 
 struct kf_producer {
-    struct kf__io io;
+    /* ---- each record's way reads it and hardly anybody writes it: what threads write is kept
+            away, a cache line or more, since every write would take it from the others ---- */
     kf_allocator allocator; /* the configuration's */
     const kf_allocator *alloc;
-    unsigned forks; /* seen by the process when it was opened */
-    bool idempotent;
-    int32_t in_flight_max;                /* requests a broker has at once */
     struct kf__interceptors interceptors; /* don't change after the first record */
     kf_partitioner partitioner;           /* of the caller; NULL: none */
     void *partitioner_context;
     kf_delivered on_batch; /* may be NULL */
     void *on_batch_context;
-    size_t largest_record;                    /* bound of one that surely may be taken */
+    size_t largest_record; /* bound of one that surely may be taken */
+    int32_t in_flight_max; /* requests a broker has at once */
+    unsigned forks;        /* seen by the process when it was opened */
+    bool idempotent;
+    bool real_clock;      /* and no test's */
+    bool keys_by_murmur2; /* and nothing else decides where a key goes */
+    atomic_bool closing;
+    atomic_bool failed;                       /* fatal is set */
+    atomic_bool not_plain;                    /* closing, failed, or intercepted */
     struct kf__out_topic *_Atomic last_topic; /* written to last */
     struct kf__out_topic *_Atomic topics[KF__OUT_TOPIC_CHAINS]; /* grow only */
-    struct kf__task task;                                       /* looks at the news */
-    struct kf__out_partition *_Atomic news;                     /* partitions that have some */
-    _Atomic kf_time looks_at;                                   /* at the latest, and by itself */
-    _Atomic uint64_t flush_to; /* batches up to this number don't linger */
-    atomic_bool closing;
-    atomic_bool failed;    /* fatal is set */
-    atomic_bool not_plain; /* closing, failed, or intercepted */
-    bool real_clock;       /* and no test's */
-    bool keys_by_murmur2;  /* and nothing else decides where a key goes */
+
+    struct kf__io io;
+    struct kf__task task;                   /* looks at the news */
+    struct kf__out_partition *_Atomic news; /* partitions that have some */
+    _Atomic kf_time looks_at;               /* at the latest, and by itself */
+    _Atomic uint64_t flush_to;              /* batches up to this number don't linger */
 
     pthread_mutex_t lock;
     /* ---- under the lock ---- */
@@ -194,11 +197,15 @@ struct kf_producer {
 
 /* ---- producer.c ---- */
 
-/* How many forks this process is away from its first. */
-extern atomic_uint kf__fork_count;
+/* How many forks this process is away from its first. On a cache line of its own: each record
+ * asks, and what a program counts in its callbacks must not stand beside it. */
+struct kf__forks {
+    _Alignas(64) atomic_uint count;
+};
+extern struct kf__forks kf__forks_seen;
 static inline unsigned kf__forks(void)
 {
-    return atomic_load_explicit(&kf__fork_count, memory_order_relaxed);
+    return atomic_load_explicit(&kf__forks_seen.count, memory_order_relaxed);
 }
 
 /* ---- producer_put.c: on the producing thread ---- */
@@ -367,8 +374,6 @@ bool kf__producer_has_id(struct kf_producer *producer);
 bool kf__out_partition_may_send(struct kf_producer *producer, struct kf__out_partition *partition);
 /* Id, epoch, sequence and checksum, where it has none yet. */
 void kf__out_batch_stamp(struct kf_producer *producer, struct kf__out_batch *batch);
-void kf__out_batch_restamp(struct kf__out_batch *batch, struct kf__out_identity id,
-                           int32_t sequence);
 /* Behind what was sent before it: the link of its queue that it goes before. */
 struct kf__link *kf__out_place_in_order(const struct kf__out_batch *batch);
 void kf__out_sequence_acked(struct kf__out_batch *batch);

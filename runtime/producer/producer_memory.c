@@ -39,22 +39,34 @@ static size_t size_of(const struct kf__out_memory *memory, size_t index)
 static void *pop(struct kf__out_memory *memory, size_t index)
 {
     void *block = memory->free[index];
-    if (block)
-        memory->free[index] = *(void **)block;
+    if (!block)
+        return NULL;
+    memory->free[index] = *(void **)block;
+    memory->resting -= size_of(memory, index);
     return block;
 }
 
-/* Frees blocks at rest, large ones first, until `size` more would fit. */
-static bool trim(struct kf__out_memory *memory, size_t size)
+static void rest(struct kf__out_memory *memory, void *block, size_t size)
 {
-    for (size_t i = KF__BLOCK_CLASSES; i > 0 && memory->used + size > memory->cap;)
-        if (memory->free[i - 1]) {
+    void **free_list = &memory->free[class_of(memory, size)];
+    *(void **)block = *free_list;
+    *free_list = block;
+    memory->resting += size;
+}
+
+/* Frees blocks at rest, large ones first, as far as the cap wants it. */
+static void trim(struct kf__out_memory *memory)
+{
+    for (size_t i = KF__BLOCK_CLASSES; i > 0 && memory->given + memory->resting > memory->cap;)
+        if (memory->free[i - 1])
             kf_free(memory->alloc, pop(memory, i - 1));
-            memory->used -= size_of(memory, i - 1);
-        } else {
+        else
             i--;
-        }
-    return memory->used + size <= memory->cap;
+}
+
+static bool fits(const struct kf__out_memory *memory, size_t size)
+{
+    return memory->given + memory->promised + size <= memory->cap;
 }
 
 void kf__out_memory_free(struct kf__out_memory *memory)
@@ -66,96 +78,116 @@ void kf__out_memory_free(struct kf__out_memory *memory)
 
 /* ---- taking ---- */
 
-/* Under the lock: *block stays NULL where new memory may be had. */
-static kf_err reserve(struct kf__out_memory *memory, size_t size, size_t *credit, void **block)
+/* Under the lock: counted as given. */
+static kf_err reserve(struct kf__out_memory *memory, size_t size, size_t *credit)
 {
-    bool promised = *credit >= size;
-    if (!promised && atomic_load_explicit(&memory->waiting, memory_order_relaxed) > 0)
-        return KF_ERR_BUFFER_FULL;
-    *block = size <= memory->largest ? pop(memory, class_of(memory, size)) : NULL;
-    if (promised) {
+    if (*credit >= size) {
         *credit -= size;
-        if (*block)
-            memory->used -= size; /* it counted, and so did the promise */
-        return KF_OK;
-    }
-    if (*block)
-        return KF_OK;
-    if (!trim(memory, size))
+        memory->promised -= size;
+    } else if (atomic_load_explicit(&memory->waiting, memory_order_relaxed) > 0 ||
+               !fits(memory, size)) {
         return KF_ERR_BUFFER_FULL;
-    memory->used += size;
+    }
+    memory->given += size;
     return KF_OK;
 }
 
 kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *credit, void **block)
 {
+    *block = NULL;
     pthread_mutex_lock(memory->lock);
-    kf_err err = reserve(memory, size, credit, block);
+    kf_err err = reserve(memory, size, credit);
+    if (!err && size <= memory->largest)
+        *block = pop(memory, class_of(memory, size));
+    if (!err)
+        trim(memory);
     pthread_mutex_unlock(memory->lock);
     if (err || *block)
         return err;
     *block = kf_alloc(memory->alloc, size);
     if (*block)
         return KF_OK;
-    kf__out_memory_return(memory, size);
+    kf__out_memory_discount(memory, size);
     return KF_ERR_NO_MEMORY;
 }
 
 kf_err kf__out_memory_count(struct kf__out_memory *memory, size_t size, size_t *credit)
 {
-    kf_err err = KF_OK;
     pthread_mutex_lock(memory->lock);
-    if (*credit >= size)
-        *credit -= size;
-    else if (atomic_load_explicit(&memory->waiting, memory_order_relaxed) > 0 ||
-             !trim(memory, size))
-        err = KF_ERR_BUFFER_FULL;
-    else
-        memory->used += size;
+    kf_err err = reserve(memory, size, credit);
+    if (!err)
+        trim(memory);
     pthread_mutex_unlock(memory->lock);
     return err;
 }
 
+size_t kf__out_memory_promise(struct kf__out_memory *memory, size_t size)
+{
+    pthread_mutex_lock(memory->lock);
+    memory->promised += size;
+    pthread_mutex_unlock(memory->lock);
+    return size;
+}
+
 /* ---- giving ---- */
+
+/* Under the lock: those who are served and sleep, to be roused without it. */
+static void serve(struct kf__out_memory *memory, struct kf__link *sleepers)
+{
+    while (!kf__link_is_alone(&memory->waiters)) {
+        struct kf__waiter *first = KF__OWNER(memory->waiters.next, struct kf__waiter, link);
+        if (!fits(memory, first->need))
+            return;
+        memory->promised += first->need;
+        kf__link_remove(&first->link);
+        atomic_fetch_sub(&memory->waiting, 1);
+        kf__waiter_wake_later(first, sleepers);
+    }
+}
+
+void kf__out_memory_serve(struct kf__out_memory *memory)
+{
+    struct kf__link sleepers;
+    kf__link_init(&sleepers);
+    serve(memory, &sleepers);
+    if (kf__link_is_alone(&sleepers))
+        return;
+    pthread_mutex_unlock(memory->lock);
+    kf__waiters_rouse(&sleepers);
+    pthread_mutex_lock(memory->lock);
+}
 
 void kf__out_memory_give(struct kf__out_memory *memory, void *block, size_t size)
 {
     if (!block)
         return;
-    pthread_mutex_lock(memory->lock);
-    bool kept = size <= memory->largest && kf__link_is_alone(&memory->waiters);
-    if (kept) {
-        void **free_list = &memory->free[class_of(memory, size)];
-        *(void **)block = *free_list;
-        *free_list = block;
-    } else {
-        memory->used -= size;
-        kf__out_memory_serve(memory);
-    }
-    pthread_mutex_unlock(memory->lock);
-    if (!kept)
+    bool rests = size <= memory->largest;
+    if (!rests)
         kf_free(memory->alloc, block);
-}
-
-void kf__out_memory_return(struct kf__out_memory *memory, size_t credit)
-{
-    if (!credit)
-        return;
     pthread_mutex_lock(memory->lock);
-    memory->used -= credit;
+    memory->given -= size;
+    if (rests)
+        rest(memory, block, size);
     kf__out_memory_serve(memory);
     pthread_mutex_unlock(memory->lock);
 }
 
-void kf__out_memory_serve(struct kf__out_memory *memory)
+void kf__out_memory_discount(struct kf__out_memory *memory, size_t size)
 {
-    while (!kf__link_is_alone(&memory->waiters)) {
-        struct kf__waiter *first = KF__OWNER(memory->waiters.next, struct kf__waiter, link);
-        if (!trim(memory, first->need))
-            return;
-        memory->used += first->need;
-        kf__link_remove(&first->link);
-        atomic_fetch_sub(&memory->waiting, 1);
-        kf__waiter_wake(first);
-    }
+    if (!size)
+        return;
+    pthread_mutex_lock(memory->lock);
+    memory->given -= size;
+    kf__out_memory_serve(memory);
+    pthread_mutex_unlock(memory->lock);
+}
+
+void kf__out_memory_waive(struct kf__out_memory *memory, size_t credit)
+{
+    if (!credit)
+        return;
+    pthread_mutex_lock(memory->lock);
+    memory->promised -= credit;
+    kf__out_memory_serve(memory);
+    pthread_mutex_unlock(memory->lock);
 }

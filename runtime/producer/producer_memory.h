@@ -2,8 +2,8 @@
  * producer_memory: buffer.memory, a hard cap: whatever holds records comes
  * from here in blocks, and goes back.
  *
- *   take ──▶ free block of its class │ new, where the cap allows │ KF_ERR_BUFFER_FULL
- *   give ──▶ who waits longest gets the bytes, else the block is kept for the next
+ *   take ──▶ block at rest of its class │ new, where the cap allows │ KF_ERR_BUFFER_FULL
+ *   give ──▶ the block rests for the next; who waits longest is promised its bytes
  *
  * Blocks at rest count too; they are freed where another size is wanted. Who
  * waits is served in turn, and nobody overtakes. Everything happens under the
@@ -28,7 +28,9 @@ struct kf__out_memory {
     pthread_mutex_t *lock; /* the producer's */
     size_t cap;            /* buffer.memory */
     size_t largest;        /* of the blocks that are kept */
-    size_t used;           /* given out, promised, or at rest */
+    size_t given;          /* that somebody has, or counted */
+    size_t promised;       /* given + promised <= cap, but for what is written anew */
+    size_t resting;        /* given + resting <= cap */
     void *free[KF__BLOCK_CLASSES];
     struct kf__link waiters; /* kf__waiter.link, who came first first */
     atomic_int waiting;      /* how many; readable by anybody */
@@ -51,11 +53,15 @@ kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *c
                            void **block);
 void kf__out_memory_give(struct kf__out_memory *memory, void *block,
                          size_t size); /* without the lock */
-/* Bytes that somebody else allocated: they count until kf__out_memory_return. As take. */
+/* Bytes that somebody else allocated: they count until kf__out_memory_discount. As take. */
 kf_err kf__out_memory_count(struct kf__out_memory *memory, size_t size, size_t *credit);
-/* Bytes promised and not used, or counted. Without the lock. */
-void kf__out_memory_return(struct kf__out_memory *memory, size_t credit);
-/* Under the lock: promises bytes to those who wait, as far as they reach. */
+void kf__out_memory_discount(struct kf__out_memory *memory, size_t size); /* without the lock */
+/* A promise past the cap; its credit. Without the lock. */
+size_t kf__out_memory_promise(struct kf__out_memory *memory, size_t size);
+void kf__out_memory_waive(struct kf__out_memory *memory,
+                          size_t credit); /* not used; without the lock */
+/* Under the lock, which is left where somebody is to be woken: promises bytes to those who wait,
+   as far as they reach. */
 void kf__out_memory_serve(struct kf__out_memory *memory);
 
 #endif

@@ -210,8 +210,9 @@ static void close_open(struct taking *taking, struct kf__out_partition *partitio
 {
     struct kf__out_batch *batch = partition->open;
     partition->open = NULL;
-    /* Compressed by this thread, once the lock is left. */
-    batch->sealing = taking->producer->io.settings.compression_type != KF__COMPRESSION_NONE;
+    /* Compressed or summed by this thread, once the lock is left. */
+    batch->sealing = taking->producer->io.settings.compression_type != KF__COMPRESSION_NONE ||
+                     kf__out_batch_size(batch) >= KF__SUMMED_LEAST;
     kf__link_append(&partition->closed, &batch->link);
     taking->full = batch->sealing ? batch : NULL;
     taking->news = true;
@@ -354,7 +355,7 @@ static kf_err new_apart(struct taking *taking, struct kf__out_batch **batch)
         return err;
     err = kf__out_batch_new(memory, KF__BATCH_HEADER_BYTES + inside, &taking->credit, batch);
     if (err) {
-        kf__out_memory_return(memory, apart);
+        kf__out_memory_discount(memory, apart);
         return err;
     }
     (*batch)->apart = taking->record->value;
@@ -414,7 +415,7 @@ static kf_err wait_for_memory(struct taking *taking)
 {
     struct kf_producer *producer = taking->producer;
     struct kf__out_memory *memory = &producer->memory;
-    kf__out_memory_return(memory, taking->credit);
+    kf__out_memory_waive(memory, taking->credit);
     taking->credit = 0;
     struct kf__waiter *waiter = kf__waiter_new(producer);
     if (!waiter)
@@ -499,7 +500,7 @@ static kf_err take_checked(struct kf_producer *producer, const kf_record *record
     if (!err)
         err = take(&taking);
     if (taking.credit)
-        kf__out_memory_return(&producer->memory, taking.credit);
+        kf__out_memory_waive(&producer->memory, taking.credit);
     return err;
 }
 

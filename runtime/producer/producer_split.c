@@ -89,25 +89,18 @@ static kf_err read_record(struct reading *reading, kf_record *record, int64_t *t
  * Memory for what is rewritten is taken past the cap: it replaces what is
  * given back in a moment, and waiting for it here could last for ever.
  */
-static size_t promise(struct kf__out_memory *memory, size_t size)
-{
-    pthread_mutex_lock(memory->lock);
-    memory->used += size;
-    pthread_mutex_unlock(memory->lock);
-    return size;
-}
-
 static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch *old, size_t bytes,
                         struct kf__out_batch **batch)
 {
     struct kf__out_memory *memory = &producer->memory;
-    size_t credit = promise(memory, kf__out_memory_block(memory, sizeof **batch) +
-                                        kf__out_memory_block(memory, bytes) + old->receipts_block);
+    size_t credit = kf__out_memory_promise(memory, kf__out_memory_block(memory, sizeof **batch) +
+                                                       kf__out_memory_block(memory, bytes) +
+                                                       old->receipts_block);
     kf_err err = kf__out_batch_new(memory, bytes, &credit, batch);
     void *receipts = NULL;
     if (!err && old->receipts)
         err = kf__out_memory_take(memory, old->receipts_block, &credit, &receipts);
-    kf__out_memory_return(memory, credit);
+    kf__out_memory_waive(memory, credit);
     if (err)
         return err;
     if (receipts) {
@@ -132,9 +125,9 @@ static kf_err make_room(struct kf__out_batch *into, size_t bound, bool tells)
     kf_err err = kf__out_batch_reserve(into, bound, tells, 0, SIZE_MAX, &credit, &need);
     if (err != KF_ERR_BUFFER_FULL)
         return err;
-    credit = promise(into->memory, need);
+    credit = kf__out_memory_promise(into->memory, need);
     err = kf__out_batch_reserve(into, bound, tells, 0, SIZE_MAX, &credit, &need);
-    kf__out_memory_return(into->memory, credit);
+    kf__out_memory_waive(into->memory, credit);
     return err;
 }
 

@@ -175,6 +175,24 @@ void kf__waiter_wake(struct kf__waiter *waiter)
         rouse(waiter);
 }
 
+void kf__waiter_wake_later(struct kf__waiter *waiter, struct kf__link *sleepers)
+{
+    if (!mark_woken(waiter))
+        return;
+    kf__waiter_hold(waiter);
+    kf__link_append(sleepers, &waiter->link);
+}
+
+void kf__waiters_rouse(struct kf__link *sleepers)
+{
+    while (!kf__link_is_alone(sleepers)) {
+        struct kf__waiter *waiter = KF__OWNER(sleepers->next, struct kf__waiter, link);
+        kf__link_remove(&waiter->link);
+        rouse(waiter);
+        kf__waiter_release(waiter);
+    }
+}
+
 /* The same, leaving the lock first: who wakes up would only wait for it. Held by the caller. */
 static void wake_and_unlock(struct kf__waiter *waiter)
 {

@@ -53,6 +53,10 @@ static inline kf_err kf__waiter_error(const struct kf__waiter *waiter, kf_err la
 }
 /* Under the lock; once. */
 void kf__waiter_wake(struct kf__waiter *waiter);
+/* The same for one that is in no list: where it sleeps, it stands among `sleepers` and is held
+   until they are roused, without the lock, for which it would only wait otherwise. */
+void kf__waiter_wake_later(struct kf__waiter *waiter, struct kf__link *sleepers);
+void kf__waiters_rouse(struct kf__link *sleepers);
 void kf__waiters_free(struct kf_producer *producer); /* nobody waits any more */
 
 #endif

@@ -130,6 +130,9 @@ Test(broker, makes_a_topic_only_where_the_client_allows_it)
 {
     cr_assert(eq(i16, metadata_of("fresh", false).topics.items[0].error_code, 3));
     struct kf_metadata_response made = metadata_of("fresh", true);
+    cr_assert(eq(i16, made.topics.items[0].error_code, 3)); /* not yet, as Kafka says */
+    cr_assert(eq(i32, made.topics.items[0].partitions.count, 0));
+    made = metadata_of("fresh", false);
     cr_assert(eq(i16, made.topics.items[0].error_code, 0));
     cr_assert(eq(i32, made.topics.items[0].partitions.count, 1));
     cr_assert(eq(i16, metadata_of("no way", true).topics.items[0].error_code, 17));

@@ -97,3 +97,31 @@ Test(broker_producers, finds_each_of_many)
     }
     cr_assert(eq(ptr, (void *)kf__producers_find(&producers, 5), NULL));
 }
+
+static void write_at(int64_t producer, int64_t timestamp, bool transactional, int64_t offset)
+{
+    struct kf__batch batch = {.producer_id = producer,
+                              .record_count = 1,
+                              .max_timestamp = timestamp,
+                              .transactional = transactional};
+    cr_assert(eq(int, kf__producers_reserve(&producers, &kf_default_allocator), KF_OK));
+    kf__producers_note(&producers, &batch, offset);
+}
+
+Test(broker_producers, forgets_who_has_been_idle_for_long_but_nobody_in_a_transaction)
+{
+    write_at(1, 1000, false, 0);
+    write_at(2, 1001, false, 1);
+    write_at(3, 1000, true, 2);
+    kf__producers_expire(&producers, 5999, 5000);
+    cr_assert(eq(sz, producers.count, 3));
+    kf__producers_expire(&producers, 6000, 5000);
+    cr_assert(eq(sz, producers.count, 2));
+    cr_assert(eq(ptr, (void *)(uintptr_t)kf__producers_find(&producers, 1), NULL));
+    cr_assert(eq(i64, kf__producers_first_open(&producers), 2));
+    kf__producers_end_txn(&producers, 3, 0, 0, 7000);
+    kf__producers_expire(&producers, 11999, 5000);
+    cr_assert(eq(sz, producers.count, 1));
+    kf__producers_expire(&producers, 12000, 5000);
+    cr_assert(eq(sz, producers.count, 0));
+}

@@ -404,6 +404,18 @@ Test(transactions, are_described)
     cr_assert(eq(i32, answer.transaction_states.items[0].transaction_timeout_ms, 60000));
 }
 
+/* The records are of 2023, and both producers idle for as long. */
+Test(transactions, keep_their_producer_from_expiring)
+{
+    cr_assert(eq(int, produce_as(NULL, 12, batch_of(55, 0, 0, false)), KF_OK));
+    cr_assert(eq(int, produce(12, 0, 0), KF_OK));
+    kf_broker_expire_producers(broker);
+    cr_assert(eq(int, produce_as(NULL, 12, batch_of(55, 0, 9, false)), KF_OK), "it is known yet");
+    cr_assert(eq(int, produce_as(NULL, 12, batch_of(55, 0, 11, false)),
+                 KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+    cr_assert(eq(int, produce(12, 0, 9), KF_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER));
+}
+
 static struct kf_list_transactions_response list(const char *state, const char *pattern)
 {
     struct kf_list_transactions_request request;

@@ -235,6 +235,20 @@ Test(txn_coordinator, forgets_an_id_that_nobody_has_used_for_a_week)
     cr_assert(eq(int, end_v1(7, 1, true), KF_ERR_INVALID_PRODUCER_ID_MAPPING));
 }
 
+Test(txn_coordinator, forgets_an_id_after_what_is_configured)
+{
+    begin(-1, -1);
+    txns.expiration_ms = 1000;
+    now.time += 61 * KF_SECOND;
+    now.wall_ms += 999;
+    kf__txns_tick(&txns, now);
+    cr_assert(ne(ptr, txn(), NULL));
+    now.time += 61 * KF_SECOND;
+    now.wall_ms++;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(ptr, txn(), NULL));
+}
+
 Test(txn_coordinator, gives_another_id_where_epochs_end)
 {
     begin(-1, -1);

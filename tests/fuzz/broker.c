@@ -431,9 +431,11 @@ static void meddle(void)
         "every 1h close connections",
         "at any #7 stop node 1",
         "at any #9 move coordinator g to 3",
+        "every 1h expire offsets",
+        "at any every 9th expire producers",
     };
     static const char *const topics[] = {"a", "b"};
-    switch (below(10)) {
+    switch (below(12)) {
     case 0:
         kf_broker_script(fuzz.broker, scripts[below(sizeof scripts / sizeof *scripts)], NULL);
         break;
@@ -461,6 +463,12 @@ static void meddle(void)
         break;
     case 8:
         kf_broker_pause(fuzz.broker);
+        break;
+    case 9:
+        kf_broker_expire_offsets(fuzz.broker);
+        break;
+    case 10:
+        kf_broker_expire_producers(fuzz.broker);
         break;
     default:
         kf_broker_resume(fuzz.broker);

@@ -157,6 +157,8 @@ static void open_parts(kf_broker *broker)
         .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
     kf__broker_topics_init(&broker->topics, alloc, broker->options.nodes, seed);
     kf__coordinator_init(&broker->coordinator, alloc, sink);
+    broker->coordinator.zero_ms =
+        kf__broker_wall_ms(broker) - kf__broker_now(broker) / KF_MILLISECOND;
     broker->coordinator.seed = seed ^ UINT64_C(0x517CC1B727220A95);
     broker->coordinator.initial_delay =
         broker->options.group_initial_rebalance_delay_ms * KF_MILLISECOND;
@@ -608,7 +610,19 @@ int32_t kf_broker_group_members(kf_broker *broker, const char *group, const char
     return members;
 }
 
+void kf_broker_expire_offsets(kf_broker *broker)
+{
+    struct kf__event event = {.kind = KF__EXPIRE_OFFSETS};
+    do_event(broker, &event);
+}
+
 /* ---- transactions ---- */
+
+void kf_broker_expire_producers(kf_broker *broker)
+{
+    struct kf__event event = {.kind = KF__EXPIRE_PRODUCERS};
+    do_event(broker, &event);
+}
 
 const char *kf_broker_transaction(kf_broker *broker, const char *transactional_id)
 {

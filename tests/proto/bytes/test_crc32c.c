@@ -73,3 +73,32 @@ Test(crc32c, continues_a_sum_over_two_pieces)
     }
     free(bytes);
 }
+
+Test(crc32c, joins_the_sums_of_two_pieces)
+{
+    enum {
+        ALL = 70001
+    };
+    uint8_t *bytes = noise(ALL);
+    uint32_t whole = kf__crc32c(0, bytes, ALL);
+    for (size_t cut = 0; cut <= ALL; cut += cut < 300 ? 1 : 997) {
+        uint32_t first = kf__crc32c(0, bytes, cut);
+        uint32_t second = kf__crc32c(0, bytes + cut, ALL - cut);
+        cr_assert(eq(u32, kf__crc32c_join(first, second, ALL - cut), whole), "cut at %zu", cut);
+    }
+    free(bytes);
+}
+
+/* Moving a sum over n bytes and then over m is to move it over n + m, also where no test has so
+ * many bytes. */
+Test(crc32c, joins_over_pieces_of_any_size)
+{
+#if SIZE_MAX > UINT32_MAX
+    size_t n = 0x123456789abcdef, m = 0x7fedcba98765432;
+#else
+    size_t n = 0x12345678, m = 0x7fedcba9;
+#endif
+    uint32_t in_two = kf__crc32c_join(kf__crc32c_join(0xe3069283, 0, n), 0, m);
+    cr_assert(eq(u32, kf__crc32c_join(0xe3069283, 0, n + m), in_two));
+    cr_assert(eq(u32, kf__crc32c_join(0xe3069283, 0x1234, 0), 0xe3069283 ^ 0x1234));
+}

@@ -143,14 +143,14 @@ Test(producer_batch, takes_all_its_memory_from_the_account_and_gives_it_back)
         add(value, (struct kf__receipt){.delivered = take_verdict, .context = &verdict});
     size_t holds =
         kf__out_memory_block(&memory, sizeof *batch) + batch->block + batch->receipts_block;
-    cr_assert(ge(sz, memory.used, holds));
+    cr_assert(eq(sz, memory.given, holds));
     cr_assert(eq(sz, batch->block, 16384));
 }
 
 Test(producer_batch, stays_as_it_was_where_memory_is_used_up)
 {
     add("one", (struct kf__receipt){0});
-    memory.cap = memory.used;
+    memory.cap = memory.given;
     char value[1000];
     memset(value, 'v', sizeof value - 1);
     value[sizeof value - 1] = 0;
@@ -212,6 +212,37 @@ Test(producer_batch, carries_its_place_in_order_under_the_checksum)
     cr_assert(eq(i64, header.producer_id, 77));
     cr_assert(eq(int, header.producer_epoch, 3));
     cr_assert(eq(i32, header.base_sequence, 1234));
+}
+
+/* A large one is summed when it is sealed; its header, only when it gets its place. */
+Test(producer_batch, is_stamped_again_under_a_sum_that_holds_however_large_it_is)
+{
+    enum {
+        LARGE = 20000,
+        ROOM = 1 << 18,
+    };
+    static char value[LARGE + 1];
+    memset(value, 'v', LARGE);
+    kf_record record = record_of(value);
+    for (size_t records = 1; records <= 10; records += 3) {
+        struct kf__out_batch *large;
+        size_t credit = 0;
+        cr_assert(eq(int, kf__out_batch_new(&memory, ROOM, &credit, &large), KF_OK));
+        for (size_t i = 0; i < records; i++)
+            cr_assert(
+                eq(int, kf__out_batch_add(large, &record, 1, (struct kf__receipt){0}), KF_OK));
+        cr_assert(eq(int, kf__out_batch_seal(large, KF_CODEC_NONE, 0, NULL, NULL), KF_OK));
+        cr_assert(eq(int, large->is_summed, records *LARGE >= KF__SUMMED_LEAST));
+        for (int32_t sequence = 7; sequence <= 9; sequence++) {
+            kf__out_batch_restamp(large, (struct kf__out_identity){77, 3}, sequence);
+            struct kf__batch header;
+            cr_assert(eq(int, kf__batch_peek(large->bytes, large->size, &header), KF_OK));
+            cr_assert(eq(int, kf__batch_check(&header), KF_OK), "%zu records", records);
+            cr_assert(eq(i32, header.base_sequence, sequence));
+            cr_assert(eq(i64, header.producer_id, 77));
+        }
+        kf__out_batch_free(large);
+    }
 }
 
 /* As DefaultRecordBatch.incrementSequence. */

@@ -189,7 +189,7 @@ Test(producer_split, needs_no_memory_that_others_have)
     struct kf__out_batch *batch = open_batch(1);
     add(batch, (kf_record){.headers = headers, .header_count = HEADERS});
     seal(batch);
-    producer.memory.cap = producer.memory.used; /* nothing is left */
+    producer.memory.cap = producer.memory.given; /* nothing is left */
     cr_assert(eq(int, drop_one(batch, 0, (kf_string){NULL, 0}), KF_OK));
     cr_assert(eq(i32, queued(0)->count, 1));
     free_queue();

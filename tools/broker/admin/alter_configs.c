@@ -303,7 +303,10 @@ kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string valu
     const struct kf__setting *setting = kf__setting_find(KF__RESOURCE_BROKER, key);
     if (!setting || !setting->read_only || (value.data && !kf__setting_takes(setting, value, why)))
         return KF_ERR_INVALID_REQUEST;
-    return kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
+    kf_err err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
+    broker->txns.expiration_ms = kf__configs_number(&broker->configs, KF__RESOURCE_BROKER,
+                                                    kf__text(""), "transactional.id.expiration.ms");
+    return err;
 }
 
 kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_changes *changes,

@@ -125,7 +125,8 @@ static bool may_create(const struct kf__exchange *exchange)
     return asked && !exchange->broker->options.no_auto_create;
 }
 
-/* By name, made where it is missing and may be. */
+/* By name, made where it is missing and may be: who asks again finds it (KRaft says so, because
+ * its controllers make topics while the answer is on its way). */
 static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struct kf__topic **topic)
 {
     struct kf_broker *broker = exchange->broker;
@@ -140,8 +141,9 @@ static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struc
     if (kf__may(exchange, KF__ACL_CREATE, KF__ACL_CLUSTER, kf__cluster_name()) &&
         kf__may(exchange, KF__ACL_CREATE, KF__ACL_TOPIC, name))
         return KF_ERR_TOPIC_AUTHORIZATION_FAILED;
-    kf_err err = kf__broker_create(broker, name, -1, -1, topic);
-    return err;
+    struct kf__topic *made;
+    kf_err err = kf__broker_create(broker, name, -1, -1, &made);
+    return err ? err : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_request_topic *asked,

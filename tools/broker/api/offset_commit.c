@@ -13,6 +13,12 @@ enum {
     FIRST_VERSION_WITH_IDS = 10,
 };
 
+/* When it goes, where its commit says so (before version 5); Java's sum, which may wrap. */
+static int64_t expiry_of(int64_t now_ms, int64_t retention_ms)
+{
+    return retention_ms == -1 ? -1 : (int64_t)((uint64_t)now_ms + (uint64_t)retention_ms);
+}
+
 /* `late` is what the group says: what is unknown isn't asked. */
 static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic, kf_err refused,
                      kf_err late, const struct kf_offset_commit_request_partition *partition)
@@ -34,12 +40,15 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         return late;
     if (partition->committed_metadata.size > KF__MAX_METADATA_BYTES)
         return KF_ERR_OFFSET_METADATA_TOO_LARGE;
+    int64_t now_ms = kf__broker_wall_ms(exchange->broker);
     struct kf__committed_offset offset = {
         .topic = topic->name,
         .partition = partition->partition_index,
         .leader_epoch = partition->committed_leader_epoch,
         .offset = partition->committed_offset,
         .metadata = partition->committed_metadata,
+        .commit_ms = now_ms,
+        .expire_ms = expiry_of(now_ms, request->retention_time_ms),
     };
     return kf__committed_put(&exchange->broker->committed, request->group_id, &offset);
 }

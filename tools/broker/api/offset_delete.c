@@ -2,40 +2,10 @@
  * OffsetDelete (47), version 0: a group forgets offsets (KIP-496), but not of
  * topics that its members are subscribed to.
  */
-#include "proto/codec/schema.h"
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/group/any_group.h"
 #include "tools/broker/state.h"
-
-/* Does the member's subscription name the topic? What can't be read names everything. */
-static bool is_subscribed(struct kf__exchange *exchange, const struct kf__classic_group *group,
-                          const struct kf__group_member *member, kf_string topic)
-{
-    const kf_schema *schema = &kf_schema_of_consumer_protocol_subscription;
-    struct kf_consumer_protocol_subscription subscription;
-    kf_bytes metadata = kf__group_metadata(member, group->protocol_name);
-    size_t used;
-    if (metadata.size < 2)
-        return true;
-    int16_t version = (int16_t)(metadata.data[0] << 8 | metadata.data[1]);
-    if (version < 0 || kf_decode_prefix(schema, version > 3 ? 3 : version, metadata.data + 2,
-                                        metadata.size - 2, &exchange->arena, &subscription, &used))
-        return true;
-    for (int32_t i = 0; i < subscription.topics.count; i++)
-        if (kf__text_equal(subscription.topics.items[i], topic))
-            return true;
-    return false;
-}
-
-static bool is_in_use(struct kf__exchange *exchange, const struct kf__classic_group *group,
-                      kf_string topic)
-{
-    for (int32_t i = 0; group && i < group->member_count; i++)
-        if (is_subscribed(exchange, group, group->members[i], topic))
-            return true;
-    return false;
-}
 
 static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
                           struct kf__any_group any)
@@ -52,15 +22,6 @@ static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
     return group && group->member_count > 0 && !consumers ? KF_ERR_NON_EMPTY_GROUP : KF_OK;
 }
 
-/* Groups of the new protocol know by themselves what their members subscribe to. */
-static bool has_subscribers(struct kf__exchange *exchange, struct kf__any_group group,
-                            kf_string topic)
-{
-    if (group.consumer)
-        return kf__consumer_group_subscribes(group.consumer, topic);
-    return is_in_use(exchange, group.classic, topic);
-}
-
 static kf_err delete_offset(struct kf__exchange *exchange, struct kf__any_group group,
                             kf_string name, int32_t partition)
 {
@@ -71,7 +32,7 @@ static kf_err delete_offset(struct kf__exchange *exchange, struct kf__any_group 
         err = kf__may_topic(exchange, name);
     if (!err && !kf__topic_partition(kf__broker_topics_find(&broker->topics, name), partition))
         err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (!err && has_subscribers(exchange, group, name))
+    if (!err && kf__any_group_subscribes(group, name, &exchange->arena))
         err = KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC;
     if (!err)
         kf__committed_remove(&broker->committed, request->group_id, name, partition);

@@ -115,7 +115,9 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
                    .partition = partition->partition_index,
                    .leader_epoch = partition->committed_leader_epoch,
                    .offset = partition->committed_offset,
-                   .metadata = partition->committed_metadata},
+                   .metadata = partition->committed_metadata,
+                   .commit_ms = kf__broker_wall_ms(broker),
+                   .expire_ms = -1},
     };
     return kf__pending_put(&broker->pending, &offset, ++broker->committed.writes);
 }

@@ -1,5 +1,6 @@
 #include "tools/broker/faults/events.h"
 
+#include "tools/broker/group/expiry.h"
 #include "tools/broker/instrument/journal.h"
 #include "tools/broker/state.h"
 
@@ -90,6 +91,37 @@ static kf_err delete_records(struct kf_broker *broker, const struct kf__event *e
     return KF_OK;
 }
 
+static int64_t configured(const struct kf_broker *broker, const char *key)
+{
+    return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), key);
+}
+
+static void expire_offsets(struct kf_broker *broker)
+{
+    int64_t minutes = configured(broker, "offsets.retention.minutes");
+    kf_arena arena;
+    kf_arena_init(&arena, broker->alloc, KF__MAX_DECODED_BYTES);
+    struct kf__expiry expiry = {.consumers = &broker->consumers,
+                                .committed = &broker->committed,
+                                .pending = &broker->pending,
+                                .now_ms = kf__broker_wall_ms(broker),
+                                .retention_ms = minutes * 60 * 1000,
+                                .arena = &arena};
+    kf__offsets_expire(&expiry);
+    kf_arena_free(&arena);
+}
+
+static void expire_producers(struct kf_broker *broker)
+{
+    int64_t idle_ms = configured(broker, "producer.id.expiration.ms");
+    int64_t now_ms = kf__broker_wall_ms(broker);
+    for (size_t t = 0; t < broker->topics.count; t++) {
+        struct kf__topic *topic = broker->topics.items[t];
+        for (int32_t p = 0; p < topic->partition_count; p++)
+            kf__producers_expire(&topic->partitions[p].producers, now_ms, idle_ms);
+    }
+}
+
 kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
 {
     broker->changes++;
@@ -122,6 +154,12 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
     case KF__RESUME:
         broker->paused = event->kind == KF__PAUSE;
         kf__server_stir_all(&broker->server); /* what came meanwhile */
+        return KF_OK;
+    case KF__EXPIRE_OFFSETS:
+        expire_offsets(broker);
+        return KF_OK;
+    case KF__EXPIRE_PRODUCERS:
+        expire_producers(broker);
         return KF_OK;
     case KF__NO_EVENT:
         break;

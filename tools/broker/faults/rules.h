@@ -31,6 +31,8 @@ enum kf__event_kind {
     KF__ELECT_LEADER,
     KF__HOLD_REPLICA,
     KF__RELEASE_REPLICA,
+    KF__EXPIRE_OFFSETS,
+    KF__EXPIRE_PRODUCERS,
 };
 
 struct kf__event {

@@ -14,7 +14,8 @@
  *             | "create" "partitions" TOPIC N | "delete" "topic" NAME
  *             | "delete" "records" TOPIC"/"P "before" N | "close" "connections"
  *             | "pause" | "resume" | "elect" "leader" TOPIC"/"P ["unclean"]
- *             | ( "hold" | "release" ) "replica" TOPIC"/"P "on" N
+ *             | ( "hold" | "release" ) "replica" TOPIC"/"P "on" N | "expire" ( "offsets"
+ *             | "producers" )
  *
  * A comment's "#" stands at the start of the line or before a blank. Words are
  * looked up in tables, so that an error can list them and name the nearest.
@@ -490,6 +491,12 @@ static void take_election(struct script *script)
     script->event.number = take(script, "unclean");
 }
 
+static void take_expiry(struct script *script)
+{
+    static const char *const words[] = {"offsets", "producers", NULL};
+    script->event.kind = choose(script, words) == 0 ? KF__EXPIRE_OFFSETS : KF__EXPIRE_PRODUCERS;
+}
+
 static void take_replica(struct script *script, bool held)
 {
     script->event.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA;
@@ -501,8 +508,9 @@ static void take_replica(struct script *script, bool held)
 
 static void take_deed(struct script *script)
 {
-    static const char *const words[] = {"stop",  "start",  "move",  "create", "delete",  "close",
-                                        "pause", "resume", "elect", "hold",   "release", NULL};
+    static const char *const words[] = {"stop",  "start",   "move",   "create", "delete",
+                                        "close", "pause",   "resume", "elect",  "expire",
+                                        "hold",  "release", NULL};
     int which = choose(script, words);
     if (which == 0 || which == 1) {
         script->event.kind = which == 0 ? KF__STOP_NODE : KF__START_NODE;
@@ -521,8 +529,10 @@ static void take_deed(struct script *script)
         script->event.kind = which == 6 ? KF__PAUSE : KF__RESUME;
     } else if (which == 8) {
         take_election(script);
-    } else if (which > 8) {
-        take_replica(script, which == 9);
+    } else if (which == 9) {
+        take_expiry(script);
+    } else if (which > 9) {
+        take_replica(script, which == 10);
     }
 }
 

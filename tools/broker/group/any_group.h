@@ -1,11 +1,13 @@
 /*
  * any_group: a group of either kind, for those who want to know what both have:
- * a state and members. Called by the API files and by the questions of tests.
+ * a state, members and what they subscribe to. Called by the API files, by
+ * expiry.c and by the questions of tests.
  */
 #ifndef KF_BROKER_ANY_GROUP_H
 #define KF_BROKER_ANY_GROUP_H
 
 #include "tools/broker/group/consumer_coordinator.h"
+#include <kafiber/codec.h>
 
 /* One of the two, or none. */
 struct kf__any_group {
@@ -29,6 +31,11 @@ static inline bool kf__any_group_is(struct kf__any_group group)
 /* "Dead" where there is none. */
 const char *kf__any_group_state(struct kf__any_group group);
 int32_t kf__any_group_members(struct kf__any_group group);
+/*
+ * Does some member subscribe to the topic? A classic one whose words can't be read subscribes to
+ * everything. The arena may be reset afterwards.
+ */
+bool kf__any_group_subscribes(struct kf__any_group group, kf_string topic, kf_arena *arena);
 struct kf__any_member kf__any_group_member(struct kf__any_group group, int32_t index);
 
 #endif

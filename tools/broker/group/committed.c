@@ -161,17 +161,40 @@ void kf__committed_drop_group(struct kf__committed *committed, kf_string group)
     }
 }
 
+static void drop_those(const kf_allocator *alloc, struct kf__committed_group *group,
+                       bool (*goes)(void *context, const struct kf__committed_offset *offset),
+                       void *context)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < group->count; i++) {
+        if (goes(context, &group->items[i]))
+            free_offset(alloc, &group->items[i]);
+        else
+            group->items[kept++] = group->items[i];
+    }
+    group->count = kept;
+}
+
+size_t kf__committed_drop_those(struct kf__committed *committed, kf_string group,
+                                bool (*goes)(void *context,
+                                             const struct kf__committed_offset *offset),
+                                void *context)
+{
+    for (size_t i = 0; i < committed->group_count; i++)
+        if (kf__text_equal(committed->groups[i].group, group)) {
+            drop_those(committed->alloc, &committed->groups[i], goes, context);
+            return committed->groups[i].count;
+        }
+    return 0;
+}
+
+static bool is_of_topic(void *topic, const struct kf__committed_offset *offset)
+{
+    return kf__text_equal(offset->topic, *(const kf_string *)topic);
+}
+
 void kf__committed_drop_topic(struct kf__committed *committed, kf_string topic)
 {
-    for (size_t g = 0; g < committed->group_count; g++) {
-        struct kf__committed_group *group = &committed->groups[g];
-        size_t kept = 0;
-        for (size_t i = 0; i < group->count; i++) {
-            if (kf__text_equal(group->items[i].topic, topic))
-                free_offset(committed->alloc, &group->items[i]);
-            else
-                group->items[kept++] = group->items[i];
-        }
-        group->count = kept;
-    }
+    for (size_t g = 0; g < committed->group_count; g++)
+        drop_those(committed->alloc, &committed->groups[g], is_of_topic, &topic);
 }

@@ -1,7 +1,7 @@
 /*
  * committed: the offsets that groups have committed, by group, topic and
  * partition. Pure storage: who may commit is the group coordinator's matter.
- * Called by api/offset_commit.c, api/offset_fetch.c, api/delete_groups.c.
+ * Called by api/offset_commit.c, api/offset_fetch.c, api/delete_groups.c, expiry.c.
  */
 #ifndef KF_BROKER_COMMITTED_H
 #define KF_BROKER_COMMITTED_H
@@ -9,6 +9,7 @@
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <kafiber/types.h>
+#include <stdbool.h>
 
 struct kf__committed_offset {
     kf_string topic;
@@ -16,7 +17,9 @@ struct kf__committed_offset {
     int32_t leader_epoch; /* -1: not said */
     int64_t offset;
     kf_string metadata;
-    uint64_t order; /* counts writes: the later one wins; 0 when putting: the next */
+    int64_t commit_ms; /* wall clock: when it was committed */
+    int64_t expire_ms; /* when it goes, by its own retention time; -1: not said */
+    uint64_t order;    /* counts writes: the later one wins; 0 when putting: the next */
 };
 
 /* One group's, in order of topic and partition. */
@@ -50,6 +53,11 @@ kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
 void kf__committed_remove(struct kf__committed *committed, kf_string group, kf_string topic,
                           int32_t partition);
 void kf__committed_drop_group(struct kf__committed *committed, kf_string group);
+/* Those that `goes` says go; how many are left. */
+size_t kf__committed_drop_those(struct kf__committed *committed, kf_string group,
+                                bool (*goes)(void *context,
+                                             const struct kf__committed_offset *offset),
+                                void *context);
 void kf__committed_drop_topic(struct kf__committed *committed, kf_string topic);
 
 #endif

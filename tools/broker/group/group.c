@@ -23,6 +23,7 @@ kf_err kf__group_new(const kf_allocator *alloc, kf_string id, struct kf__classic
         kf_free(alloc, created);
         return err;
     }
+    created->empty_since_ms = -1;
     *group = created;
     return KF_OK;
 }

@@ -52,6 +52,7 @@ struct kf__pending_member {
 struct kf__classic_group {
     kf_string id;
     enum kf__group_state state;
+    int64_t empty_since_ms; /* EMPTY: when its last member went, wall clock; -1: never had any */
     int32_t generation;
     kf_string protocol_type;           /* null: none yet */
     kf_string protocol_name;           /* null: none chosen */

@@ -50,7 +50,8 @@ struct kf__coordinator {
     kf_time initial_delay;       /* group.initial.rebalance.delay.ms */
     kf_time min_session_timeout; /* group.min.session.timeout.ms */
     kf_time max_session_timeout;
-    uint64_t seed; /* of member ids */
+    int64_t zero_ms; /* the wall clock at kf_time 0: groups note when they became empty */
+    uint64_t seed;   /* of member ids */
     struct kf__classic_group **groups;
     size_t group_count;
 };

@@ -127,6 +127,7 @@ static void complete_join(struct kf__coordinator *coordinator, kf_time now,
     group->rebalance_deadline = KF_FOREVER;
     if (group->member_count == 0) {
         group->state = KF__GROUP_EMPTY;
+        group->empty_since_ms = coordinator->zero_ms + now / KF_MILLISECOND;
         return;
     }
     /* Out of memory leaves no protocol: the members find out and join again. */

@@ -87,6 +87,14 @@ bool kf__pending_holds(const struct kf__pending_offsets *pending, kf_string grou
     return false;
 }
 
+bool kf__pending_holds_group(const struct kf__pending_offsets *pending, kf_string group)
+{
+    for (size_t i = 0; i < pending->count; i++)
+        if (kf__text_equal(pending->items[i].group, group))
+            return true;
+    return false;
+}
+
 static bool is_in(const struct kf__pending_offset *item, int32_t offsets_partition,
                   int64_t producer_id)
 {

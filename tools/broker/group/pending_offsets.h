@@ -33,6 +33,8 @@ kf_err kf__pending_put(struct kf__pending_offsets *pending, const struct kf__pen
 /* Does some open transaction hold an offset of it back? */
 bool kf__pending_holds(const struct kf__pending_offsets *pending, kf_string group, kf_string topic,
                        int32_t partition);
+/* Of any of the group's? */
+bool kf__pending_holds_group(const struct kf__pending_offsets *pending, kf_string group);
 /* Has the producer written to this partition of the offsets topic, in this epoch? */
 bool kf__pending_has_producer(const struct kf__pending_offsets *pending, int32_t offsets_partition,
                               int64_t producer_id, int16_t epoch);

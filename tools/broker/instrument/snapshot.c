@@ -5,7 +5,7 @@
 #include <errno.h>
 
 enum {
-    FORMAT_VERSION = 3, /* rises with every change of what is written, or its order */
+    FORMAT_VERSION = 4, /* rises with every change of what is written, or its order */
     MAX_FILE_BYTES = 1 << 30,
 };
 #define MAGIC "KFSNAP"
@@ -36,6 +36,8 @@ static void archive_offset(struct kf__archive *archive, struct kf__committed_off
     one->leader_epoch = (int32_t)kf__archive_number(archive, one->leader_epoch);
     one->offset = kf__archive_number(archive, one->offset);
     kf__archive_text(archive, &one->metadata);
+    one->commit_ms = kf__archive_number(archive, one->commit_ms);
+    one->expire_ms = kf__archive_number(archive, one->expire_ms);
     one->order = (uint64_t)kf__archive_number(archive, (int64_t)one->order);
 }
 
@@ -70,8 +72,19 @@ static void archive_committed(struct kf__archive *archive, struct kf__committed 
     committed->writes = (uint64_t)kf__archive_number(archive, (int64_t)committed->writes);
 }
 
+/* Whoever was in it is gone once it is read. */
+static void archive_emptiness(struct kf__archive *archive, struct kf__classic_group *group,
+                              int64_t now_ms)
+{
+    bool empty = group->state == KF__GROUP_EMPTY;
+    int64_t since = kf__archive_number(archive, empty ? group->empty_since_ms : -1);
+    if (kf__archive_reads(archive))
+        group->empty_since_ms = since == -1 && group->protocol_type.data ? now_ms : since;
+}
+
 /* Members are not kept: they would have to join again anyhow. */
-static void archive_groups(struct kf__archive *archive, struct kf__coordinator *coordinator)
+static void archive_groups(struct kf__archive *archive, struct kf__coordinator *coordinator,
+                           int64_t now_ms)
 {
     size_t count = kf__archive_count(archive, coordinator->group_count);
     for (size_t i = 0; i < count && !archive->err; i++) {
@@ -91,6 +104,7 @@ static void archive_groups(struct kf__archive *archive, struct kf__coordinator *
             kf__text_free(archive->alloc, &group->protocol_type);
         kf__archive_text(archive, &group->protocol_type);
         group->generation = (int32_t)kf__archive_number(archive, group->generation);
+        archive_emptiness(archive, group, now_ms);
     }
 }
 
@@ -239,14 +253,15 @@ static void archive_head(struct kf__archive *archive, struct parts *parts)
     parts->next_producer_id = kf__archive_number(archive, parts->next_producer_id);
 }
 
-static void archive_parts(struct kf__archive *archive, struct parts *parts, kf_time now)
+static void archive_parts(struct kf__archive *archive, struct parts *parts, kf_time now,
+                          int64_t now_ms)
 {
     archive_head(archive, parts);
     if (archive->err)
         return;
     kf__archive_topics(archive, &parts->topics);
     archive_committed(archive, &parts->committed);
-    archive_groups(archive, &parts->coordinator);
+    archive_groups(archive, &parts->coordinator, now_ms);
     archive_consumers(archive, &parts->consumers);
     archive_txns(archive, &parts->txns, now);
     archive_pending(archive, &parts->pending);
@@ -325,6 +340,7 @@ static kf_err open_parts(const kf_broker *broker, struct parts *parts)
     parts->consumers.group_count = 0;
     parts->consumers.bytes = 0;
     kf__txns_init(&parts->txns, alloc, broker->txns.sink);
+    parts->txns.expiration_ms = broker->txns.expiration_ms;
     kf__pending_init(&parts->pending, alloc);
     return copy_static(&broker->configs, &parts->configs);
 }
@@ -361,7 +377,7 @@ void *kf_broker_snapshot(kf_broker *broker, size_t *size)
     struct kf__archive archive = {.alloc = broker->alloc, .out = &out};
     pthread_mutex_lock(&broker->lock);
     take_parts(broker, &parts);
-    archive_parts(&archive, &parts, kf__broker_now(broker));
+    archive_parts(&archive, &parts, kf__broker_now(broker), kf__broker_wall_ms(broker));
     pthread_mutex_unlock(&broker->lock);
     if (archive.err || out.err) {
         kf_writer_free(&out);
@@ -397,7 +413,7 @@ kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_e
     pthread_mutex_lock(&broker->lock);
     kf__server_end_poll(broker); /* it closes all connections */
     archive.err = open_parts(broker, &parts);
-    archive_parts(&archive, &parts, kf__broker_now(broker));
+    archive_parts(&archive, &parts, kf__broker_now(broker), kf__broker_wall_ms(broker));
     if (!archive.err)
         kf__archive_fail(&archive, kf__users_adopt(&parts.users, &broker->sasl.users));
     if (archive.err) {

@@ -164,6 +164,17 @@ int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16
     return first;
 }
 
+void kf__producers_expire(struct kf__producers *producers, int64_t now_ms, int64_t idle_ms)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < producers->count; i++) {
+        const struct kf__producer *one = &producers->items[i];
+        if (one->txn_first_offset >= 0 || one->last_timestamp > now_ms - idle_ms)
+            producers->items[kept++] = *one;
+    }
+    producers->count = kept;
+}
+
 /* Our markers end with the coordinator's epoch and the count of no headers: see txn_log.c. */
 static int32_t coordinator_epoch_of(const struct kf__batch *marker)
 {

@@ -63,6 +63,11 @@ int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16
                               int32_t coordinator_epoch, int64_t timestamp);
 /* After the log was truncated: what the batches that are left tell. Needs no more room. */
 void kf__producers_replay(struct kf__producers *producers, const struct kf__partition_log *log);
+/*
+ * Those whose last batch or marker, by its own timestamp, is `idle_ms` old are forgotten; who has a
+ * transaction open is not.
+ */
+void kf__producers_expire(struct kf__producers *producers, int64_t now_ms, int64_t idle_ms);
 /* -1: nothing yet, or nothing in this epoch. */
 int32_t kf__producer_last_sequence(const struct kf__producer *producer);
 void kf__producers_free(struct kf__producers *producers, const kf_allocator *alloc);

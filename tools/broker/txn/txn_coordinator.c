@@ -6,7 +6,7 @@ static const kf_time sweep_every = 60 * KF_SECOND;
 
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink)
 {
-    *txns = (struct kf__txns){.alloc = alloc, .sink = sink};
+    *txns = (struct kf__txns){.alloc = alloc, .sink = sink, .expiration_ms = KF__TXN_EXPIRATION_MS};
 }
 
 void kf__txns_free(struct kf__txns *txns)
@@ -310,10 +310,11 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 
 /* ---- time ---- */
 
-static bool is_expired(const struct kf__txn *txn, struct kf__txn_now now)
+static bool is_expired(const struct kf__txns *txns, const struct kf__txn *txn,
+                       struct kf__txn_now now)
 {
     return txn->state != KF__TXN_ONGOING && !kf__txn_is_ending(txn) &&
-           now.wall_ms - txn->changed_ms >= KF__TXN_EXPIRATION_MS;
+           now.wall_ms - txn->changed_ms >= txns->expiration_ms;
 }
 
 static void forget(struct kf__txns *txns, size_t at)
@@ -332,7 +333,7 @@ static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
         fence(txns, now, txn);
     if (txn->deadline < txns->due)
         txns->due = txn->deadline;
-    if (is_expired(txn, now))
+    if (is_expired(txns, txn, now))
         forget(txns, at);
 }
 

@@ -1,0 +1,74 @@
+#include "tools/broker/group/expiry.h"
+
+#include "tools/broker/group/any_group.h"
+#include "tools/broker/text.h"
+
+/* One group's turn. */
+struct turn {
+    const struct kf__expiry *expiry;
+    struct kf__any_group group;
+    kf_string id;
+    int64_t empty_since_ms; /* that counts; -1: the time of the commit does */
+};
+
+static bool may_expire(struct turn *turn)
+{
+    const struct kf__classic_group *classic = turn->group.classic;
+    turn->empty_since_ms = -1;
+    if (!classic || !classic->protocol_type.data)
+        return true;
+    if (classic->state == KF__GROUP_EMPTY) {
+        turn->empty_since_ms = classic->empty_since_ms;
+        return true;
+    }
+    return classic->state == KF__GROUP_STABLE &&
+           kf__text_equal(classic->protocol_type, kf__text("consumer"));
+}
+
+static bool is_old(const struct turn *turn, const struct kf__committed_offset *offset)
+{
+    const struct kf__expiry *expiry = turn->expiry;
+    int64_t since = turn->empty_since_ms != -1 ? turn->empty_since_ms : offset->commit_ms;
+    if (offset->expire_ms != -1)
+        return offset->expire_ms <= expiry->now_ms;
+    return since <= expiry->now_ms - expiry->retention_ms;
+}
+
+static bool goes(void *context, const struct kf__committed_offset *offset)
+{
+    const struct turn *turn = context;
+    const struct kf__expiry *expiry = turn->expiry;
+    if (!is_old(turn, offset) ||
+        kf__pending_holds(expiry->pending, turn->id, offset->topic, offset->partition))
+        return false;
+    bool wanted = kf__any_group_subscribes(turn->group, offset->topic, expiry->arena);
+    kf_arena_reset(expiry->arena);
+    return !wanted;
+}
+
+static void expire_group(const struct kf__expiry *expiry, struct kf__any_group group, kf_string id)
+{
+    struct turn turn = {.expiry = expiry, .group = group, .id = id};
+    if (!may_expire(&turn))
+        return;
+    if (kf__committed_drop_those(expiry->committed, id, goes, &turn) > 0 ||
+        kf__pending_holds_group(expiry->pending, id))
+        return;
+    kf__committed_drop_group(expiry->committed, id);
+    if (group.consumer)
+        kf__consumers_drop_empty(expiry->consumers, id);
+    else
+        kf__coordinator_delete(expiry->consumers->classic, id);
+}
+
+void kf__offsets_expire(const struct kf__expiry *expiry)
+{
+    const struct kf__coordinator *classic = expiry->consumers->classic;
+    const struct kf__consumers *consumers = expiry->consumers;
+    for (size_t i = classic->group_count; i-- > 0;)
+        expire_group(expiry, (struct kf__any_group){.classic = classic->groups[i]},
+                     classic->groups[i]->id);
+    for (size_t i = consumers->group_count; i-- > 0;)
+        expire_group(expiry, (struct kf__any_group){.consumer = consumers->groups[i]},
+                     consumers->groups[i]->id);
+}
