@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -207,4 +208,37 @@ Test(broker_faults, a_script_file_is_named_in_its_errors)
     unlink(path);
     kf_error missing = KF_ERROR_INIT;
     cr_assert(eq(int, kf_broker_script_file(broker, path, &missing), KF_ERR_SYSTEM));
+}
+
+/* acks=0 has no other way to tell of a failure than to hang up: the journal says who did. */
+Test(broker_journal, tells_of_a_request_that_is_answered_by_hanging_up, .timeout = 60)
+{
+    char path[] = "/tmp/kafiber-journal-XXXXXX", line[4096] = "";
+    close(mkstemp(path));
+    kf_broker_options options = {.size = sizeof options, .thread = true, .journal = path};
+    kf_error error = KF_ERROR_INIT;
+    struct client producer;
+    struct kf_produce_request request;
+    struct kf_produce_request_partition_produce_data partition = {
+        .records = {(const uint8_t *)"", 0}};
+    struct kf_produce_request_topic_produce_data topic = {.name = text("not-there")};
+    kf_broker *own = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, own, NULL), "%s", error.text);
+    topic.partition_data.items = &partition;
+    topic.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &request);
+    request.topic_data.items = &topic;
+    request.topic_data.count = 1;
+    client_open(&producer, kf_broker_bootstrap(own), 1);
+    client_send(&producer, KF_API_PRODUCE, 9, &request);
+    cr_assert(not(client_receive(&producer)));
+    client_close(&producer);
+    kf_broker_stop(own);
+
+    FILE *file = fopen(path, "r");
+    cr_assert(ne(ptr, fgets(line, sizeof line, file), NULL));
+    fclose(file);
+    unlink(path);
+    cr_assert(ne(ptr, strstr(line, "\"api\":\"Produce\""), NULL), "%s", line);
+    cr_assert(ne(ptr, strstr(line, "\"outcome\":\"closed\"}"), NULL), "%s", line);
 }

@@ -318,6 +318,7 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         end_exchange(connection);
         break;
     case KF__REFUSED:
+        kf__journal_write(broker, exchange, "closed");
         connection->closing = true;
         break;
     }
