@@ -55,11 +55,15 @@ static kf_err copy_acl(const kf_allocator *alloc, const struct kf__acl *from, st
 
 kf_err kf__acls_add(struct kf__acls *acls, const struct kf__acl *acl)
 {
-    size_t at = 0;
-    int order = -1;
-    while (at < acls->count && (order = compare(&acls->items[at], acl)) < 0)
-        at++;
-    if (at < acls->count && order == 0)
+    size_t at = 0, high = acls->count;
+    while (at < high) {
+        size_t middle = at + (high - at) / 2;
+        if (compare(&acls->items[middle], acl) < 0)
+            at = middle + 1;
+        else
+            high = middle;
+    }
+    if (at < acls->count && compare(&acls->items[at], acl) == 0)
         return KF_OK;
     if (acls->count == acls->capacity) {
         size_t capacity = acls->capacity ? acls->capacity * 2 : 8;

@@ -57,12 +57,16 @@ static size_t place_of(const struct kf__configs *configs, int8_t type, kf_string
 
 static size_t key_place(const struct kf__config_resource *resource, kf_string key, bool *here)
 {
-    size_t at = 0;
-    int order = -1;
-    while (at < resource->count && (order = kf__text_compare(resource->items[at].name, key)) < 0)
-        at++;
-    *here = at < resource->count && order == 0;
-    return at;
+    size_t low = 0, high = resource->count; /* brokers keep as many as somebody sets */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (kf__text_compare(resource->items[middle].name, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *here = low < resource->count && kf__text_equal(resource->items[low].name, key);
+    return low;
 }
 
 const struct kf__config_resource *kf__configs_find(const struct kf__configs *configs,
