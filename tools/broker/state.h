@@ -109,10 +109,6 @@ void kf__consumer_settings_of(void *context, kf_string group,
 /* The coordinator of classic groups learns what is configured for them now. */
 void kf__classic_settings_take(struct kf_broker *broker);
 
-/* The record at `offset` or the first after it, decompressed into broker->scratch. */
-kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,
-                         int64_t offset, struct kf__record *record, struct kf__batch *batch);
-
 /* Creation, with the checks and defaults that Metadata, CreateTopics and the C call share. */
 kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t partitions,
                          int32_t replicas, struct kf__topic **topic);

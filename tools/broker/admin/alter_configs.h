@@ -1,7 +1,7 @@
 /*
  * alter_configs: whether a config may be set, with Kafka's errors and
  * sentences, and what follows when it is. Called by CreateTopics,
- * AlterConfigs, IncrementalAlterConfigs and broker.c.
+ * AlterConfigs, IncrementalAlterConfigs and calls.c.
  */
 #ifndef KF_BROKER_ALTER_CONFIGS_H
 #define KF_BROKER_ALTER_CONFIGS_H

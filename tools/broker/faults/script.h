@@ -1,6 +1,6 @@
 /*
  * script: faults and events as text, one a line, into rules. The grammar is
- * in docs/broker.md and on top of script.c. Pure. Called by broker.c.
+ * in docs/broker.md and on top of script.c. Pure. Called by calls.c.
  */
 #ifndef KF_BROKER_SCRIPT_H
 #define KF_BROKER_SCRIPT_H

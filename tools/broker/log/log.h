@@ -8,7 +8,7 @@
  * Appending copies a batch once and writes its base offset and leader epoch
  * in place, both outside the checksum; reading hands out a slice of a chunk
  * without copying. Pure: no sockets, clock or threads. Called by the API
- * files and broker.c.
+ * files and calls.c.
  */
 #ifndef KF_BROKER_LOG_H
 #define KF_BROKER_LOG_H

@@ -2,7 +2,7 @@
  * topics: the cluster's topics, their partitions, who leads them and in which
  * epoch; which nodes run. All nodes of the process share one log per
  * partition: who has how much of it is replicas.h's matter. Pure. Called by the API
- * files and broker.c.
+ * files and calls.c.
  */
 #ifndef KF_BROKER_TOPICS_H
 #define KF_BROKER_TOPICS_H
