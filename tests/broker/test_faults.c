@@ -210,6 +210,30 @@ Test(broker_faults, a_script_file_is_named_in_its_errors)
     cr_assert(eq(int, kf_broker_script_file(broker, path, &missing), KF_ERR_SYSTEM));
 }
 
+/* ApiVersions of a client whose id is no UTF-8, nor without marks of its own. */
+Test(broker_journal, is_json_whatever_a_client_calls_itself, .timeout = 60)
+{
+    static const uint8_t request[] = "\0\0\0\x0f\0\x12\0\0\0\0\0\x01\0\x05"
+                                     "a\xff\"\xc3\xbc";
+    char path[] = "/tmp/kafiber-journal-XXXXXX", line[4096] = "";
+    close(mkstemp(path));
+    kf_broker_options options = {.size = sizeof options, .thread = true, .journal = path};
+    struct client caller;
+    kf_broker *own = kf_broker_start(&options, NULL);
+    client_open(&caller, kf_broker_bootstrap(own), 1);
+    client_send_bytes(&caller, request, sizeof request - 1);
+    cr_assert(client_receive(&caller));
+    client_close(&caller);
+    kf_broker_stop(own);
+
+    FILE *file = fopen(path, "r");
+    cr_assert(ne(ptr, fgets(line, sizeof line, file), NULL));
+    fclose(file);
+    unlink(path);
+    cr_assert(ne(ptr, strstr(line, "\"client_id\":\"a\\ufffd\\u0022\xc3\xbc\","), NULL), "%s",
+              line);
+}
+
 /* acks=0 has no other way to tell of a failure than to hang up: the journal says who did. */
 Test(broker_journal, tells_of_a_request_that_is_answered_by_hanging_up, .timeout = 60)
 {

@@ -1,5 +1,6 @@
 #include "tools/broker/instrument/journal.h"
 
+#include "proto/bytes/utf8.h"
 #include "tools/broker/state.h"
 
 #include <inttypes.h>
@@ -7,6 +8,7 @@
 
 static void put(kf_writer *line, const char *text) { kf_writer_put(line, text, strlen(text)); }
 
+/* A name may be any bytes: what is no UTF-8 is U+FFFD here, as in the messages. */
 static void put_quoted(kf_writer *line, kf_string text)
 {
     if (!text.data) {
@@ -14,14 +16,18 @@ static void put_quoted(kf_writer *line, kf_string text)
         return;
     }
     put(line, "\"");
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char c = (unsigned char)text.data[i];
+    for (size_t i = 0, step = 0; i < text.size; i += step) {
+        const uint8_t *at = (const uint8_t *)text.data + i;
         char escaped[8];
-        if (c == '"' || c == '\\' || c < 0x20)
-            snprintf(escaped, sizeof escaped, "\\u%04x", c);
+        bool valid;
+        step = kf__utf8_step(at, text.size - i, &valid);
+        bool plain = valid && *at >= 0x20 && *at != '"' && *at != '\\';
+        if (plain)
+            kf_writer_put(line, at, step);
         else
-            snprintf(escaped, sizeof escaped, "%c", c);
-        put(line, escaped);
+            snprintf(escaped, sizeof escaped, "\\u%04x", valid ? *at : 0xFFFDu);
+        if (!plain)
+            put(line, escaped);
     }
     put(line, "\"");
 }
