@@ -135,7 +135,8 @@ KF_API int64_t kf_broker_time_ms(kf_broker *broker);
 
 /* ---- topics and records ---- */
 
-/* replicas 0: one. TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, … as Kafka's. */
+/* partitions and replicas -1: as brokers are configured; replicas 0: one. TOPIC_ALREADY_EXISTS,
+ * INVALID_PARTITIONS, … as Kafka's. */
 KF_API kf_err kf_broker_create_topic(kf_broker *broker, const char *topic, int32_t partitions,
                                      int32_t replicas);
 KF_API kf_err kf_broker_delete_topic(kf_broker *broker, const char *topic);

@@ -221,4 +221,6 @@ Test(broker_rules, are_refused_where_an_answer_could_not_say_their_time)
     cr_assert(eq(i64, judge(PRODUCE).throttle_ms, INT32_MAX));
     fault.ms++;
     cr_assert(eq(i32, add(&fault), 0));
+    fault = (kf_broker_fault){.size = sizeof fault, .kind = KF_BROKER_GARBAGE, .bytes = SIZE_MAX};
+    cr_assert(eq(i32, add(&fault), 0));
 }

@@ -2,6 +2,10 @@
 
 #include "tools/broker/text.h"
 
+enum {
+    MOST_GARBAGE = 1 << 24, /* bytes of noise, which lie in memory */
+};
+
 #define GOLDEN UINT64_C(0x9E3779B97F4A7C15)
 
 void kf__rules_init(struct kf__rules *rules, const kf_allocator *alloc, uint64_t seed)
@@ -39,6 +43,8 @@ static bool makes_sense(const kf_broker_fault *what, const struct kf__event *eve
         return false;
     if (event->kind != KF__NO_EVENT)
         return what->kind == 0;
+    if (what->kind == KF_BROKER_GARBAGE && what->bytes > MOST_GARBAGE)
+        return false;
     return what->kind >= KF_BROKER_ANSWER_ERROR && what->kind <= KF_BROKER_CORRUPT_CRC &&
            (what->kind != KF_BROKER_ANSWER_ERROR || (what->error >= -1 && what->error != 0));
 }
