@@ -182,14 +182,22 @@ static int32_t coordinator_epoch_of(const struct kf__batch *marker)
     return (int32_t)((uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3]);
 }
 
-void kf__producers_replay(struct kf__producers *producers, const struct kf__partition_log *log)
+/* One that is forgotten already may be in the log still: there may be more than there were. */
+static bool has_room(struct kf__producers *producers, const kf_allocator *alloc, int64_t id)
+{
+    return kf__producers_find(producers, id) || kf__producers_reserve(producers, alloc) == KF_OK;
+}
+
+void kf__producers_replay(struct kf__producers *producers, const kf_allocator *alloc,
+                          const struct kf__partition_log *log)
 {
     struct kf__batch batch;
     producers->count = 0;
     producers->open = 0;
     for (size_t i = 0; i < log->batch_count; i++) {
         const struct kf__plog_batch *from = &log->batches[i];
-        if (kf__batch_peek(from->bytes, from->size, &batch) || batch.producer_id < 0)
+        if (kf__batch_peek(from->bytes, from->size, &batch) || batch.producer_id < 0 ||
+            !has_room(producers, alloc, batch.producer_id))
             continue;
         if (batch.control)
             kf__producers_end_txn(producers, batch.producer_id, batch.producer_epoch,

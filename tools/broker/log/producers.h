@@ -61,8 +61,10 @@ int64_t kf__producers_first_open(const struct kf__producers *producers);
  */
 int64_t kf__producers_end_txn(struct kf__producers *producers, int64_t id, int16_t epoch,
                               int32_t coordinator_epoch, int64_t timestamp);
-/* After the log was truncated: what the batches that are left tell. Needs no more room. */
-void kf__producers_replay(struct kf__producers *producers, const struct kf__partition_log *log);
+/* After the log was truncated: what the batches that are left tell. Whom there is no memory for is
+ * forgotten. */
+void kf__producers_replay(struct kf__producers *producers, const kf_allocator *alloc,
+                          const struct kf__partition_log *log);
 /*
  * Those whose last batch or marker, by its own timestamp, is `idle_ms` old are forgotten; who has a
  * transaction open is not.

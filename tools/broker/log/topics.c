@@ -404,7 +404,7 @@ void kf__topics_truncate(struct kf__topics *topics, struct kf__partition *partit
     kf__plog_truncate(&partition->log, end);
     topics->bytes += partition->log.bytes;
     kf__aborted_truncate(&partition->aborted, end);
-    kf__producers_replay(&partition->producers, &partition->log);
+    kf__producers_replay(&partition->producers, topics->alloc, &partition->log);
 }
 
 void kf__topics_delete_records(struct kf__topics *topics, struct kf__partition *partition,
