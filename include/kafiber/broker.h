@@ -156,7 +156,7 @@ KF_API kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t parti
 /* Log start and end of a partition; the end is the offset the next record gets. */
 KF_API kf_err kf_broker_offsets(kf_broker *broker, const char *topic, int32_t partition,
                                 int64_t *start, int64_t *end);
-/* Moves the log's start: DeleteRecords. */
+/* Moves the log's start: DeleteRecords. before -1: all go. OFFSET_OUT_OF_RANGE beyond the end. */
 KF_API kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t partition,
                                        int64_t before);
 
@@ -350,7 +350,7 @@ typedef struct kf_broker_fault {
     int64_t every;     /* then every n-th; 0: every one */
     int64_t times;     /* how many are hit in all; 0: no end */
     kf_err error;
-    int64_t ms;
+    int64_t ms; /* 0 to INT32_MAX */
     size_t bytes;
     int64_t last;          /* the last matching request that is hit; 0: no end */
     bool by_version;       /* only requests of min_version to max_version, both included */

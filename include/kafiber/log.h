@@ -3,7 +3,9 @@
  *
  * Without a callback, events of warning level and above go to stderr as one
  * line each. With one, all events of the configured level do, one after the
- * other, on a thread of the library that may block.
+ * other: a member's on a thread of the library that may block, a client's or
+ * producer's on the one that serves its brokers (its I/O thread, or one that
+ * waits in kf_produce_wait).
  */
 #ifndef KAFIBER_LOG_H
 #define KAFIBER_LOG_H

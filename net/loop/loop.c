@@ -358,6 +358,16 @@ static kf_err wait_for_work(struct kf__loop *loop, kf_time until)
     return loop->backend->wait(loop->backend_state, timeout);
 }
 
+/* The second half of a turn: all that is due. */
+static void work_off(struct kf__loop *loop)
+{
+    run_tasks(loop);
+    kf__timers_fire(&loop->timers, loop->now);
+    run_deferred(loop);
+    int awake = AWAKE;
+    atomic_compare_exchange_strong(&loop->rest, &awake, ASLEEP);
+}
+
 kf_err kf__loop_turn(struct kf__loop *loop, kf_time until)
 {
     if (atomic_exchange(&loop->rest, AWAKE) == WOKEN || loop->deferred)
@@ -367,13 +377,31 @@ kf_err kf__loop_turn(struct kf__loop *loop, kf_time until)
     loop->now = loop->world->now(loop->world->context);
 
     loop->backend->dispatch(loop->backend_state, tell_watch, loop);
-    run_tasks(loop);
-    kf__timers_fire(&loop->timers, loop->now);
-    run_deferred(loop);
-
-    int awake = AWAKE;
-    atomic_compare_exchange_strong(&loop->rest, &awake, ASLEEP);
+    work_off(loop);
     return err;
+}
+
+/* ---- in several hands ---- */
+
+void kf__loop_take(struct kf__loop *loop) { atomic_store(&loop->rest, AWAKE); }
+
+void kf__loop_work(struct kf__loop *loop)
+{
+    atomic_store(&loop->rest, AWAKE);
+    loop->now = loop->world->now(loop->world->context);
+    work_off(loop);
+}
+
+bool kf__loop_let_go(struct kf__loop *loop)
+{
+    return atomic_exchange(&loop->rest, ASLEEP) != ASLEEP || loop->deferred;
+}
+
+/* The byte stays in the pipe for who turns the loop next. */
+void kf__loop_nap(const struct kf__loop *loop, kf_time until)
+{
+    struct pollfd woken = {.fd = loop->wake_read, .events = POLLIN};
+    (void)poll(&woken, 1, milliseconds_until(loop, until)); /* too early is early only */
 }
 
 int kf__loop_fd(const struct kf__loop *loop) { return loop->backend->fd(loop->backend_state); }

@@ -93,6 +93,19 @@ kf_err kf__loop_offload(struct kf__loop *loop, struct kf__job *job);
 /* ---- turning it ---- */
 /* Waits until something happens or `until` comes (past: only looks), then runs all that is due. */
 kf_err kf__loop_turn(struct kf__loop *loop, kf_time until);
+/*
+ * Several threads may turn it, one at a time, where a lock of theirs is held
+ * by the one that does. Who comes takes it, works what is posted, turns as
+ * often as wanted, and lets go; another one may nap meanwhile.
+ */
+void kf__loop_take(struct kf__loop *loop); /* from now on posts need wake nobody */
+/* A turn that neither waits nor looks at descriptors. */
+void kf__loop_work(struct kf__loop *loop);
+/* From now on posts wake who naps or waits. True: work is left, and who has let go wakes the next.
+ */
+bool kf__loop_let_go(struct kf__loop *loop);
+/* Without the lock: until the loop is woken, or `until` has come; then it wants a turn. */
+void kf__loop_nap(const struct kf__loop *loop, kf_time until);
 /* For a host's own loop: readable when there is work; -1 with the poll back-end. */
 int kf__loop_fd(const struct kf__loop *loop);
 /* When the next timer is due; 0 when work is waiting already; KF_FOREVER when there is none. */

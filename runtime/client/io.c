@@ -1,4 +1,15 @@
-/* io: see io.h. The loop is turned here and nowhere else while the thread runs. */
+/*
+ * io: see io.h. While the thread runs, the loop is turned by who holds
+ * `turning`: the I/O thread, which lets go of it only to nap, or a guest.
+ *
+ *                 a guest came lately, nothing goes on
+ *     I/O thread turns ───────────────────────────▶ naps, woken by posts alone ──┐
+ *            ▲                                         guests come and go        │
+ *            └──────── a post, a guest that leaves work behind, or ASIDE ────────┘
+ *
+ * What comes on a socket while nobody turns the loop waits for a guest or the
+ * end of the nap: `rests` said that nobody waits for it.
+ */
 #include "runtime/client/io.h"
 
 #include <kafiber/fiber.h>
@@ -10,6 +21,9 @@ enum {
     SLAB_KEEP = 8 * 1024 * 1024, /* bytes of free slabs kept for the next answers */
     LINE_BYTES = 2 * KF_ERROR_TEXT_BYTES,
 };
+
+/* So long the I/O thread stays aside after the last guest; and lets none in after two at once. */
+#define ASIDE (100 * KF_MILLISECOND)
 
 /* ---- conditions ---- */
 
@@ -196,6 +210,7 @@ kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error)
     io->alloc = io->alloc ? io->alloc : &kf_default_allocator;
     io->pid = getpid();
     pthread_mutex_init(&io->lock, NULL);
+    pthread_mutex_init(&io->turning, NULL);
     kf__condition_init(&io->changed);
     kf__link_init(&io->asks_for_node);
     io->config = kf_config_copy(config);
@@ -210,13 +225,85 @@ kf_err kf__io_open(struct kf__io *io, const kf_config *config, kf_error *error)
     return err;
 }
 
+/* ---- whose turn it is ---- */
+
+static kf_time load(const _Atomic kf_time *at)
+{
+    return atomic_load_explicit(at, memory_order_relaxed);
+}
+
+bool kf__io_enter(struct kf__io *io)
+{
+    bool entered = io->rests && pthread_mutex_trylock(&io->turning) == 0;
+    if (entered) {
+        atomic_store_explicit(&io->turner, pthread_self(), memory_order_relaxed);
+        kf__loop_take(io->loop);
+        return true;
+    }
+    kf_time now = kf_now();
+    pthread_t turner = atomic_load_explicit(&io->turner, memory_order_relaxed);
+    if (!pthread_equal(turner, io->thread))
+        atomic_store_explicit(&io->crowded_at, now, memory_order_relaxed);
+    atomic_store_explicit(&io->wanted_at, now, memory_order_relaxed);
+    return false;
+}
+
+void kf__io_leave(struct kf__io *io)
+{
+    kf_time now = kf__loop_now(io->loop);
+    bool sooner = kf__loop_deadline(io->loop) < io->naps_until;
+    bool left = kf__loop_let_go(io->loop);
+    bool wake = left || sooner || !io->rests(io->owner);
+    atomic_store_explicit(&io->wanted_at, now, memory_order_relaxed);
+    atomic_store_explicit(&io->turner, io->thread, memory_order_relaxed);
+    pthread_mutex_unlock(&io->turning);
+    if (wake)
+        kf__loop_wake(io->loop);
+}
+
+bool kf__io_turns_here(const struct kf__io *io)
+{
+    return pthread_equal(pthread_self(), atomic_load_explicit(&io->turner, memory_order_relaxed));
+}
+
+static bool steps_aside(const struct kf__io *io)
+{
+    kf_time wanted_at = load(&io->wanted_at);
+    if (!wanted_at)
+        return false;
+    kf_time since = kf__loop_now(io->loop) - ASIDE;
+    return wanted_at > since && load(&io->crowded_at) <= since && io->rests(io->owner);
+}
+
+static void step_aside(struct kf__io *io)
+{
+    kf_time until = load(&io->wanted_at) + ASIDE;
+    kf_time next = kf__loop_deadline(io->loop);
+    io->naps_until = until = next < until ? next : until;
+    if (!kf__loop_let_go(io->loop)) {
+        pthread_mutex_unlock(&io->turning);
+        kf__loop_nap(io->loop, until);
+        pthread_mutex_lock(&io->turning);
+    }
+    io->naps_until = 0;
+    kf__loop_turn(io->loop, 0);
+}
+
 static void *turn(void *argument)
 {
     struct kf__io *io = argument;
+    pthread_mutex_lock(&io->turning);
+    atomic_store_explicit(&io->turner, pthread_self(), memory_order_relaxed);
     while (!atomic_load(&io->stopping))
-        kf__loop_turn(io->loop, KF_FOREVER);
+        if (steps_aside(io))
+            step_aside(io);
+        else
+            kf__loop_turn(io->loop, KF_FOREVER);
+    pthread_mutex_unlock(&io->turning);
     return NULL;
 }
+
+/* ---- starting and stopping ---- */
 
 kf_err kf__io_start(struct kf__io *io, kf_error *error)
 {
@@ -254,6 +341,7 @@ void kf__io_close(struct kf__io *io)
     }
     kf_config_free(io->config);
     pthread_mutex_destroy(&io->lock);
+    pthread_mutex_destroy(&io->turning);
     pthread_cond_destroy(&io->changed);
     io->alloc = NULL;
 }

@@ -4,6 +4,10 @@
  *
  *     any thread ──kf__io_ask──▶ begin() on the I/O thread … kf__ask_over ──▶ returns
  *
+ * A thread that would only wait for an answer may turn the loop meanwhile:
+ * kf__io_enter, kf__io_leave. That saves two switches of threads. The I/O
+ * thread steps aside where such threads come often and nothing else goes on.
+ *
  * Knows no API and no partition. The runtime does not use it: a group member
  * has a loop of its own, with workers and events.
  */
@@ -14,6 +18,7 @@
 #include "net/loop/list.h"
 #include "runtime/config/config.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 struct kf__io {
@@ -28,14 +33,21 @@ struct kf__io {
     void *owner;
     void (*metadata)(void *owner, bool changed);
     void (*fatal)(void *owner);
+    /* Whether nothing is under way that an answer could come for; NULL: nobody may enter. */
+    bool (*rests)(void *owner);
 
     pthread_t thread;
     bool running;
     atomic_bool stopping;
-    pthread_mutex_t lock;   /* guards each ask's `over` */
-    pthread_cond_t changed; /* some ask is over; on the monotonic clock */
+    pthread_mutex_t turning; /* held by the thread that turns the loop, the I/O thread or a guest */
+    _Atomic(pthread_t) turner;  /* that one */
+    _Atomic kf_time wanted_at;  /* somebody wanted to enter, or left; 0: never */
+    _Atomic kf_time crowded_at; /* two did at once; 0: never */
+    kf_time naps_until;         /* the I/O thread, which has stepped aside; under `turning` */
+    pthread_mutex_t lock;       /* guards each ask's `over` */
+    pthread_cond_t changed;     /* some ask is over; on the monotonic clock */
 
-    /* ---- the I/O thread's ---- */
+    /* ---- the I/O thread's, and a guest's in its place ---- */
     bool has_metadata;
     kf_error fatal_error;          /* no retry cures it */
     kf_error trouble;              /* the last connection that failed, for sentences */
@@ -50,6 +62,16 @@ kf_err kf__io_start(struct kf__io *io, kf_error *error);
 void kf__io_stop(struct kf__io *io);
 /* Calls still under way end with KF_ERR_CLOSED. */
 void kf__io_close(struct kf__io *io);
+
+/*
+ * A plain thread that is about to wait turns the loop in the I/O thread's
+ * place, until kf__io_leave; with kf__loop_work and kf__loop_turn, and no
+ * wait but theirs. False: the I/O thread or another guest does.
+ */
+bool kf__io_enter(struct kf__io *io);
+void kf__io_leave(struct kf__io *io);
+/* Whether the calling thread is the one that turns the loop: what it waited for would not come. */
+bool kf__io_turns_here(const struct kf__io *io);
 
 /* A question from another thread, in the memory of who waits for its answer. */
 struct kf__ask {

@@ -29,6 +29,17 @@ static void look_timer(struct kf__timer *timer, void *owner)
     kf__producer_look(owner);
 }
 
+/* On the I/O thread: no batch is under way, and nobody waits for anything. */
+static bool rests(void *owner)
+{
+    struct kf_producer *producer = owner;
+    pthread_mutex_lock(&producer->lock);
+    bool all_told =
+        kf__link_is_alone(&producer->unfinished) && kf__link_is_alone(&producer->for_topics);
+    pthread_mutex_unlock(&producer->lock);
+    return all_told && kf__link_is_alone(&producer->requests);
+}
+
 static kf_err check_codec(const struct kf_producer *producer, kf_error *error)
 {
     enum kf_codec codec = (enum kf_codec)producer->io.settings.compression_type;
@@ -91,6 +102,7 @@ static kf_err open_producer(struct kf_producer *producer, const kf_config *confi
     producer->io.owner = producer;
     producer->io.metadata = kf__producer_take_metadata;
     producer->io.fatal = kf__producer_take_fatal;
+    producer->io.rests = rests;
     err = prepare(producer, config, error);
     if (!err)
         err = kf__io_start(&producer->io, error);

@@ -227,8 +227,9 @@ void kf__producer_wake_flushes(struct kf_producer *producer);
 
 enum kf__haste {
     KF__LINGERS,
-    KF__AT_ONCE, /* somebody waits for it */
-    KF__OF_MANY, /* lingers; that its partition is missing must not hold up the others */
+    KF__AT_ONCE,   /* somebody waits for it */
+    KF__BY_CALLER, /* the same, and the caller sees to it that the news are looked at */
+    KF__OF_MANY,   /* lingers; that its partition is missing must not hold up the others */
 };
 
 /* Puts the record into its partition's open batch. KF_ERR_…, with a sentence. */
@@ -326,7 +327,7 @@ void kf__out_batch_end(struct kf_producer *producer, struct kf__out_batch *batch
 
 /* On a producing thread: starts the callbacks' thread where there is none yet. KF_ERR_SYSTEM. */
 kf_err kf__producer_want_teller(struct kf_producer *producer, kf_error *error);
-/* Whether the calling thread is the I/O or the callbacks' one. */
+/* Whether the calling thread turns the loop, or is the callbacks' one. */
 bool kf__producer_must_not_wait(const struct kf_producer *producer);
 /*
  * On the I/O thread: each record's verdict is on its way; the batch leaves

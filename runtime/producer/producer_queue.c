@@ -15,7 +15,8 @@ struct taking {
     const kf_record *record;
     struct kf__receipt receipt;
     size_t bound;
-    size_t credit;   /* bytes of memory promised to it */
+    size_t credit;   /* bytes of memory promised to it, that it has not used */
+    size_t promised; /* all of them */
     size_t need;     /* bytes that it waits for: */
     size_t bytes;    /* for a batch of so many, */
     size_t receipts; /* and so many of receipts */
@@ -104,7 +105,7 @@ static void copy_trouble(struct kf__ask *ask)
 static kf_err tell_no_metadata(struct kf_producer *producer, const char *topic, kf_error *error)
 {
     struct trouble trouble = {.ask = {.begin = copy_trouble}, .error = KF_ERROR_INIT};
-    if (!pthread_equal(pthread_self(), producer->io.thread))
+    if (!kf__io_turns_here(&producer->io))
         kf__io_ask(&producer->io, &trouble.ask);
     if (trouble.error.code)
         return kf_error_set(error, KF_ERR_NO_BROKER, "no metadata of topic %s: %s", topic,
@@ -261,6 +262,12 @@ static void want_batch(struct taking *taking, const struct kf__out_partition *pa
     taking->need = alone(memory, taking->bound, 0);
 }
 
+/* Memory for a batch of its own is at hand: waiting again, behind all others, it might starve. */
+static bool has_promise(const struct taking *taking)
+{
+    return taking->credit && taking->credit == taking->promised;
+}
+
 static kf_err begin_batch(struct taking *taking, struct kf__out_partition *partition)
 {
     if (!taking->credit) /* else it was promised what it had wanted */
@@ -327,13 +334,15 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
     if (err == KF_ERR_BUFFER_FULL) { /* a new one, then */
         if (partition->open)
             close_open(taking, partition);
-        want_batch(taking, partition);
+        if (!has_promise(taking))
+            want_batch(taking, partition);
     }
     if (!err)
         batch->inside += taking->inside;
     if (!err && batch->count == 1)
         announce(taking, batch);
-    if (!err && taking->haste == KF__AT_ONCE && !batch->urgent) {
+    if (!err && (taking->haste == KF__AT_ONCE || taking->haste == KF__BY_CALLER) &&
+        !batch->urgent) {
         batch->urgent = true;
         taking->news = true;
         taking->news_by = 0;
@@ -396,7 +405,8 @@ static void tell_io(struct taking *taking, struct kf__out_partition *partition)
     if (taking->full)
         kf__producer_seal(producer, taking->full);
     if (taking->news)
-        kf__producer_news(producer, partition, taking->news_by);
+        kf__producer_news(producer, partition,
+                          taking->haste == KF__BY_CALLER ? KF_FOREVER : taking->news_by);
     taking->full = NULL;
     taking->news = false;
     taking->news_by = -1;
@@ -429,7 +439,7 @@ static kf_err wait_for_memory(struct taking *taking)
     bool served = kf__waiter_wait(waiter, taking->deadline);
     bool cancelled = waiter->cancelled;
     if (served) {
-        taking->credit = taking->need;
+        taking->credit = taking->promised = taking->need;
     } else {
         kf__link_remove(&waiter->link);
         atomic_fetch_sub(&memory->waiting, 1);
@@ -461,9 +471,10 @@ static kf_err take(struct taking *taking)
             tell_io(taking, partition);
         if (!full)
             return KF_OK;
-        err = full == KF_ERR_BUFFER_FULL
-                  ? wait_for_memory(taking)
-                  : kf_error_set(taking->error, full, "%s", kf_err_text(full));
+        if (full == KF_ERR_BUFFER_FULL)
+            err = has_promise(taking) ? KF_OK : wait_for_memory(taking);
+        else
+            err = kf_error_set(taking->error, full, "%s", kf_err_text(full));
     }
     return err;
 }

@@ -26,7 +26,7 @@ static bool is_callback_thread(const struct kf_producer *producer)
 
 bool kf__producer_must_not_wait(const struct kf_producer *producer)
 {
-    return pthread_equal(pthread_self(), producer->io.thread) || is_callback_thread(producer);
+    return kf__io_turns_here(&producer->io) || is_callback_thread(producer);
 }
 
 /* Without locks. The bytes that were taken over are given back last. */

@@ -9,11 +9,6 @@
 
 /* ---- waiters ---- */
 
-static bool is_io_thread(const struct kf_producer *producer)
-{
-    return pthread_equal(pthread_self(), producer->io.thread);
-}
-
 /* The I/O thread's, under the lock. The timer, once set, holds the waiter. */
 static void on_time(struct kf__timer *timer, void *owner)
 {
@@ -142,7 +137,7 @@ bool kf__waiter_wait(struct kf__waiter *waiter, kf_time deadline)
 /* Another thread leaves the timer: it finds the fiber resumed, and only lets go. */
 static void disarm(struct kf__waiter *waiter)
 {
-    if (!is_io_thread(waiter->producer) || !kf__timer_is_set(&waiter->timer))
+    if (!kf__io_turns_here(&waiter->producer->io) || !kf__timer_is_set(&waiter->timer))
         return;
     kf__timer_cancel(waiter->producer->io.loop, &waiter->timer);
     atomic_fetch_sub(&waiter->holders, 1); /* who waits still holds it */
@@ -281,6 +276,27 @@ static kf_err tell_caller(const kf_record *record, const kf_delivery *delivery, 
     return KF_OK;
 }
 
+/* This thread sends, receives and is told by itself: nobody else has to run for it. */
+static void turn_until_woken(struct kf__waiter *waiter, kf_time deadline)
+{
+    struct kf__loop *loop = waiter->producer->io.loop;
+    kf__loop_post(loop, &waiter->producer->task);
+    kf__loop_work(loop);
+    while (!waiter->woken && kf__loop_now(loop) < deadline)
+        kf__loop_turn(loop, deadline);
+    kf__io_leave(&waiter->producer->io);
+}
+
+/* Taken with KF__BY_CALLER: looked at here, or by who turns the loop already. */
+static void see_off(struct kf__waiter *waiter, kf_time deadline)
+{
+    struct kf_producer *producer = waiter->producer;
+    if (kf__io_enter(&producer->io))
+        turn_until_woken(waiter, deadline);
+    else
+        kf__loop_post(producer->io.loop, &producer->task);
+}
+
 kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
                        kf_delivery *delivery, kf_error *error)
 {
@@ -293,15 +309,19 @@ kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time d
         return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory to wait for a record");
     kf_delivery told = not_told(record);
     struct kf__receipt receipt = {.delivered = take_verdict, .context = waiter};
+    enum kf__haste haste = waiter->fiber ? KF__AT_ONCE : KF__BY_CALLER;
     kf__waiter_hold(waiter);
-    err = kf__producer_take(producer, record, receipt, KF__AT_ONCE, deadline, error);
+    err = kf__producer_take(producer, record, receipt, haste, deadline, error);
+    kf_time until = err ? 0 : timer_for(producer, deadline);
+    if (haste == KF__BY_CALLER)
+        see_off(waiter, until);
     if (err) {
         kf__waiter_release(waiter);
         told.err = err;
         told.fate = KF_NOT_STORED;
     } else {
         pthread_mutex_lock(&producer->lock);
-        bool woken = kf__waiter_wait(waiter, timer_for(producer, deadline));
+        bool woken = kf__waiter_wait(waiter, until);
         if (woken)
             told = waiter->delivery;
         else

@@ -265,6 +265,51 @@ Test(admin, changes_feature_levels)
     cr_assert(eq(i16, level_of("group.version"), 0));
 }
 
+/* Each is looked at once, however many there are, and who is named twice is told once. */
+Test(admin, alters_the_credentials_of_thousands_of_users)
+{
+    enum {
+        USERS = 20000
+    };
+    static char names[USERS][8];
+    static struct kf_alter_user_scram_credentials_request_scram_credential_deletion gone[USERS];
+    struct kf_alter_user_scram_credentials_request_scram_credential_upsertion made[2] = {
+        {.name = kf__text("u7"), .mechanism = 2, .iterations = 4096},
+        {.name = kf__text("new"), .mechanism = 1, .iterations = 4096}};
+    struct kf_alter_user_scram_credentials_request request;
+    struct kf_alter_user_scram_credentials_response response;
+    for (int i = 0; i < 2; i++) {
+        made[i].salt = bytes("salt");
+        made[i].salted_password = bytes("0123456789abcdef0123456789abcdef");
+    }
+    for (int i = 0; i < USERS; i++) {
+        snprintf(names[i], sizeof names[i], "u%d", i);
+        gone[i].name = kf__text(names[i]);
+        gone[i].mechanism = 1;
+    }
+    gone[7].mechanism = 3;
+    gone[9].name = kf__text("u8");
+    kf_reset(&kf_schema_of_alter_user_scram_credentials_request, &request);
+    request.deletions.items = gone;
+    request.deletions.count = USERS;
+    request.upsertions.items = made;
+    request.upsertions.count = 2;
+    client_call(&client, KF_API_ALTER_USER_SCRAM_CREDENTIALS, 0, &request, &response);
+    cr_assert(eq(i32, response.results.count, USERS));
+    cr_assert(eq(i16, response.results.items[7].error_code, KF_ERR_UNSUPPORTED_SASL_MECHANISM));
+    cr_assert(eq(i16, response.results.items[8].error_code, KF_ERR_RESOURCE_NOT_FOUND));
+    cr_assert(kf__text_equal(response.results.items[9].user, kf__text("u10")));
+    cr_assert(eq(i16, response.results.items[USERS - 1].error_code, 0));
+
+    gone[0] = (struct kf_alter_user_scram_credentials_request_scram_credential_deletion){
+        .name = kf__text("new"), .mechanism = 1};
+    request.deletions.count = 1;
+    client_call(&client, KF_API_ALTER_USER_SCRAM_CREDENTIALS, 0, &request, &response);
+    cr_assert(eq(i32, response.results.count, 2));
+    cr_assert(eq(i16, response.results.items[0].error_code, KF_ERR_DUPLICATE_RESOURCE));
+    cr_assert(eq(i16, response.results.items[1].error_code, 0));
+}
+
 Test(admin, knows_its_brokers)
 {
     struct kf_unregister_broker_request request = {.broker_id = 7};

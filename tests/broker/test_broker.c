@@ -209,6 +209,20 @@ Test(broker, stores_a_batch_and_tells_its_offset)
         eq(int, kf_broker_read(broker, "orders", 0, 2, &message), KF_ERR_OFFSET_OUT_OF_RANGE));
 }
 
+Test(broker, what_was_read_stays_whatever_happens_to_the_log)
+{
+    kf_message message, missing;
+    produce(9, -1, batch_of("kept", -1, -1));
+    cr_assert(eq(int, kf_broker_read(broker, "orders", 0, 0, &message), KF_OK));
+    kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, bytes("something else"), 1, NULL);
+    cr_assert(eq(int, kf_broker_delete_topic(broker, "orders"), KF_OK));
+    cr_assert(eq(str, (char *)(uintptr_t)message.topic, (char *)"orders"));
+    cr_assert(eq(ptr, (void *)(uintptr_t)message.key.data, NULL));
+    cr_assert(eq(sz, message.value.size, 4));
+    cr_assert(eq(int, memcmp(message.value.data, "kept", 4), 0));
+    cr_assert(ne(int, kf_broker_read(broker, "orders", 0, 0, &missing), KF_OK));
+}
+
 Test(broker, refuses_what_is_no_good_batch)
 {
     kf_bytes broken = batch_of("a", -1, -1);
@@ -432,6 +446,54 @@ Test(broker, lists_offsets_by_every_measure)
     cr_assert(eq(i64, list(3001).offset, -1));
     cr_assert(eq(i64, list(-3).offset, 1));
     cr_assert(eq(i64, list(-3).timestamp, 3000));
+}
+
+/* One batch with a record for each of the timestamps. */
+static kf_bytes batch_at(const int64_t *timestamps, int count)
+{
+    struct kf__codecs codecs;
+    struct kf__batch_builder builder;
+    struct kf__batch_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1, .leader_epoch = -1};
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__buffer_free(&wire);
+    kf__buffer_init(&wire, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    for (int i = 0; i < count; i++)
+        kf__batch_builder_add(&builder, timestamps[i], (kf_bytes){0}, bytes("x"), NULL, 0);
+    kf__batch_builder_finish(&builder, &options, &codecs, &wire);
+    kf__batch_builder_free(&builder);
+    kf__codecs_free(&codecs);
+    return (kf_bytes){wire.bytes, wire.used};
+}
+
+Test(broker, deletes_all_records_and_none_that_there_are_not)
+{
+    int64_t start, end;
+    for (int i = 0; i < 3; i++)
+        kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, bytes("x"), 1, NULL);
+    cr_assert(
+        eq(int, kf_broker_delete_records(broker, "orders", 0, 4), KF_ERR_OFFSET_OUT_OF_RANGE));
+    cr_assert(
+        eq(int, kf_broker_delete_records(broker, "orders", 0, -2), KF_ERR_OFFSET_OUT_OF_RANGE));
+    kf_broker_offsets(broker, "orders", 0, &start, &end);
+    cr_assert(eq(i64, start, 0));
+    cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 0, -1), KF_OK));
+    kf_broker_offsets(broker, "orders", 0, &start, &end);
+    cr_assert(eq(i64, start, 3));
+}
+
+Test(broker, lists_no_offset_of_a_record_that_is_deleted)
+{
+    static const int64_t first[] = {5000, 1000}, second[] = {4000, 4500};
+    cr_assert(eq(i16, produce(9, -1, batch_at(first, 2)).error_code, 0));
+    cr_assert(eq(i16, produce(9, -1, batch_at(second, 2)).error_code, 0));
+    cr_assert(eq(i64, list(1000).offset, 0));
+    cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 0, 1), KF_OK));
+    cr_assert(eq(i64, list(1000).offset, 1), "the batch still holds the record before it");
+    cr_assert(eq(i64, list(2000).offset, 2), "only the next batch has one");
+    cr_assert(eq(i64, list(4600).offset, -1));
+    cr_assert(eq(i16, list(4600).error_code, 0));
 }
 
 /* ---- nodes ---- */

@@ -219,6 +219,10 @@ Test(configs, refuses_with_kafkas_errors)
         {METRICS, "m", "interval.ms", 0, "50", 42,
          "Invalid value 50 for interval.ms, interval must be between 100 and 3600000 (1 hour)"},
         {METRICS, "m", "match", 0, "x", 40, "Illegal client matching pattern: x"},
+        {METRICS, "m", "match", 0, "client_id=(a", 40,
+         "Illegal client matching pattern: client_id=(a"},
+        {METRICS, "m", "match", 0, "client_id=((a{255}){255}){255}", 40,
+         "Illegal client matching pattern: client_id=((a{255}){255}){255}"},
         {METRICS, "m", "nosuch", 0, "x", 42, "Unknown client metrics configuration: nosuch"},
         {7, "1", "root", 0, "x", 42, "Unknown resource type 7"},
     };
@@ -349,6 +353,109 @@ Test(configs, makes_a_topic_with_its_configs_and_tells_them)
     cr_assert(eq(int, kf_broker_delete_topic(broker, "fresh"), KF_OK));
     cr_assert(eq(int, kf_broker_create_topic(broker, "fresh", 1, 1), KF_OK));
     cr_assert(eq(i8, describe(TOPIC, "fresh", "retention.ms").source, 5));
+}
+
+static void set_of_all(const char *key, const char *value)
+{
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, value), KF_OK), "%s",
+              key);
+}
+
+static struct kf_metadata_response_topic ask_for(const char *name)
+{
+    struct kf_metadata_request request;
+    struct kf_metadata_response response;
+    struct kf_metadata_request_topic topic = {.name = text(name)};
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    request.allow_auto_topic_creation = true;
+    client_call(&client, KF_API_METADATA, 9, &request, &response);
+    return response.topics.items[0];
+}
+
+Test(configs, new_topics_follow_what_the_brokers_are_configured_for)
+{
+    set_of_all("num.partitions", "7");
+    set_of_all("default.replication.factor", "3");
+    ask_for("made"); /* the answer comes before the topic */
+    struct kf_metadata_response_topic made = ask_for("made");
+    cr_assert(eq(i16, made.error_code, 0));
+    cr_assert(eq(i32, made.partitions.count, 7));
+    cr_assert(eq(i32, made.partitions.items[6].replica_nodes.count, 3));
+    struct kf_create_topics_request_creatable_topic topic = {
+        .name = text("asked"), .num_partitions = -1, .replication_factor = -1};
+    struct kf_create_topics_response answer = create(&topic, 1, false);
+    cr_assert(eq(i32, answer.topics.items[0].num_partitions, 7));
+    cr_assert(eq(i16, answer.topics.items[0].replication_factor, 3));
+    set_of_all("auto.create.topics.enable", "false");
+    ask_for("never");
+    cr_assert(eq(i16, ask_for("never").error_code, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+}
+
+Test(configs, topics_are_not_deleted_where_that_is_forbidden)
+{
+    struct kf_delete_topics_request request;
+    struct kf_delete_topics_response response;
+    struct kf_delete_topics_request_delete_topic_state topic = {.name = text("orders")};
+    set_of_all("delete.topic.enable", "false");
+    kf_reset(&kf_schema_of_delete_topics_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_DELETE_TOPICS, 6, &request, &response);
+    cr_assert(eq(i16, response.responses.items[0].error_code, KF_ERR_TOPIC_DELETION_DISABLED));
+    SAME(response.responses.items[0].name, "orders");
+    cr_assert(eq(i16, describe(TOPIC, "orders", "retention.ms").error, 0));
+}
+
+static int16_t join(const char *group, int32_t session_timeout_ms)
+{
+    struct kf_join_group_request request;
+    struct kf_join_group_response response;
+    struct kf_join_group_request_protocol protocol = {.name = text("range"),
+                                                      .metadata = {(const uint8_t *)"", 0}};
+    kf_reset(&kf_schema_of_join_group_request, &request);
+    request.group_id = text(group);
+    request.session_timeout_ms = session_timeout_ms;
+    request.rebalance_timeout_ms = 60000;
+    request.protocol_type = text("consumer");
+    request.member_id = text("");
+    request.protocols.items = &protocol;
+    request.protocols.count = 1;
+    client_call(&client, KF_API_JOIN_GROUP, 3, &request, &response);
+    return response.error_code;
+}
+
+Test(configs, classic_groups_follow_what_the_brokers_are_configured_for)
+{
+    cr_assert(eq(int, kf_broker_move_coordinator(broker, "g", 1), KF_OK));
+    cr_assert(eq(int, kf_broker_move_coordinator(broker, "h", 1), KF_OK));
+    cr_assert(eq(i16, join("g", 500), KF_ERR_INVALID_SESSION_TIMEOUT));
+    set_of_all("group.min.session.timeout.ms", "100");
+    cr_assert(eq(i16, join("g", 500), 0));
+    set_of_all("group.max.session.timeout.ms", "20000");
+    cr_assert(eq(i16, join("h", 20001), KF_ERR_INVALID_SESSION_TIMEOUT));
+    set_of_all("group.max.size", "1");
+    cr_assert(eq(i16, join("g", 20000), KF_ERR_GROUP_MAX_SIZE_REACHED));
+}
+
+static int16_t begin_transactions(int32_t timeout_ms)
+{
+    struct kf_init_producer_id_request request;
+    struct kf_init_producer_id_response response;
+    kf_reset(&kf_schema_of_init_producer_id_request, &request);
+    request.transactional_id = text("t");
+    request.transaction_timeout_ms = timeout_ms;
+    client_call(&client, KF_API_INIT_PRODUCER_ID, 4, &request, &response);
+    return response.error_code;
+}
+
+Test(configs, transactions_may_be_as_long_as_the_brokers_are_configured_for)
+{
+    cr_assert(eq(int, kf_broker_move_coordinator(broker, "t", 1), KF_OK));
+    cr_assert(eq(i16, begin_transactions(900001), KF_ERR_INVALID_TRANSACTION_TIMEOUT));
+    set_of_all("transaction.max.timeout.ms", "1000000");
+    cr_assert(eq(i16, begin_transactions(900001), 0));
 }
 
 Test(configs, tells_each_topic_of_a_request_what_it_has)

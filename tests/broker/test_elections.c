@@ -50,6 +50,18 @@ static struct kf_metadata_response_partition describe(void)
     return response.topics.items[0].partitions.items[0];
 }
 
+static struct kf_describe_topic_partitions_response_partition describe_page(void)
+{
+    struct kf_describe_topic_partitions_request request;
+    struct kf_describe_topic_partitions_response response;
+    struct kf_describe_topic_partitions_request_topic_request asked = {.name = text("t")};
+    kf_reset(&kf_schema_of_describe_topic_partitions_request, &request);
+    request.topics.items = &asked;
+    request.topics.count = 1;
+    client_call(&client, KF_API_DESCRIBE_TOPIC_PARTITIONS, 0, &request, &response);
+    return response.topics.items[0].partitions.items[0];
+}
+
 static kf_err elect(int8_t type)
 {
     struct kf_elect_leaders_request request;
@@ -66,6 +78,30 @@ static kf_err elect(int8_t type)
     return response.replica_election_results.items[0].partition_result.items[0].error_code;
 }
 
+/* Whose last record before `offset` was of this epoch; -1: he doesn't say. */
+static struct kf_fetch_response_partition_data read_from(struct client *reader, const char *name,
+                                                         int64_t offset, int32_t epoch)
+{
+    struct kf_fetch_request request;
+    struct kf_fetch_response response;
+    struct kf_fetch_request_fetch_partition partition = {.current_leader_epoch = -1,
+                                                         .fetch_offset = offset,
+                                                         .last_fetched_epoch = epoch,
+                                                         .log_start_offset = -1,
+                                                         .partition_max_bytes = 1 << 20,
+                                                         .high_watermark = INT64_MAX};
+    struct kf_fetch_request_fetch_topic topic = {.topic = text(name)};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_fetch_request, &request);
+    request.max_bytes = 1 << 20;
+    request.session_epoch = -1;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(reader, KF_API_FETCH, 12, &request, &response);
+    return response.responses.items[0].partitions.items[0];
+}
+
 /* Who had read to the end finds out that two of its records never were (KIP-320, KIP-595). */
 Test(elections, tell_a_reader_where_an_unclean_one_cut_the_log)
 {
@@ -74,37 +110,65 @@ Test(elections, tell_a_reader_where_an_unclean_one_cut_the_log)
     cr_assert(eq(i32, down.leader_id, -1));
     cr_assert(eq(i16, down.error_code, KF_ERR_LEADER_NOT_AVAILABLE));
     cr_assert(eq(i32, down.isr_nodes.count, 0));
+    struct kf_describe_topic_partitions_response_partition page = describe_page();
+    cr_assert(eq(i32, page.isr_nodes.count, 0));
+    cr_assert(eq(i32, page.eligible_leader_replicas.count, 1));
+    cr_assert(eq(i32, page.eligible_leader_replicas.items[0], 1));
     cr_assert(eq(int, elect(0), KF_ERR_PREFERRED_LEADER_NOT_AVAILABLE));
     cr_assert(eq(int, elect(1), KF_OK));
     cr_assert(eq(i32, describe().leader_id, 2));
 
     struct client reader;
-    struct kf_fetch_request request;
-    struct kf_fetch_response response;
-    struct kf_fetch_request_fetch_partition partition = {.current_leader_epoch = -1,
-                                                         .fetch_offset = 7,
-                                                         .last_fetched_epoch = 0,
-                                                         .log_start_offset = -1,
-                                                         .partition_max_bytes = 1 << 20,
-                                                         .high_watermark = INT64_MAX};
-    struct kf_fetch_request_fetch_topic topic = {.topic = text("t")};
-    topic.partitions.items = &partition;
-    topic.partitions.count = 1;
-    kf_reset(&kf_schema_of_fetch_request, &request);
-    request.max_bytes = 1 << 20;
-    request.session_epoch = -1;
-    request.topics.items = &topic;
-    request.topics.count = 1;
     client_open(&reader, kf_broker_bootstrap(broker), 2);
-    client_call(&reader, KF_API_FETCH, 12, &request, &response);
-    struct kf_fetch_response_partition_data told = response.responses.items[0].partitions.items[0];
+    struct kf_fetch_response_partition_data told = read_from(&reader, "t", 7, 0);
     cr_assert(eq(i16, told.error_code, 0));
     cr_assert(eq(i32, told.diverging_epoch.epoch, 0));
     cr_assert(eq(i64, told.diverging_epoch.end_offset, 5));
-    partition.last_fetched_epoch = -1;
-    client_call(&reader, KF_API_FETCH, 11, &request, &response);
-    cr_assert(eq(i16, response.responses.items[0].partitions.items[0].error_code,
-                 KF_ERR_OFFSET_OUT_OF_RANGE));
+    cr_assert(eq(i16, read_from(&reader, "t", 7, -1).error_code, KF_ERR_OFFSET_OUT_OF_RANGE));
+
+    /* What lies before the log is out of range, even with an epoch that nobody led in. */
+    cr_assert(eq(int, kf_broker_move_leader(broker, "t", 0, 2), KF_OK));
+    cr_assert(eq(int, kf_broker_produce(broker, "t", 0, (kf_bytes){0}, (kf_bytes){0}, 1, NULL), 0));
+    cr_assert(eq(int, kf_broker_delete_records(broker, "t", 0, 1), KF_OK));
+    told = read_from(&reader, "t", 0, 1);
+    cr_assert(eq(i16, told.error_code, KF_ERR_OFFSET_OUT_OF_RANGE));
+    cr_assert(eq(i64, told.diverging_epoch.end_offset, -1));
+    client_close(&reader);
+}
+
+/* The new leader has nothing at all: the readers' epoch ended where the log begins. */
+Test(elections, tell_a_reader_that_all_is_lost)
+{
+    struct client reader;
+    struct kf_offset_for_leader_epoch_request request;
+    struct kf_offset_for_leader_epoch_response response;
+    struct kf_offset_for_leader_epoch_request_offset_for_leader_topic topic = {.topic = text("u")};
+    struct kf_offset_for_leader_epoch_request_offset_for_leader_partition asked = {
+        .current_leader_epoch = -1};
+    int32_t leader, epoch;
+    cr_assert(eq(int, kf_broker_create_topic(broker, "u", 1, 2), KF_OK));
+    cr_assert(eq(int, kf_broker_leader(broker, "u", 0, &leader, &epoch), KF_OK));
+    cr_assert(eq(i32, leader, 2));
+    cr_assert(eq(int, kf_broker_hold_replica(broker, "u", 0, 3, true), KF_OK));
+    for (int i = 0; i < 2; i++)
+        cr_assert(
+            eq(int, kf_broker_produce(broker, "u", 0, (kf_bytes){0}, (kf_bytes){0}, 1, NULL), 0));
+    cr_assert(eq(int, kf_broker_stop_node(broker, 2), KF_OK));
+    cr_assert(eq(int, kf_broker_elect_leader(broker, "u", 0, true), KF_OK));
+
+    topic.partitions.items = &asked;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_offset_for_leader_epoch_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_open(&reader, kf_broker_bootstrap(broker), 3);
+    client_call(&reader, KF_API_OFFSET_FOR_LEADER_EPOCH, 4, &request, &response);
+    cr_assert(eq(i32, response.topics.items[0].partitions.items[0].leader_epoch, 0));
+    cr_assert(eq(i64, response.topics.items[0].partitions.items[0].end_offset, 0));
+    struct kf_fetch_response_partition_data told = read_from(&reader, "u", 2, 0);
+    cr_assert(eq(i16, told.error_code, 0));
+    cr_assert(eq(i32, told.diverging_epoch.epoch, 0));
+    cr_assert(eq(i64, told.diverging_epoch.end_offset, 0));
     client_close(&reader);
 }
 

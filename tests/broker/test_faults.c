@@ -80,6 +80,43 @@ Test(broker_faults, an_error_hits_one_partition_of_one_request)
     cr_assert(eq(i16, second, 0));
 }
 
+static struct kf_metadata_response_topic describe(void)
+{
+    struct kf_metadata_request request;
+    struct kf_metadata_response response;
+    struct kf_metadata_request_topic topic = {.name = text("orders")};
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_METADATA, 12, &request, &response);
+    return response.topics.items[0];
+}
+
+Test(broker_faults, metadata_can_lack_the_leader_of_one_partition)
+{
+    script("on Metadata 1 times topic=orders partition=1 answer LEADER_NOT_AVAILABLE");
+    struct kf_metadata_response_topic told = describe();
+    cr_assert(eq(i16, told.error_code, 0));
+    cr_assert(eq(i16, told.partitions.items[0].error_code, 0));
+    cr_assert(eq(i16, told.partitions.items[1].error_code, KF_ERR_LEADER_NOT_AVAILABLE));
+    cr_assert(eq(i32, told.partitions.items[1].leader_id, -1));
+    cr_assert(eq(i16, describe().partitions.items[1].error_code, 0));
+}
+
+Test(broker_faults, a_topic_named_by_its_id_is_the_topic_all_the_same)
+{
+    struct kf_delete_topics_request request;
+    struct kf_delete_topics_response response;
+    struct kf_delete_topics_request_delete_topic_state topic = {.topic_id = describe().topic_id};
+    kf_reset(&kf_schema_of_delete_topics_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    script("on DeleteTopics topic=orders answer NOT_CONTROLLER");
+    client_call(&client, KF_API_DELETE_TOPICS, 6, &request, &response);
+    cr_assert(eq(i16, response.responses.items[0].error_code, KF_ERR_NOT_CONTROLLER));
+    cr_assert(eq(i16, describe().error_code, 0));
+}
+
 Test(broker_faults, an_event_comes_right_after_the_request_that_is_counted)
 {
     int16_t first, second;

@@ -8,10 +8,12 @@
 static struct kf__fetch_sessions sessions;
 static struct kf__fetch_session *session;
 
+static const kf_time T0 = 1000 * KF_SECOND;
+
 static void open_session(void)
 {
     kf__fetch_sessions_init(&sessions, &kf_default_allocator, 1);
-    session = kf__fetch_session_new(&sessions, false);
+    session = kf__fetch_session_new(&sessions, false, 1, T0);
 }
 
 static void close_sessions(void) { kf__fetch_sessions_free(&sessions); }
@@ -57,6 +59,31 @@ Test(fetch_sessions, keep_the_order_and_take_the_last_offset)
     cr_assert(eq(i64, session->items[1].fetch_offset, 7));
     cr_assert(eq(i64, session->items[2].fetch_offset, 5));
     cr_assert(eq(i64, session->items[3].fetch_offset, 6));
+}
+
+/* More clients than sessions: those that come last do without, the others are not disturbed. */
+Test(fetch_sessions, make_room_only_where_nobody_misses_them)
+{
+    int32_t first = session->id;
+    sessions.most = 2;
+    struct kf__fetch_session *large = kf__fetch_session_new(&sessions, false, 9, T0);
+    int32_t second = large->id;
+    cr_assert(eq(ptr, kf__fetch_session_new(&sessions, false, 9, T0 + 119 * KF_SECOND), NULL));
+    kf__fetch_session_advance(session, T0 + 120 * KF_SECOND);
+    kf__fetch_session_advance(large, T0 + 100 * KF_SECOND);
+
+    /* All are in use; the first is old, and smaller than the new one. */
+    cr_assert(eq(ptr, kf__fetch_session_new(&sessions, false, 0, T0 + 121 * KF_SECOND), NULL));
+    cr_assert(ne(ptr, kf__fetch_session_new(&sessions, false, 5, T0 + 121 * KF_SECOND), NULL));
+    cr_assert(eq(ptr, kf__fetch_session_find(&sessions, first), NULL));
+
+    /* The second has not been used for two minutes. */
+    cr_assert(ne(ptr, kf__fetch_session_find(&sessions, second), NULL));
+    cr_assert(ne(ptr, kf__fetch_session_new(&sessions, false, 1, T0 + 221 * KF_SECOND), NULL));
+    cr_assert(eq(ptr, kf__fetch_session_find(&sessions, second), NULL));
+
+    sessions.most = 0;
+    cr_assert(eq(ptr, kf__fetch_session_new(&sessions, false, 1, T0 + 221 * KF_SECOND), NULL));
 }
 
 Test(fetch_sessions, forget_what_they_are_told_to)

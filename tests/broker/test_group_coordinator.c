@@ -315,6 +315,27 @@ Test(coordinator, chooses_a_protocol_that_all_have)
     cr_assert(eq(int, refused.error, KF_ERR_INCONSISTENT_GROUP_PROTOCOL));
 }
 
+/* Quickly: what grows with the cube of the members would take minutes. */
+Test(coordinator, counts_the_votes_of_thousands, .timeout = 30)
+{
+    enum {
+        MEMBERS = 5000
+    };
+    static struct told told[MEMBERS];
+    coordinator.initial_delay = 3 * KF_SECOND;
+    for (int i = 0; i < MEMBERS; i++) {
+        struct kf__join asked = new_join("", NULL);
+        asked.protocols = i % 3 == 0 ? range : both;
+        asked.protocol_count = i % 3 == 0 ? 1 : 2;
+        asked.rebalance_timeout = 3 * KF_SECOND;
+        kf__coordinator_join(&coordinator, T0, &asked, &told[i]);
+    }
+    kf__coordinator_tick(&coordinator, T0 + 3 * KF_SECOND);
+    cr_assert(eq(int, told[MEMBERS - 1].error, KF_OK));
+    cr_assert(eq(i32, told[0].members, MEMBERS));
+    cr_assert(eq(str, told[0].protocol, (char *)"range"));
+}
+
 /* KIP-345: a restart within the session timeout costs no rebalance. */
 Test(coordinator, gives_a_static_member_its_place_back_under_a_new_id)
 {
@@ -402,6 +423,24 @@ Test(coordinator, refuses_session_timeouts_outside_the_brokers_bounds)
 }
 
 /* Whom the leader leaves out has nothing: not what it had in the generation before. */
+Test(coordinator, takes_no_more_members_than_a_group_may_have)
+{
+    coordinator.max_size = 2;
+    struct told first = first_member(T0, NULL), second = {0}, third = {0}, again = {0};
+    join(T0, "", NULL, &second); /* a rebalance, which one has joined */
+    join(T0, "", NULL, &third);
+    join(T0, first.member, NULL, &again); /* too late: two have */
+    cr_assert(eq(int, again.error, KF_ERR_GROUP_MAX_SIZE_REACHED));
+    cr_assert(eq(str, again.member, (char *)""));
+    cr_assert(eq(i32, kf__coordinator_find(&coordinator, kf__text("g"))->member_count, 2));
+    kf__coordinator_tick(&coordinator, T0 + 61 * KF_SECOND);
+    cr_assert(eq(int, second.error, KF_OK));
+    cr_assert(eq(i32, second.generation, 2));
+    again.count = 0;
+    join(T0 + 61 * KF_SECOND, "", NULL, &again);
+    cr_assert(eq(int, again.error, KF_ERR_GROUP_MAX_SIZE_REACHED));
+}
+
 Test(coordinator, a_member_that_the_leader_leaves_out_is_assigned_nothing)
 {
     struct told first = first_member(T0, NULL), second = {0}, again = {0}, synced[2] = {{0}};

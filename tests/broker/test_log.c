@@ -142,6 +142,28 @@ Test(broker_log, tells_where_an_epoch_ended)
     cr_assert(eq(i64, end, -1));
 }
 
+/* Kafka notes an epoch when its leader is elected, not when that writes first. */
+Test(broker_log, knows_where_epochs_ended_of_which_no_record_is_left)
+{
+    int32_t epoch;
+    int64_t end;
+    kf__plog_epoch_end(&log_, 0, 1, &epoch, &end);
+    cr_assert(eq(i32, epoch, 0));
+    cr_assert(eq(i64, end, 0));
+    append(2, 10, 100, 0);
+    kf__plog_truncate(&log_, 0);
+    kf__plog_epoch_end(&log_, 0, 1, &epoch, &end);
+    cr_assert(eq(i32, epoch, 0));
+    cr_assert(eq(i64, end, 0));
+
+    append(2, 10, 100, 1);
+    append(6, 10, 100, 2);
+    kf__plog_delete_before(&log_, 5);
+    kf__plog_epoch_end(&log_, 1, 2, &epoch, &end);
+    cr_assert(eq(i32, epoch, 1));
+    cr_assert(eq(i64, end, 5));
+}
+
 Test(broker_log, gives_memory_back_when_records_are_deleted)
 {
     for (int i = 0; i < 100; i++)

@@ -23,6 +23,7 @@ static void open_broker(void)
     cr_assert(ne(ptr, broker, NULL), "%s", error.text);
     kf_broker_create_topic(broker, "orders", 2, 0);
     kf_broker_create_topic(broker, "empty", 1, 0);
+    kf_broker_create_topic(broker, "aaaaaaaa", 40, 0);
     produce("orders", 0, "k1", "created");
     produce("orders", 1, "k2", "paid");
     produce("orders", 1, NULL, "a \"null\" key\n");
@@ -64,6 +65,21 @@ Test(broker_queries, shows_the_nearest_record)
                 "is orders/1@1 with key null and value \"a \\x22null\\x22 key\\x0a\"");
 }
 
+/* By what is asked for: the key alone, or both. */
+Test(broker_queries, shows_the_nearest_key_where_no_value_is_asked_for)
+{
+    kf_error miss = KF_ERROR_INIT;
+    produce("orders", 0, "order-2", "paid");
+    produce("orders", 0, "order-17", "sent");
+    expect_miss(kf_broker_check_produced(broker, "orders", "order-1", NULL, &miss), &miss,
+                "orders has no record with key \"order-1\" and value (any): of 5 the nearest is "
+                "orders/0@1 with key \"order-2\" and value \"paid\"");
+    miss = (kf_error)KF_ERROR_INIT;
+    expect_miss(kf_broker_check_produced(broker, "orders", "order-18", "send", &miss), &miss,
+                "orders has no record with key \"order-18\" and value \"send\": of 5 the nearest "
+                "is orders/0@2 with key \"order-17\" and value \"sent\"");
+}
+
 Test(broker_queries, says_where_the_record_is_instead)
 {
     kf_error miss = KF_ERROR_INIT;
@@ -80,7 +96,8 @@ Test(broker_queries, says_where_the_record_is_instead)
                 "orders holds 3 records, not 4");
 }
 
-static void commit(struct client *client, const char *group, int32_t partition, int64_t offset)
+static void commit(struct client *client, const char *group, const char *name, int32_t partition,
+                   int64_t offset)
 {
     struct kf_offset_commit_request request;
     struct kf_offset_commit_response response;
@@ -91,7 +108,7 @@ static void commit(struct client *client, const char *group, int32_t partition, 
     kf_reset(&kf_schema_of_offset_commit_request, &request);
     request.group_id = (kf_string){group, strlen(group)};
     request.generation_id_or_member_epoch = -1;
-    topic.name = (kf_string){"orders", 6};
+    topic.name = (kf_string){name, strlen(name)};
     part.partition_index = partition;
     part.committed_offset = offset;
     part.committed_leader_epoch = -1;
@@ -109,7 +126,7 @@ Test(broker_queries, knows_commits_and_shows_the_others)
     struct client client;
     kf_error miss = KF_ERROR_INIT;
     client_open(&client, kf_broker_bootstrap(broker), 1);
-    commit(&client, "billing", 0, 1);
+    commit(&client, "billing", "orders", 0, 1);
     kf_broker_assert_committed(broker, "billing", "orders", 0, 1);
     expect_miss(kf_broker_check_committed(broker, "billing", "orders", 0, 2, &miss), &miss,
                 "group billing has committed orders/0@1, not @2");
@@ -121,6 +138,9 @@ Test(broker_queries, knows_commits_and_shows_the_others)
                 "there is no group biling (did you mean billing?)");
     kf_broker_assert_members(broker, "billing", 0);
     miss = (kf_error)KF_ERROR_INIT;
+    expect_miss(kf_broker_check_members(broker, "biling", 1, &miss), &miss,
+                "there is no group biling (did you mean billing?)");
+    miss = (kf_error)KF_ERROR_INIT;
     expect_miss(kf_broker_check_members(broker, "billing", 1, &miss), &miss,
                 "group billing has 0 members, not 1: it is Empty");
     miss = (kf_error)KF_ERROR_INIT;
@@ -131,6 +151,20 @@ Test(broker_queries, knows_commits_and_shows_the_others)
     kf_broker_assert_requests(broker, KF_BROKER_ANY_API, NULL, 1, 1);
     miss = (kf_error)KF_ERROR_INIT;
     expect_miss(kf_broker_check_requests(broker, KF_API_OFFSET_COMMIT, "tset", 1, 9, &miss), &miss,
-                "0 requests OffsetCommit came from tset; test 1");
+                "0 requests OffsetCommit came from tset, not 1 to 9; test 1");
+
+    for (int32_t p = 0; p < 40; p++)
+        commit(&client, "many", "aaaaaaaa", p, 1000);
+    commit(&client, "many", "orders", 0, 7);
+    miss = (kf_error)KF_ERROR_INIT;
+    cr_assert(not(kf_broker_check_committed(broker, "many", "orders", 1, 2, &miss)));
+    cr_assert(eq(int,
+                 strncmp(miss.text,
+                         "group many has committed nothing for orders/1, only orders/0@7, "
+                         "aaaaaaaa/0@1000, ",
+                         81),
+                 0),
+              "%s", miss.text);
+    cr_assert(eq(str, miss.text + strlen(miss.text) - 10, (char *)"@1000, …"), "%s", miss.text);
     client_close(&client);
 }

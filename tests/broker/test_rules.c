@@ -195,3 +195,30 @@ Test(broker_rules, a_timed_event_happens_once_and_a_periodic_one_again)
     cr_assert(not(kf__rules_take_event(&rules, &taken)));
     cr_assert(eq(i64, kf__rules_deadline(&rules), 60));
 }
+
+/* A broker that had no turn for a while does what it missed in order of time, not of lines. */
+Test(broker_rules, late_events_happen_in_their_order)
+{
+    kf_broker_fault what = {.size = sizeof what};
+    struct kf__event later = {.kind = KF__START_NODE}, sooner = {.kind = KF__STOP_NODE}, taken;
+    kf__rules_add(&rules, &what, &later, 20, 0);
+    kf__rules_add(&rules, &what, &sooner, 10, 0);
+    cr_assert(kf__rules_tick(&rules, 30));
+    cr_assert(kf__rules_take_event(&rules, &taken));
+    cr_assert(eq(int, (int)taken.kind, KF__STOP_NODE));
+    cr_assert(not(kf__rules_take_event(&rules, &taken)));
+    cr_assert(kf__rules_tick(&rules, 30));
+    cr_assert(kf__rules_take_event(&rules, &taken));
+    cr_assert(eq(int, (int)taken.kind, KF__START_NODE));
+    cr_assert(not(kf__rules_tick(&rules, 30)));
+}
+
+Test(broker_rules, are_refused_where_an_answer_could_not_say_their_time)
+{
+    kf_broker_fault fault = {.size = sizeof fault, .kind = KF_BROKER_THROTTLE, .ms = INT32_MAX};
+    cr_assert(lt(i32, 0, add(&fault)));
+    cr_assert(lt(i32, 0, add(&fault)));
+    cr_assert(eq(i64, judge(PRODUCE).throttle_ms, INT32_MAX));
+    fault.ms++;
+    cr_assert(eq(i32, add(&fault), 0));
+}

@@ -170,6 +170,26 @@ Test(broker_script, an_error_names_line_column_and_the_nearest_word)
                  "line 1, column 15: node is expected, not \"nod\" (did you mean node?)");
 }
 
+/* What would be something else than it says is refused where it stands. */
+Test(broker_script, an_error_names_the_word_that_makes_no_sense)
+{
+    expect_error("on Fetch #0 close",
+                 "line 1, column 10: a count as #3 or #2-5 is expected, not \"#0\"");
+    expect_error("on Fetch from #0 close",
+                 "line 1, column 15: a count as #10 is expected, not \"#0\"");
+    expect_error("on Fetch node=0 close",
+                 "line 1, column 10: node=N from 1 is expected, not \"node=0\"");
+    expect_error("on Fetch topic=\"my topic close",
+                 "line 1, column 10: topic=NAME is expected, not \"topic=\"my topic close\"");
+    expect_error("after 1000000000h pause",
+                 "line 1, column 7: a time of at most 500h is expected, not \"1000000000h\"");
+    expect_error("every 0min pause", "line 1, column 7: a time above 0 is expected, not \"0min\"");
+    expect_error(
+        "on Fetch answer AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "line 1, column 17: the name of an error is expected, not "
+        "\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA…\"");
+}
+
 Test(broker_script, a_script_with_an_error_leaves_no_rule)
 {
     kf_error error = KF_ERROR_INIT;

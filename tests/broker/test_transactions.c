@@ -439,8 +439,12 @@ Test(transactions, are_listed_by_state_and_name)
     cr_assert(eq(i32, list("Nonsense", "").unknown_state_filters.count, 1));
     cr_assert(eq(i16, list("", "((").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
     cr_assert(eq(i32, list("", "[a-z]{1,1000}").transaction_states.count, 1));
+    cr_assert(eq(i16, list("", "((x{1,20}){1,20}){9}").error_code, 0));
     cr_assert(
-        eq(i16, list("", "((x{1,20}){1,20}){9}").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
+        eq(i16, list("", "((x{100}){100}){100}").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
+    cr_assert(eq(i32, list("", "\\Qt\\E(?i:X)").transaction_states.count, 1), "RE2's syntax");
+    cr_assert(eq(i16, list("", "a)|(b").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
+    cr_assert(eq(i16, list("", "(t)\\1").error_code, KF_ERR_INVALID_REGULAR_EXPRESSION));
 }
 
 /* What brokers ask of each other (KIP-890): to verify, or to add, for many at once. */

@@ -32,6 +32,15 @@ enum {
 };
 #define VIRTUAL_START_WALL_MS INT64_C(1767225600000) /* 2026-01-01T00:00:00Z */
 
+int64_t kf__broker_config(const struct kf_broker *broker, const char *key)
+{
+    kf_string none = kf__text("");
+    kf_string value = kf__configs_value(&broker->configs, KF__RESOURCE_BROKER, none, key);
+    if (kf__text_equal(value, kf__text("true")))
+        return 1;
+    return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, none, key);
+}
+
 kf_time kf__broker_now(const struct kf_broker *broker)
 {
     if (broker->options.virtual_time)
@@ -184,6 +193,7 @@ static void open_parts(kf_broker *broker)
     kf__codecs_init(&broker->codecs, broker->alloc);
     kf__buffer_init(&broker->scratch, broker->alloc);
     kf__buffer_init(&broker->rebatched, broker->alloc);
+    kf__buffer_init(&broker->handed_out, broker->alloc);
     broker->next_producer_id = 1000;
     make_cluster_id(broker, seed);
 }
@@ -208,6 +218,7 @@ static void close_parts(kf_broker *broker)
     kf__codecs_free(&broker->codecs);
     kf__buffer_free(&broker->scratch);
     kf__buffer_free(&broker->rebatched);
+    kf__buffer_free(&broker->handed_out);
     if (broker->journal)
         fclose(broker->journal);
     kf_free(broker->alloc, broker->racks);
@@ -375,9 +386,12 @@ kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t parti
                          int32_t replicas, struct kf__topic **topic)
 {
     struct kf__topic *created = NULL;
-    kf_err err = kf__topics_create(
-        &broker->topics, name, partitions == -1 ? broker->options.default_partitions : partitions,
-        replicas <= 0 ? 1 : replicas, &created);
+    if (partitions == -1)
+        partitions = (int32_t)kf__broker_config(broker, "num.partitions");
+    if (replicas == -1)
+        replicas = (int32_t)kf__broker_config(broker, "default.replication.factor");
+    kf_err err = kf__topics_create(&broker->topics, name, partitions, replicas == 0 ? 1 : replicas,
+                                   &created);
     if (!err)
         kf__apply_configs(broker, created);
     if (topic)
@@ -488,6 +502,33 @@ kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_lo
     return KF_ERR_OFFSET_OUT_OF_RANGE;
 }
 
+static kf_bytes copied(const uint8_t **at, kf_bytes from)
+{
+    kf_bytes copy = {.data = from.data ? *at : NULL, .size = from.size};
+    *at += from.size;
+    return copy;
+}
+
+/* Copies: the log may lose what it has, and the next batch is decompressed to the same place. */
+static kf_err hand_out(kf_broker *broker, kf_string topic, const struct kf__record *record,
+                       kf_message *message)
+{
+    struct kf__buffer *out = &broker->handed_out;
+    const kf_bytes parts[] = {
+        {(const uint8_t *)topic.data, topic.size + 1}, record->key, record->value, record->headers};
+    kf_err err = KF_OK;
+    out->used = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !err; i++)
+        if (parts[i].size > 0)
+            err = kf__buffer_put(out, parts[i].data, parts[i].size);
+    const uint8_t *at = out->bytes;
+    message->topic = (const char *)copied(&at, parts[0]).data;
+    message->key = copied(&at, parts[1]);
+    message->value = copied(&at, parts[2]);
+    message->headers = copied(&at, parts[3]);
+    return err;
+}
+
 kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t partition, int64_t offset,
                       kf_message *message)
 {
@@ -500,17 +541,15 @@ kf_err kf_broker_read(kf_broker *broker, const char *topic, int32_t partition, i
                       : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (!err)
         *message = (kf_message){
-            .topic = found->name.data,
             .partition = partition,
             .leader_epoch = batch.leader_epoch,
             .offset = record.offset,
             .timestamp = record.timestamp,
             .timestamp_type = batch.timestamp_type,
-            .key = record.key,
-            .value = record.value,
             .header_count = record.header_count,
-            .headers = record.headers,
         };
+    if (!err)
+        err = hand_out(broker, found->name, &record, message);
     unlock(broker);
     return err;
 }

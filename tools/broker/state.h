@@ -62,8 +62,9 @@ struct kf_broker {
     struct kf__acls acls;
     struct kf__quotas quotas;
     struct kf__codecs codecs;
-    struct kf__buffer scratch;   /* a decompressed batch, for those who look into one */
-    struct kf__buffer rebatched; /* a batch that was written anew */
+    struct kf__buffer scratch;    /* a decompressed batch, for those who look into one */
+    struct kf__buffer rebatched;  /* a batch that was written anew */
+    struct kf__buffer handed_out; /* the record of the last kf_broker_read */
     int64_t next_producer_id;
     uint64_t changes;   /* counts what may let a waiting Fetch answer */
     uint64_t appends;   /* those of them that were a Produce, */
@@ -88,6 +89,8 @@ struct kf_broker {
     bool stopping;
 };
 
+/* A config of all brokers: its number, a boolean's as 0 or 1. */
+int64_t kf__broker_config(const struct kf_broker *broker, const char *key);
 /* kf_broker_start, waiting in this way. */
 kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend backend,
                             kf_error *error);
@@ -103,6 +106,8 @@ void kf__broker_pass(struct kf_broker *broker, kf_time until);
 /* What is configured for a consumer group; `context` is the broker. */
 void kf__consumer_settings_of(void *context, kf_string group,
                               struct kf__consumer_settings *settings);
+/* The coordinator of classic groups learns what is configured for them now. */
+void kf__classic_settings_take(struct kf_broker *broker);
 
 /* The record at `offset` or the first after it, decompressed into broker->scratch. */
 kf_err kf__broker_record(struct kf_broker *broker, const struct kf__partition_log *log,

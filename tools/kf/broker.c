@@ -122,35 +122,6 @@ static int usage(const char *what, const char *value)
     return EXIT_USAGE;
 }
 
-/* What a Kafka can be told in its server.properties alone is an option of the broker. */
-static int take_config(struct arguments *arguments, const char *text)
-{
-    static const char partitions[] = "num.partitions=";
-    static const char delay[] = "group.initial.rebalance.delay.ms=";
-    static const char create[] = "auto.create.topics.enable=";
-    long long number = 0;
-    if (strncmp(text, partitions, sizeof partitions - 1) == 0) {
-        if (!read_count(text + sizeof partitions - 1, INT32_MAX, &number))
-            return usage("num.partitions is a number above 0, not", text + sizeof partitions - 1);
-        arguments->options.default_partitions = (int32_t)number;
-    } else if (strncmp(text, delay, sizeof delay - 1) == 0) {
-        const char *value = text + sizeof delay - 1;
-        if (strcmp(value, "0") != 0 && !read_count(value, INT32_MAX, &number))
-            return usage("group.initial.rebalance.delay.ms is a number, not", value);
-        arguments->options.group_initial_rebalance_delay_ms = number;
-    } else if (strncmp(text, create, sizeof create - 1) == 0) {
-        const char *value = text + sizeof create - 1;
-        if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-            return usage("auto.create.topics.enable is true or false, not", value);
-        arguments->options.no_auto_create = *value == 'f';
-    } else if (arguments->config_count == MAX_CONFIGS) {
-        return usage("too many --config", NULL);
-    } else {
-        arguments->configs[arguments->config_count++] = text;
-    }
-    return 0;
-}
-
 static int take_sasl(struct arguments *arguments, const char *name, const char *value)
 {
     kf_broker_sasl *sasl = &arguments->options.sasl;
@@ -239,7 +210,9 @@ static int take_value(struct arguments *arguments, const char *name, const char 
     } else if (strcmp(name, "--super-users") == 0) {
         arguments->options.super_users = value;
     } else if (strcmp(name, "--config") == 0) {
-        return take_config(arguments, value);
+        if (arguments->config_count == MAX_CONFIGS)
+            return usage("too many --config", NULL);
+        arguments->configs[arguments->config_count++] = value;
     } else if (strcmp(name, "--seed") == 0) {
         if (!read_count(value, INT64_MAX, &number))
             return usage("--seed is a number above 0, not", value);
@@ -379,7 +352,10 @@ static int set_config(kf_broker *broker, const char *text)
     key[size] = 0;
     kf_err err = kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, equals + 1);
     if (err) {
-        fprintf(stderr, "kf broker: cannot set %s: %s\n", text, kf_err_text(err));
+        bool refused = err == KF_ERR_INVALID_REQUEST || err == KF_ERR_INVALID_CONFIG;
+        fprintf(stderr, "kf broker: cannot set %s: %s\n", text,
+                refused ? "brokers have no such config, or it takes no such value"
+                        : kf_err_text(err));
         return EXIT_USAGE;
     }
     return 0;

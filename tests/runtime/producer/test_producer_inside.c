@@ -336,6 +336,84 @@ Test(producer_inside, sends_the_same_bytes_again)
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+/* ---- between a helper's last word in a batch and its report ---- */
+
+static struct {
+    bool held;
+    bool left;
+    int32_t told_early;
+} between;
+
+/* A helper has sealed it; its report stands behind this errand, however fast it was. */
+static struct kf__out_batch *let_a_helper_seal(kf_producer *producer)
+{
+    atomic_store(&producer->flush_to, producer->last_number);
+    kf__producer_look(producer);
+    struct kf__out_batch *batch =
+        KF__OWNER(producer->unfinished.next, struct kf__out_batch, unfinished);
+    between.held = batch->sealing && producer->aside == 1;
+    while (between.held && !atomic_load(&batch->sealed))
+        kf_sleep(KF_MILLISECOND);
+    return batch;
+}
+
+static void look_between(kf_producer *producer)
+{
+    struct kf__out_batch *batch = let_a_helper_seal(producer);
+    kf__out_partition_place(producer, batch->partition);
+    kf__producer_look(producer);
+    between.left = batch->flying;
+}
+
+static void expire_between(kf_producer *producer)
+{
+    struct kf__out_batch *batch = let_a_helper_seal(producer);
+    struct kf__out_partition *partition = batch->partition;
+    batch->deadline = 1;
+    kf__producer_look(producer);
+    between.told_early = partition->told_early;
+}
+
+/* One for the id and the metadata; one that is large enough for a helper, and lingers. */
+static kf_producer *open_with_large_batch(void)
+{
+    static const uint8_t large[8000];
+    kf_producer *producer =
+        open_with((const char *[]){"linger.ms", "20000", "compression.type", "gzip", NULL});
+    produce(producer, 0, "first");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_record record = {.topic = "orders", .partition = 0, .value = {large, sizeof large}};
+    kf_err err = kf_produce(producer, &record, take_verdict, NULL, in(5 * KF_SECOND), &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    return producer;
+}
+
+/* It would be acknowledged and freed before the report, which looks at it. */
+Test(producer_inside, sends_no_batch_before_the_helper_that_compressed_it_has_reported)
+{
+    kf_producer *producer = open_with_large_batch();
+    on_io_thread(producer, look_between);
+    cr_assert(between.held);
+    cr_assert(not(between.left));
+    wait_until_told(2);
+    cr_assert(eq(int, (int)fate, KF_STORED));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
+Test(producer_inside, frees_no_batch_before_the_helper_that_compressed_it_has_reported)
+{
+    kf_producer *producer = open_with_large_batch();
+    on_io_thread(producer, expire_between);
+    cr_assert(between.held);
+    cr_assert(eq(i32, between.told_early, 1));
+    wait_until_told(2);
+    cr_assert(eq(int, (int)fate, KF_NOT_STORED));
+    produce(producer, 0, "behind it");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    cr_assert(eq(i32, atomic_load(&partition_at(producer, 0)->batches), 0));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
 /* ---- one that is told before its request is written ---- */
 
 static bool was_waiting;

@@ -1,6 +1,7 @@
 #include "tools/broker/admin/alter_configs.h"
 
 #include "tools/broker/admin/authorize.h"
+#include "tools/broker/group/topic_regex.h"
 #include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
@@ -89,8 +90,7 @@ static kf_err check_group_range(const struct kf_broker *broker, kf_string key, k
                  i == 0 ? "min" : "max", tail, dot + 1);
         if (!kf__setting_find(KF__RESOURCE_BROKER, kf__text(bound[i])))
             return KF_OK;
-        limit[i] =
-            kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), bound[i]);
+        limit[i] = kf__broker_config(broker, bound[i]);
     }
     if (number >= limit[0] && number <= limit[1])
         return KF_OK;
@@ -100,20 +100,30 @@ static kf_err check_group_range(const struct kf_broker *broker, kf_string key, k
 }
 
 /* Kafka's client attributes that a subscription may look at. */
-static bool is_match(kf_string item)
+static bool is_match(const struct kf_broker *broker, kf_string item)
 {
     static const char names[] = "client_instance_id,client_id,client_software_name,"
                                 "client_software_version,client_source_address,client_source_port";
     const char *equals = item.size > 0 ? memchr(item.data, '=', item.size) : NULL;
     if (!equals || equals == item.data + item.size - 1)
         return false;
-    return kf__list_has(kf__text(names), (kf_string){item.data, (size_t)(equals - item.data)});
+    size_t size = (size_t)(equals - item.data);
+    struct kf__regex *pattern = NULL;
+    const char *what;
+    kf_err err = kf__regex_compile(broker->alloc, (kf_string){equals + 1, item.size - size - 1},
+                                   &pattern, &what);
+    kf__regex_free(pattern);
+    return !err && kf__list_has(kf__text(names), (kf_string){item.data, size});
 }
 
-static kf_err check_metrics(kf_string key, kf_string value, char *why)
+static kf_err check_metrics(const struct kf_broker *broker, kf_string key, kf_string value,
+                            char *why)
 {
     if (kf__text_equal(key, kf__text("interval.ms"))) {
-        long long number = strtoll(value.data, NULL, 10);
+        char digits[24] = "";
+        if (value.size < sizeof digits)
+            memcpy(digits, value.data, value.size);
+        long long number = strtoll(digits, NULL, 10);
         if (number >= 100 && number <= 3600000)
             return KF_OK;
         return refuse(
@@ -125,7 +135,7 @@ static kf_err check_metrics(kf_string key, kf_string value, char *why)
     size_t at = 0;
     kf_string item;
     while (kf__text_equal(key, kf__text("match")) && kf__list_next(value, &at, &item))
-        if (!is_match(item))
+        if (!is_match(broker, item))
             return refuse(KF_ERR_INVALID_CONFIG, why, "Illegal client matching pattern: %.*s",
                           item);
     return KF_OK;
@@ -165,7 +175,7 @@ static kf_err check_value(const struct kf_broker *broker, int8_t resource, kf_st
         return resource == KF__RESOURCE_GROUP ? KF_ERR_INVALID_CONFIG : KF_ERR_INVALID_REQUEST;
     if (resource == KF__RESOURCE_GROUP)
         return check_group_range(broker, key, value, why);
-    return resource == KF__RESOURCE_METRICS ? check_metrics(key, value, why) : KF_OK;
+    return resource == KF__RESOURCE_METRICS ? check_metrics(broker, key, value, why) : KF_OK;
 }
 
 /* ---- changes ---- */

@@ -1,14 +1,13 @@
 #include "tools/broker/admin/telemetry.h"
 
 #include "proto/bytes/crc32c.h"
+#include "tools/broker/group/topic_regex.h"
 #include "tools/broker/state.h"
-
-#include <regex.h>
 
 enum {
     STANDARD_INTERVAL_MS = 300000, /* without a subscription */
     MAX_METRICS = 1000,            /* of all subscriptions together */
-    MAX_PATTERN = 256,
+    MAX_STEPS = 1000000,           /* of one pattern */
 };
 
 bool kf__telemetry_is_nobody(kf_uuid client)
@@ -33,19 +32,16 @@ static void print_id(kf_uuid id, char text[23])
     text[at] = 0;
 }
 
-static bool matches_whole(kf_string pattern, kf_string value)
+/* In RE2's syntax as far as group/topic_regex.h has it: a client's own can't hold the broker up. */
+static bool matches_whole(const struct kf__exchange *exchange, kf_string pattern, kf_string value)
 {
-    char anchored[MAX_PATTERN + 8], text[MAX_PATTERN];
-    regex_t regex;
-    if (pattern.size >= MAX_PATTERN || value.size >= sizeof text)
+    struct kf__regex *regex;
+    const char *why;
+    int64_t steps = MAX_STEPS;
+    if (kf__regex_compile(exchange->broker->alloc, pattern, &regex, &why))
         return false;
-    snprintf(anchored, sizeof anchored, "^(%.*s)$", (int)pattern.size, pattern.data);
-    memcpy(text, value.data ? value.data : "", value.size);
-    text[value.size] = 0;
-    if (regcomp(&regex, anchored, REG_EXTENDED | REG_NOSUB) != 0)
-        return false;
-    bool matches = regexec(&regex, text, 0, NULL, 0) == 0;
-    regfree(&regex);
+    bool matches = kf__regex_matches(regex, value, &steps);
+    kf__regex_free(regex);
     return matches;
 }
 
@@ -59,11 +55,11 @@ static bool holds(const struct kf__exchange *exchange, kf_string client, kf_stri
     kf_string key = {.data = condition.data, .size = size};
     kf_string pattern = {.data = equals + 1, .size = condition.size - size - 1};
     if (kf__text_equal(key, kf__text("client_id")))
-        return matches_whole(pattern, exchange->client_id);
+        return matches_whole(exchange, pattern, exchange->client_id);
     if (kf__text_equal(key, kf__text("client_instance_id")))
-        return matches_whole(pattern, client);
+        return matches_whole(exchange, pattern, client);
     if (kf__text_equal(key, kf__text("client_source_address")))
-        return matches_whole(pattern, exchange->client_host);
+        return matches_whole(exchange, pattern, exchange->client_host);
     return false;
 }
 

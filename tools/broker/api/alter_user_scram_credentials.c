@@ -5,6 +5,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
 typedef struct kf_alter_user_scram_credentials_request asked_all;
@@ -64,92 +65,59 @@ static kf_err check(const struct kf__users *users, const struct change *change, 
     return fits ? KF_OK : KF_ERR_UNACCEPTABLE_CREDENTIAL;
 }
 
-/* Whatever the mechanism. */
-static bool has_twin(const asked_all *asked, int32_t index)
+static kf_err apply(struct kf__users *users, const struct change *change)
 {
-    kf_string user = change_at(asked, index).user;
-    for (int32_t i = 0; i < change_count(asked); i++)
-        if (i != index && kf__text_equal(change_at(asked, i).user, user))
-            return true;
-    return false;
+    enum kf__digest digest = change->mechanism == 1 ? KF__SHA256 : KF__SHA512;
+    if (change->deletes)
+        return kf__users_remove_scram(users, change->user, digest);
+    return kf__users_set_scram(users, change->user, digest, change->iterations, change->salt,
+                               change->salted);
 }
 
-/* The first thing that is wrong about a user. */
-static kf_err check_user(const asked_all *asked, const struct kf__users *users, kf_string user,
-                         const char **why)
+/* A user who is named twice, whatever the mechanisms, is answered once and not changed. */
+static void answer_user(struct kf__exchange *exchange, kf_err forced, const struct change *change,
+                        bool twice, result *told)
 {
-    for (int32_t i = 0; i < change_count(asked); i++) {
-        struct change change = change_at(asked, i);
-        if (!kf__text_equal(change.user, user))
-            continue;
-        kf_err err = check(users, &change, why);
-        if (err)
-            return err;
-        *why = "A user credential cannot be altered twice in the same request";
-        if (has_twin(asked, i))
-            return KF_ERR_DUPLICATE_RESOURCE;
-    }
-    return KF_OK;
-}
-
-static kf_err apply_user(const asked_all *asked, struct kf__users *users, kf_string user)
-{
-    kf_err err = KF_OK;
-    for (int32_t i = 0; i < change_count(asked) && !err; i++) {
-        struct change change = change_at(asked, i);
-        enum kf__digest digest = change.mechanism == 1 ? KF__SHA256 : KF__SHA512;
-        if (!kf__text_equal(change.user, user))
-            continue;
-        if (change.deletes)
-            err = kf__users_remove_scram(users, user, digest);
-        else
-            err = kf__users_set_scram(users, user, digest, change.iterations, change.salt,
-                                      change.salted);
-    }
-    return err;
-}
-
-static void answer_user(struct kf__exchange *exchange, kf_err forced, result *told)
-{
-    const asked_all *asked = exchange->request;
     struct kf__users *users = &exchange->broker->sasl.users;
     const char *why = NULL;
-    kf_err err = forced ? forced : check_user(asked, users, told->user, &why);
-    if (!err) {
+    kf_err err = forced ? forced : check(users, change, &why);
+    if (!err && twice) {
+        err = KF_ERR_DUPLICATE_RESOURCE;
+        why = "A user credential cannot be altered twice in the same request";
+    } else if (!err) {
         why = NULL;
-        err = apply_user(asked, users, told->user);
+        err = apply(users, change);
     }
+    told->user = change->user;
     told->error_code = kf__wire_error(err);
     told->error_message = kf__text(err ? why : NULL);
 }
 
-enum {
-    MOST_AT_ONCE = 10000 /* Kafka's bound on what one request may do to its metadata */
-};
+static const char *mark_twins(struct kf__exchange *exchange, int32_t count)
+{
+    struct kf__named *names = kf_arena_alloc(&exchange->arena, ((size_t)count + 1) * sizeof *names);
+    for (int32_t i = 0; names && i < count; i++)
+        names[i] = (struct kf__named){.text = change_at(exchange->request, i).user};
+    return names ? kf__mark_twins(&exchange->arena, names, count) : NULL;
+}
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
-    const asked_all *asked = exchange->request;
     struct kf_alter_user_scram_credentials_response *response = exchange->response;
+    int32_t count = change_count(exchange->request);
+    const char *marks = mark_twins(exchange, count);
     kf_err forced = kf__forced_all(exchange);
     if (!forced)
         forced = kf__may_all(exchange);
-    if (change_count(asked) > MOST_AT_ONCE) /* each is compared with each */
+    if (!marks || !KF__FILL(exchange, "results", response->results, count))
         return KF__REFUSED;
-    if (!KF__FILL(exchange, "results", response->results, change_count(asked)))
-        return change_count(asked) ? KF__REFUSED : KF__ANSWERED;
-    int32_t count = 0;
-    for (int32_t i = 0; i < change_count(asked); i++) {
-        kf_string user = change_at(asked, i).user;
-        int32_t seen = 0;
-        while (seen < count && !kf__text_equal(response->results.items[seen].user, user))
-            seen++;
-        if (seen == count)
-            response->results.items[count++].user = user;
+    response->results.count = 0;
+    for (int32_t i = 0; i < count; i++) {
+        struct change change = change_at(exchange->request, i);
+        if (marks[i] != KF__TWIN_AGAIN)
+            answer_user(exchange, forced, &change, marks[i] == KF__FIRST_OF_TWINS,
+                        &response->results.items[response->results.count++]);
     }
-    response->results.count = count;
-    for (int32_t i = 0; i < count; i++)
-        answer_user(exchange, forced, &response->results.items[i]);
     return KF__ANSWERED;
 }
 

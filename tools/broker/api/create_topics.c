@@ -190,8 +190,9 @@ static int32_t partitions_of(const struct kf__exchange *exchange, const asked_to
 {
     if (asked->assignments.count > 0)
         return asked->assignments.count;
-    return asked->num_partitions == -1 ? exchange->broker->options.default_partitions
-                                       : asked->num_partitions;
+    return asked->num_partitions == -1
+               ? (int32_t)kf__broker_config(exchange->broker, "num.partitions")
+               : asked->num_partitions;
 }
 
 /* Kafka's bound on what one request may do to its metadata. */
@@ -214,9 +215,11 @@ static bool answer_one(struct kf__exchange *exchange, const asked_topic *asked,
     struct kf_broker *broker = exchange->broker;
     bool assigned = asked->assignments.count > 0;
     int32_t partitions = partitions_of(exchange, asked);
-    int32_t replicas = assigned ? asked->assignments.items[0].broker_ids.count
-                       : asked->replication_factor == -1 ? 1
-                                                         : asked->replication_factor;
+    int32_t replicas = asked->replication_factor;
+    if (assigned)
+        replicas = asked->assignments.items[0].broker_ids.count;
+    else if (replicas == -1)
+        replicas = (int32_t)kf__broker_config(broker, "default.replication.factor");
     char why[KF__MAX_WHY_BYTES] = "";
     struct kf__topic *topic = NULL;
     kf_err err = check(exchange, asked, partitions, replicas, why);

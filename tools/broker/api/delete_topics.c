@@ -3,6 +3,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
@@ -29,7 +30,7 @@ static void delete_one(struct kf__exchange *exchange, kf_string name, kf_uuid id
                                         : kf__broker_topics_find_id(&broker->topics, id);
     bool by_id = !is_zero(id);
     const char *why = NULL;
-    kf_err err = kf__forced(exchange, name, -1);
+    kf_err err = kf__forced(exchange, topic ? topic->name : name, -1);
     if (!err && (name.data != NULL) == by_id) {
         err = KF_ERR_INVALID_REQUEST;
         why = by_id ? "You may not specify both topic name and topic id."
@@ -85,6 +86,11 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     static const kf_uuid none;
     bool states = exchange->version >= 6;
     int32_t count = states ? request->topics.count : request->topic_names.count;
+    if (!kf__broker_config(exchange->broker, "delete.topic.enable"))
+        return kf__error_answer(exchange, exchange->version < 3 ? KF_ERR_INVALID_REQUEST
+                                                                : KF_ERR_TOPIC_DELETION_DISABLED)
+                   ? KF__ANSWERED
+                   : KF__REFUSED;
     const char *marks = mark_twins(exchange, count);
     if (!marks || !KF__FILL(exchange, "responses", response->responses, count))
         return KF__REFUSED;

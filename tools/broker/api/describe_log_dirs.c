@@ -77,7 +77,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     dir_answer *dir = &response->results.items[0];
     dir->log_dir = kf__text(KF__LOG_DIR);
     dir->total_bytes = (int64_t)broker->options.max_bytes;
-    dir->usable_bytes = (int64_t)(broker->options.max_bytes - broker->topics.bytes);
+    size_t cap = broker->options.max_bytes, held = broker->topics.bytes;
+    dir->usable_bytes = held < cap ? (int64_t)(cap - held) : 0; /* markers are never refused */
     return tell(exchange, dir) ? KF__ANSWERED : KF__REFUSED;
 }
 

@@ -54,10 +54,12 @@ static bool tell_partition(struct kf__exchange *exchange, const struct kf__topic
     const struct kf__partition *partition = &topic->partitions[index];
     const struct kf__topics *topics = &exchange->broker->topics;
     int32_t count = partition->replica_count;
-    int32_t *ids = kf__answer_ints(exchange, count * 3 + 1);
+    int32_t *ids = kf__answer_ints(exchange, count * 4 + 1);
     if (!ids)
         return false;
-    kf_err err = partition->leader < 0 ? KF_ERR_LEADER_NOT_AVAILABLE : KF_OK;
+    kf_err err = kf__forced(exchange, topic->name, index);
+    if (!err && partition->leader < 0)
+        err = KF_ERR_LEADER_NOT_AVAILABLE;
     answer->error_code = kf__wire_error(err);
     answer->partition_index = index;
     answer->leader_id = partition->leader;
@@ -65,13 +67,16 @@ static bool tell_partition(struct kf__exchange *exchange, const struct kf__topic
     answer->replica_nodes.items = ids;
     answer->isr_nodes.items = ids + count;
     answer->offline_replicas.items = ids + 2 * (size_t)count;
-    answer->eligible_leader_replicas.items = answer->last_known_elr.items = ids;
+    answer->eligible_leader_replicas.items = ids + 3 * (size_t)count;
+    answer->last_known_elr.items = ids;
     answer->eligible_leader_replicas.count = answer->last_known_elr.count = 0;
     for (int32_t i = 0; i < count; i++) {
         int32_t node = partition->replicas[i];
         answer->replica_nodes.items[answer->replica_nodes.count++] = node;
-        if (kf__is_in_sync(partition, node))
+        if (kf__is_in_sync(partition, node) && partition->leader >= 0)
             answer->isr_nodes.items[answer->isr_nodes.count++] = node;
+        else if (kf__is_in_sync(partition, node)) /* KIP-966: as in Metadata */
+            answer->eligible_leader_replicas.items[answer->eligible_leader_replicas.count++] = node;
         if (!topics->runs[node])
             answer->offline_replicas.items[answer->offline_replicas.count++] = node;
     }

@@ -142,12 +142,12 @@ static void read_partition(struct kf__exchange *exchange, struct fetch *fetch,
         err = KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     answer->partition_index = item->partition;
     answer->aborted_transactions.count = -1;
+    if (!err && item->fetch_offset < partition->log.start_offset)
+        err = KF_ERR_OFFSET_OUT_OF_RANGE; /* whether its epoch diverges or not */
     bool diverged = !err && diverges(partition, item, answer);
     if (diverged && answer->diverging_epoch.end_offset < 0)
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
-    if (!err && !diverged &&
-        (item->fetch_offset < partition->log.start_offset ||
-         item->fetch_offset > kf__replica_end(exchange, partition)))
+    if (!err && !diverged && item->fetch_offset > kf__replica_end(exchange, partition))
         err = KF_ERR_OFFSET_OUT_OF_RANGE;
     if (err) {
         tell_error(exchange, answer, partition, err);
@@ -349,7 +349,10 @@ static kf_err begin_full(struct kf__exchange *exchange, struct fetch *fetch)
     kf_err err = list_request(exchange, fetch);
     if (err || request->session_epoch == -1)
         return err;
-    struct kf__fetch_session *session = kf__fetch_session_new(sessions, fetch->by_id);
+    sessions->most =
+        (size_t)kf__broker_config(exchange->broker, "max.incremental.fetch.session.cache.slots");
+    struct kf__fetch_session *session =
+        kf__fetch_session_new(sessions, fetch->by_id, fetch->own_count, exchange->now);
     if (!session)
         return KF_OK; /* without a session it works as well */
     if (kf__fetch_session_update(sessions, session, request)) {
@@ -378,7 +381,7 @@ static kf_err begin_incremental(struct kf__exchange *exchange, struct fetch *fet
         kf__fetch_session_drop(sessions, session);
         return KF_OK;
     }
-    kf__fetch_session_advance(sessions, session);
+    kf__fetch_session_advance(session, exchange->now);
     fetch->incremental = true;
     fetch->session_id = session->id;
     return KF_OK;
@@ -462,7 +465,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         refuse_session(exchange, forced);
         return KF__ANSWERED;
     }
-    bool full = request->session_epoch <= 0;
+    bool full = request->session_epoch == 0 || request->session_epoch == -1;
     kf_err err = full ? begin_full(exchange, fetch) : begin_incremental(exchange, fetch);
     if (err == KF_ERR_NO_MEMORY)
         return KF__REFUSED;

@@ -75,6 +75,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         .can_skip_assignment = exchange->version >= 9,
     };
     struct kf_broker *broker = exchange->broker;
+    kf__classic_settings_take(broker);
     if (!kf__consumers_join(&broker->consumers, exchange->now, &join, exchange))
         kf__coordinator_join(&broker->coordinator, exchange->now, &join, exchange);
     return exchange->ready ? KF__ANSWERED : KF__PARKED;

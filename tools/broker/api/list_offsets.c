@@ -23,9 +23,9 @@ enum {
 
 typedef struct kf_list_offsets_response_list_offsets_partition_response partition_answer;
 
-/* The first record of the batch at or after `timestamp`. */
-static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batch *in,
-                            int64_t timestamp, struct kf__record *record)
+/* The first record of the batch from offset `from` on, at or after `timestamp`. */
+static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batch *in, int64_t from,
+                            int64_t timestamp, struct kf__record *record, bool *found)
 {
     struct kf__batch batch;
     struct kf__records records;
@@ -37,31 +37,57 @@ static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batc
     bool more = true;
     while (!err) {
         err = kf__records_next(&records, record, &more);
-        if (err || !more || record->timestamp >= timestamp)
+        *found = !err && more && record->timestamp >= timestamp && record->offset >= from;
+        if (err || !more || *found)
             break;
     }
-    return err ? err : more ? KF_OK : KF_ERR_OFFSET_NOT_AVAILABLE;
+    return err;
 }
 
-static kf_err by_batch(struct kf_broker *broker, const struct kf__partition *partition, size_t at,
-                       int64_t timestamp, int64_t end, partition_answer *answer)
+static void tell_record(const struct kf__partition *partition, const struct kf__record *record,
+                        partition_answer *answer)
 {
     const struct kf__partition_log *log = &partition->log;
-    if (at == log->batch_count)
-        return KF_OK; /* -1, -1: there is none */
-    struct kf__record record;
-    kf_err err = find_in_batch(broker, &log->batches[at], timestamp, &record);
-    if (err)
-        return err;
-    if (record.offset >= end)
-        return KF_OK; /* not committed yet */
-    answer->timestamp = record.timestamp;
-    answer->offset = record.offset;
+    answer->timestamp = record->timestamp;
+    answer->offset = record->offset;
     answer->leader_epoch = partition->leader_epoch;
     for (size_t i = 0; i < log->epoch_count; i++)
-        if (log->epochs[i].start_offset <= record.offset)
+        if (log->epochs[i].start_offset <= record->offset)
             answer->leader_epoch = log->epochs[i].epoch;
-    return KF_OK;
+}
+
+/* -1, -1 where there is none before `end`. A batch may be left with deleted records, or none. */
+static kf_err by_timestamp(struct kf_broker *broker, const struct kf__partition *partition,
+                           int64_t timestamp, int64_t end, partition_answer *answer)
+{
+    const struct kf__partition_log *log = &partition->log;
+    struct kf__record record;
+    bool found = false;
+    kf_err err = KF_OK;
+    for (size_t at = kf__plog_find_timestamp(log, timestamp);
+         at < log->batch_count && !found && !err; at++)
+        if (log->batches[at].max_timestamp >= timestamp)
+            err = find_in_batch(broker, &log->batches[at], log->start_offset, timestamp, &record,
+                                &found);
+    if (found && record.offset < end)
+        tell_record(partition, &record, answer);
+    return err;
+}
+
+static kf_err by_max_timestamp(struct kf_broker *broker, const struct kf__partition *partition,
+                               int64_t end, partition_answer *answer)
+{
+    const struct kf__partition_log *log = &partition->log;
+    size_t at = kf__plog_find_max_timestamp(log);
+    struct kf__record record;
+    bool found = false;
+    if (at == log->batch_count)
+        return KF_OK;
+    kf_err err = find_in_batch(broker, &log->batches[at], 0, log->batches[at].max_timestamp,
+                               &record, &found);
+    if (found && record.offset < end)
+        tell_record(partition, &record, answer);
+    return err;
 }
 
 static kf_err find(const struct kf__exchange *exchange, const struct kf__partition *partition,
@@ -77,18 +103,14 @@ static kf_err find(const struct kf__exchange *exchange, const struct kf__partiti
         answer->leader_epoch = partition->leader_epoch;
         return KF_OK;
     }
-    if (timestamp == MAX_TIMESTAMP && exchange->version >= 7) {
-        size_t at = kf__plog_find_max_timestamp(log);
-        int64_t largest = at < log->batch_count ? log->batches[at].max_timestamp : 0;
-        return by_batch(exchange->broker, partition, at, largest, end, answer);
-    }
+    if (timestamp == MAX_TIMESTAMP && exchange->version >= 7)
+        return by_max_timestamp(exchange->broker, partition, end, answer);
     if ((timestamp == LATEST_TIERED && exchange->version >= 9) ||
         (timestamp == EARLIEST_PENDING_UPLOAD && exchange->version >= 11))
         return KF_OK;
     if (special)
         return KF_ERR_UNSUPPORTED_VERSION;
-    return by_batch(exchange->broker, partition, kf__plog_find_timestamp(log, timestamp), timestamp,
-                    end, answer);
+    return by_timestamp(exchange->broker, partition, timestamp, end, answer);
 }
 
 /* Of all partitions in their order. A partition named twice is told once, with an error. */

@@ -2,65 +2,33 @@
  * ListTransactions (66), versions 0–2: those that the asked node coordinates.
  *
  * 1  only those that are open longer than so many ms (KIP-994).
- * 2  only those whose id a pattern matches whole (KIP-1152): Kafka takes
- *    RE2's syntax, we take POSIX extended.
+ * 2  only those whose id a pattern matches whole (KIP-1152), in RE2's syntax as
+ *    far as group/topic_regex.h has it.
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/topic_regex.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
-#include <regex.h>
-
 enum {
-    MAX_COPIES = 1000,
+    MAX_STEPS = 50000000, /* of all ids together: those that it doesn't come to don't match */
 };
 
 struct filter {
     const struct kf_list_transactions_request *request;
-    bool has_pattern;
-    regex_t pattern;
+    struct kf__regex *pattern; /* NULL: all ids */
+    int64_t steps;
     int64_t now_ms;
 };
-
-/*
- * Nested repetitions multiply, and regcomp takes memory for each copy. RE2
- * refuses more than 1000 as well; it is less strict with those side by side.
- */
-static bool repeats_too_often(kf_string pattern)
-{
-    int64_t copies = 1;
-    for (size_t i = 0; i < pattern.size; i++) {
-        int64_t most = 0, number = 0;
-        if (pattern.data[i] != '{')
-            continue;
-        for (i++; i < pattern.size && pattern.data[i] != '}'; i++) {
-            char c = pattern.data[i];
-            number = c < '0' || c > '9' ? 0 : number * 10 + (c - '0');
-            most = number > most ? number : most;
-            if (most > MAX_COPIES)
-                return true;
-        }
-        copies *= most > 0 ? most : 1;
-        if (copies > MAX_COPIES)
-            return true;
-    }
-    return false;
-}
 
 static kf_err compile(struct kf__exchange *exchange, struct filter *filter)
 {
     kf_string wanted = filter->request->transactional_id_pattern;
+    const char *why;
     if (wanted.size == 0)
         return KF_OK;
-    if (repeats_too_often(wanted))
-        return KF_ERR_INVALID_REGULAR_EXPRESSION;
-    char *whole = kf_arena_alloc(&exchange->arena, wanted.size + sizeof "^()$");
-    if (!whole)
-        return KF_ERR_NO_MEMORY;
-    snprintf(whole, wanted.size + sizeof "^()$", "^(%.*s)$", (int)wanted.size, wanted.data);
-    filter->has_pattern = regcomp(&filter->pattern, whole, REG_EXTENDED | REG_NOSUB) == 0;
-    return filter->has_pattern ? KF_OK : KF_ERR_INVALID_REGULAR_EXPRESSION;
+    return kf__regex_compile(exchange->broker->alloc, wanted, &filter->pattern, &why);
 }
 
 static bool has_state(const struct filter *filter, const struct kf__txn *txn)
@@ -80,7 +48,7 @@ static bool has_producer(const struct filter *filter, const struct kf__txn *txn)
     return filter->request->producer_id_filters.count == 0;
 }
 
-static bool is_wanted(const struct kf__exchange *exchange, const struct filter *filter,
+static bool is_wanted(const struct kf__exchange *exchange, struct filter *filter,
                       const struct kf__txn *txn)
 {
     int64_t duration = filter->request->duration_filter;
@@ -88,10 +56,10 @@ static bool is_wanted(const struct kf__exchange *exchange, const struct filter *
            !kf__may(exchange, KF__ACL_DESCRIBE, KF__ACL_TRANSACTIONAL_ID, txn->id) &&
            has_state(filter, txn) && has_producer(filter, txn) &&
            (duration < 0 || filter->now_ms - txn->started_ms > duration) &&
-           (!filter->has_pattern || regexec(&filter->pattern, txn->id.data, 0, NULL, 0) == 0);
+           (!filter->pattern || kf__regex_matches(filter->pattern, txn->id, &filter->steps));
 }
 
-static bool fill(struct kf__exchange *exchange, const struct filter *filter)
+static bool fill(struct kf__exchange *exchange, struct filter *filter)
 {
     struct kf_list_transactions_response *response = exchange->response;
     const struct kf__txns *txns = &exchange->broker->txns;
@@ -140,14 +108,14 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     struct kf_list_transactions_response *response = exchange->response;
     struct filter filter = {.request = exchange->request,
+                            .steps = MAX_STEPS,
                             .now_ms = kf__txn_now(exchange->broker, exchange->now).wall_ms};
     kf_err err = kf__forced_all(exchange);
     if (!err)
         err = compile(exchange, &filter);
     response->error_code = kf__wire_error(err);
     bool filled = err || (fill_unknown_states(exchange) && fill(exchange, &filter));
-    if (filter.has_pattern)
-        regfree(&filter.pattern);
+    kf__regex_free(filter.pattern);
     return filled ? KF__ANSWERED : KF__REFUSED;
 }
 

@@ -58,10 +58,12 @@ static bool fill_partition(struct kf__exchange *exchange, const struct kf__topic
     int32_t *ids = kf__answer_ints(exchange, partition->replica_count * 3);
     if (!ids)
         return false;
-    kf_err err = partition->leader < 0 ? KF_ERR_LEADER_NOT_AVAILABLE : KF_OK;
+    kf_err err = kf__forced(exchange, topic->name, index);
+    if (!err && partition->leader < 0)
+        err = KF_ERR_LEADER_NOT_AVAILABLE;
     answer->error_code = kf__wire_error(err);
     answer->partition_index = index;
-    answer->leader_id = partition->leader;
+    answer->leader_id = err == KF_ERR_LEADER_NOT_AVAILABLE ? -1 : partition->leader;
     answer->leader_epoch = partition->leader_epoch;
     for (int32_t i = 0; i < partition->replica_count; i++)
         ids[i] = partition->replicas[i];
@@ -122,7 +124,7 @@ static bool may_create(const struct kf__exchange *exchange)
 {
     const struct kf_metadata_request *request = exchange->request;
     bool asked = exchange->version < 4 || request->allow_auto_topic_creation;
-    return asked && !exchange->broker->options.no_auto_create;
+    return asked && kf__broker_config(exchange->broker, "auto.create.topics.enable");
 }
 
 /* By name, made where it is missing and may be: who asks again finds it (KRaft says so, because

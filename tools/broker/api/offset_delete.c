@@ -22,8 +22,9 @@ static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
     return group && group->member_count > 0 && !consumers ? KF_ERR_NON_EMPTY_GROUP : KF_OK;
 }
 
-static kf_err delete_offset(struct kf__exchange *exchange, struct kf__any_group group,
-                            kf_string name, int32_t partition)
+/* `in_use`: the topic is: this is looked at once for all its partitions. */
+static kf_err delete_offset(struct kf__exchange *exchange, bool in_use, kf_string name,
+                            int32_t partition)
 {
     const struct kf_offset_delete_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
@@ -32,7 +33,7 @@ static kf_err delete_offset(struct kf__exchange *exchange, struct kf__any_group 
         err = kf__may_topic(exchange, name);
     if (!err && !kf__topic_partition(kf__broker_topics_find(&broker->topics, name), partition))
         err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (!err && kf__any_group_subscribes(group, name, &exchange->arena))
+    if (!err && in_use)
         err = KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC;
     if (!err)
         kf__committed_remove(&broker->committed, request->group_id, name, partition);
@@ -53,6 +54,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     for (int32_t t = 0; t < request->topics.count; t++) {
         const struct kf_offset_delete_request_topic *asked = &request->topics.items[t];
         struct kf_offset_delete_response_topic *answer = &response->topics.items[t];
+        bool in_use = kf__any_group_subscribes(group, asked->name, &exchange->arena);
         answer->name = asked->name;
         if (!KF__FILL(exchange, "topics/partitions", answer->partitions, asked->partitions.count))
             return KF__REFUSED;
@@ -60,7 +62,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             int32_t partition = asked->partitions.items[p].partition_index;
             answer->partitions.items[p].partition_index = partition;
             answer->partitions.items[p].error_code =
-                kf__wire_error(delete_offset(exchange, group, asked->name, partition));
+                kf__wire_error(delete_offset(exchange, in_use, asked->name, partition));
         }
     }
     return KF__ANSWERED;

@@ -86,8 +86,11 @@ static kf_err delete_records(struct kf_broker *broker, const struct kf__event *e
     struct kf__partition *partition = partition_of(broker, event);
     if (!partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    int64_t end = partition->log.end_offset, before = event->number == -1 ? end : event->number;
+    if (before < 0 || before > end)
+        return KF_ERR_OFFSET_OUT_OF_RANGE;
     kf__server_own_output(broker);
-    kf__topics_delete_records(&broker->topics, partition, event->number);
+    kf__topics_delete_records(&broker->topics, partition, before);
     return KF_OK;
 }
 
@@ -170,7 +173,8 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
 void kf__events_run(struct kf_broker *broker, kf_time now)
 {
     struct kf__event event;
-    kf__rules_tick(&broker->rules, now);
-    while (kf__rules_take_event(&broker->rules, &event))
-        kf__journal_event(broker, &event, kf__event_do(broker, &event));
+    do
+        while (kf__rules_take_event(&broker->rules, &event))
+            kf__journal_event(broker, &event, kf__event_do(broker, &event));
+    while (kf__rules_tick(&broker->rules, now));
 }

@@ -70,6 +70,17 @@ static bool any_value(const struct wanted *wanted, const kf_field *field, const 
     return false;
 }
 
+/* Does it speak of partitions? Who names a topic and doesn't, means all of them. */
+static bool tells_partitions(kf_fields fields)
+{
+    kf_field field;
+    while (kf_fields_next(&fields, &field))
+        if (names_partition(&field) ||
+            (field.type == KF_FIELD_STRUCT && tells_partitions(kf_fields_inside(&field))))
+            return true;
+    return false;
+}
+
 static bool level(const struct wanted *wanted, kf_fields fields, const uint8_t *base, bool named,
                   int depth);
 
@@ -95,9 +106,10 @@ static bool level(const struct wanted *wanted, kf_fields fields, const uint8_t *
                   int depth)
 {
     kf_field field;
+    bool around = named;
     for (kf_fields walk = fields; !named && kf_fields_next(&walk, &field);)
         named = any_value(wanted, &field, base + field.offset, is_topic);
-    if (named && wanted->partition < 0)
+    if (named && (wanted->partition < 0 || (!around && !tells_partitions(fields))))
         return true;
     for (kf_fields walk = fields; kf_fields_next(&walk, &field);) {
         const uint8_t *at = base + field.offset;

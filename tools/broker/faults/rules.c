@@ -29,8 +29,8 @@ void kf__rules_free(struct kf__rules *rules)
 static bool counts_make_sense(const kf_broker_fault *what)
 {
     return what->first >= 0 && what->every >= 0 && what->times >= 0 && what->last >= 0 &&
-           what->ms >= 0 && what->probability >= 0 && what->probability <= 1 &&
-           (!what->by_version || what->min_version <= what->max_version);
+           what->ms >= 0 && what->ms <= INT32_MAX && what->probability >= 0 &&
+           what->probability <= 1 && (!what->by_version || what->min_version <= what->max_version);
 }
 
 static bool makes_sense(const kf_broker_fault *what, const struct kf__event *event)
@@ -155,6 +155,12 @@ static bool is_chosen(struct kf__rule *rule)
     return true;
 }
 
+/* Together no longer than an answer can say. */
+static int64_t longer(int64_t ms, int64_t more)
+{
+    return ms + more < INT32_MAX ? ms + more : INT32_MAX;
+}
+
 static void sentence(struct kf__verdict *verdict, struct kf__rule *rule)
 {
     switch (rule->what.kind) {
@@ -174,7 +180,7 @@ static void sentence(struct kf__verdict *verdict, struct kf__rule *rule)
         verdict->drop_answer = true;
         break;
     case KF_BROKER_DELAY:
-        verdict->delay_ms += rule->what.ms;
+        verdict->delay_ms = longer(verdict->delay_ms, rule->what.ms);
         break;
     case KF_BROKER_CUT:
         verdict->cut = true;
@@ -185,7 +191,7 @@ static void sentence(struct kf__verdict *verdict, struct kf__rule *rule)
         verdict->bytes = rule->what.bytes;
         break;
     case KF_BROKER_THROTTLE:
-        verdict->throttle_ms += rule->what.ms;
+        verdict->throttle_ms = longer(verdict->throttle_ms, rule->what.ms);
         break;
     case KF_BROKER_CORRUPT_CRC:
         verdict->corrupt = true;
@@ -223,11 +229,17 @@ kf_err kf__rule_error(const struct kf__rule *rule, kf_string topic, int32_t part
 
 /* ---- events ---- */
 
-void kf__rules_tick(struct kf__rules *rules, kf_time now)
+bool kf__rules_tick(struct kf__rules *rules, kf_time now)
 {
+    kf_time earliest = KF_FOREVER;
+    for (size_t i = 0; i < rules->count; i++)
+        if (rules->items[i]->at > 0 && rules->items[i]->at < earliest)
+            earliest = rules->items[i]->at;
+    if (earliest > now)
+        return false;
     for (size_t i = 0; i < rules->count; i++) {
         struct kf__rule *rule = rules->items[i];
-        if (rule->event.kind == KF__NO_EVENT || rule->at > now || rule->at == 0)
+        if (rule->at != earliest)
             continue;
         rule->hits++;
         rule->due++;
@@ -235,6 +247,7 @@ void kf__rules_tick(struct kf__rules *rules, kf_time now)
         /* A done one keeps its place, so that its hits can be asked for. */
         rule->at = rule->period > 0 ? now - (now - rule->at) % rule->period + rule->period : 0;
     }
+    return true;
 }
 
 kf_time kf__rules_deadline(const struct kf__rules *rules)

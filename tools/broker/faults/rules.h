@@ -104,8 +104,8 @@ void kf__rules_clear_above(struct kf__rules *rules, int32_t id);
 int64_t kf__rules_hits(const struct kf__rules *rules, int32_t id);
 /* Counts the request in. */
 struct kf__verdict kf__rules_judge(struct kf__rules *rules, const struct kf__sight *sight);
-/* Timed events that are due by `now` are marked. */
-void kf__rules_tick(struct kf__rules *rules, kf_time now);
+/* The earliest timed events that are due by `now` are marked; false: none is left. */
+bool kf__rules_tick(struct kf__rules *rules, kf_time now);
 /* When the next one is; KF_FOREVER: none. */
 kf_time kf__rules_deadline(const struct kf__rules *rules);
 /* The next event that has to happen, in the order of the rules; false: none is left. */

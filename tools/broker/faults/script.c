@@ -33,6 +33,7 @@ enum {
     GARBAGE_BYTES = 64,
     NAME_BYTES = 256, /* of a topic, group or client: one NUL included */
     MAX_ERROR_CODE = 200,
+    LONGEST_H = 500, /* of a time: as ms it fits into throttle_time_ms */
 };
 
 struct script {
@@ -100,8 +101,9 @@ static void fail_near(struct script *script, const char *expected, kf_string nea
     int column = (int)(script->word.data - script->line_start) + 1;
     char found[80];
     if (script->word.size > 0)
-        snprintf(found, sizeof found, "not \"%.*s\"", (int)(script->word.size % 60),
-                 script->word.data);
+        snprintf(found, sizeof found, "not \"%.*s%s\"",
+                 script->word.size < 60 ? (int)script->word.size : 60, script->word.data,
+                 script->word.size > 60 ? "…" : "");
     else
         snprintf(found, sizeof found, "but the line ends");
     kf_error_set(script->error, KF_ERR_INVALID_ARGUMENT,
@@ -167,7 +169,7 @@ static int64_t take_number(struct script *script, const char *expected, int64_t 
     return number;
 }
 
-static kf_time take_time(struct script *script)
+static kf_time take_time(struct script *script, int64_t least)
 {
     static const struct {
         const char *unit;
@@ -178,10 +180,12 @@ static kf_time take_time(struct script *script)
     for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
         if (!read_number(script->word, units[i].unit, &number))
             continue;
-        if (number > 1000000000)
-            break;
+        if (number > LONGEST_H * 3600 * KF_SECOND / units[i].size)
+            fail(script, "a time of at most 500h");
+        else if (number < least)
+            fail(script, "a time above 0");
         next(script);
-        return number * units[i].size;
+        return script->failed ? 0 : number * units[i].size;
     }
     fail(script, "a time as 250ms, 2s, 5min or 1h");
     return 0;
@@ -193,7 +197,7 @@ static void copy_name(struct script *script, kf_string from, char *name, const c
         from.data++;
         from.size -= 2;
     }
-    if (from.size == 0 || from.size >= NAME_BYTES) {
+    if (from.size == 0 || from.size >= NAME_BYTES || memchr(from.data, '"', from.size)) {
         fail(script, expected);
         return;
     }
@@ -275,9 +279,9 @@ static void take_error(struct script *script)
     fail_near(script, "the name of an error", nearest.best);
 }
 
-/* "N" or "N-M" behind the first `skip` bytes of the word. */
-static void take_range(struct script *script, size_t skip, const char *expected, int64_t *first,
-                       int64_t *last)
+/* "N" or "N-M" behind the first `skip` bytes of the word, from `least` on. */
+static void take_range(struct script *script, size_t skip, const char *expected, int64_t least,
+                       int64_t *first, int64_t *last)
 {
     kf_string text = {script->word.data + skip, script->word.size - skip};
     const char *dash = text.size > 0 ? memchr(text.data, '-', text.size) : NULL;
@@ -286,7 +290,7 @@ static void take_range(struct script *script, size_t skip, const char *expected,
     *last = *first;
     if (good && dash)
         good = read_number((kf_string){dash + 1, text.size - size - 1}, "", last);
-    if (!good || *last < *first || *last > INT32_MAX)
+    if (!good || *first < least || *last < *first || *last > INT32_MAX)
         fail(script, expected);
     next(script);
 }
@@ -297,19 +301,19 @@ static bool starts_with(const struct script *script, const char *start)
     return script->word.size >= size && memcmp(script->word.data, start, size) == 0;
 }
 
-/* The number behind "node=" and its kin. */
-static int64_t value_number(struct script *script, size_t skip, const char *expected, int64_t least)
-{
-    int64_t first = 0, last = 0;
-    take_range(script, skip, expected, &first, &last);
-    if (first != last || first < least)
-        fail(script, expected);
-    return first;
-}
-
 static kf_string value_text(const struct script *script, size_t skip)
 {
     return (kf_string){script->word.data + skip, script->word.size - skip};
+}
+
+/* The number behind "node=" and its kin. */
+static int64_t value_number(struct script *script, size_t skip, const char *expected, int64_t least)
+{
+    int64_t number = 0;
+    if (!read_number(value_text(script, skip), "", &number) || number < least || number > INT32_MAX)
+        fail(script, expected);
+    next(script);
+    return number;
 }
 
 static bool take_pair(struct script *script)
@@ -317,7 +321,7 @@ static bool take_pair(struct script *script)
     kf_broker_fault *what = &script->what;
     if (starts_with(script, "version=")) {
         int64_t first = 0, last = 0;
-        take_range(script, 8, "version=N or version=N-M", &first, &last);
+        take_range(script, 8, "version=N or version=N-M", 0, &first, &last);
         what->by_version = true;
         what->min_version = (int16_t)(first > INT16_MAX ? INT16_MAX : first);
         what->max_version = (int16_t)(last > INT16_MAX ? INT16_MAX : last);
@@ -361,7 +365,7 @@ static bool take_count(struct script *script)
     kf_broker_fault *what = &script->what;
     int64_t number = 0;
     if (starts_with(script, "#")) {
-        take_range(script, 1, "a count as #3 or #2-5", &what->first, &what->last);
+        take_range(script, 1, "a count as #3 or #2-5", 1, &what->first, &what->last);
     } else if (take(script, "from")) {
         if (!starts_with(script, "#"))
             fail(script, "a count as #10");
@@ -416,11 +420,11 @@ static void take_action(struct script *script)
         break;
     case 1:
         what->kind = KF_BROKER_DELAY;
-        what->ms = take_time(script) / KF_MILLISECOND;
+        what->ms = take_time(script, 0) / KF_MILLISECOND;
         break;
     case 2:
         what->kind = KF_BROKER_THROTTLE;
-        what->ms = take_time(script) / KF_MILLISECOND;
+        what->ms = take_time(script, 0) / KF_MILLISECOND;
         break;
     case 3:
         what->kind = take(script, "answer") ? KF_BROKER_DROP_ANSWER : KF_BROKER_DROP_REQUEST;
@@ -571,12 +575,12 @@ static void take_line(struct script *script)
         add_rule(script, KF_FOREVER, 0);
         break;
     case 2:
-        span = take_time(script);
+        span = take_time(script, 0);
         take_deed(script);
         add_rule(script, script->now + span, 0);
         break;
     case 3:
-        span = take_time(script);
+        span = take_time(script, 1);
         take_deed(script);
         add_rule(script, script->now + span, span);
         break;

@@ -1,16 +1,12 @@
 /*
  * consumer_settings: what is configured for a consumer group: its own configs
  * within the broker's limits, else the broker's. The coordinator asks for it by
- * its `settings` callback.
+ * its `settings` callback. And what the broker's configs say of classic groups,
+ * which JoinGroup looks up.
  */
 #include "tools/broker/state.h"
 
 #include <strings.h>
-
-static int64_t of_broker(const struct kf_broker *broker, const char *key)
-{
-    return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), key);
-}
 
 /* Kafka clamps a group's own value where the broker's limits have moved since. */
 static int64_t of_group(const struct kf_broker *broker, kf_string group, const char *name)
@@ -22,7 +18,7 @@ static int64_t of_group(const struct kf_broker *broker, kf_string group, const c
     int64_t value = kf__configs_number(&broker->configs, KF__RESOURCE_GROUP, group, key);
     if (!kf__configs_own(&broker->configs, KF__RESOURCE_GROUP, group, kf__text(key)).data)
         return value;
-    int64_t low = of_broker(broker, least), high = of_broker(broker, most);
+    int64_t low = kf__broker_config(broker, least), high = kf__broker_config(broker, most);
     return value < low ? low : value > high ? high : value;
 }
 
@@ -51,8 +47,20 @@ void kf__consumer_settings_of(void *context, kf_string group,
         .session_timeout = of_group(broker, group, "session.timeout.ms") * KF_MILLISECOND,
         .assignment_interval = of_group(broker, group, "assignment.interval.ms") * KF_MILLISECOND,
         .heartbeat_ms = (int32_t)of_group(broker, group, "heartbeat.interval.ms"),
-        .max_size = (int32_t)of_broker(broker, "group.consumer.max.size"),
-        .classic_max_size = (int32_t)of_broker(broker, "group.max.size"),
+        .max_size = (int32_t)kf__broker_config(broker, "group.consumer.max.size"),
+        .classic_max_size = (int32_t)kf__broker_config(broker, "group.max.size"),
         .migration = migration_of(broker),
     };
+}
+
+void kf__classic_settings_take(struct kf_broker *broker)
+{
+    struct kf__coordinator *classic = &broker->coordinator;
+    classic->initial_delay =
+        kf__broker_config(broker, "group.initial.rebalance.delay.ms") * KF_MILLISECOND;
+    classic->min_session_timeout =
+        kf__broker_config(broker, "group.min.session.timeout.ms") * KF_MILLISECOND;
+    classic->max_session_timeout =
+        kf__broker_config(broker, "group.max.session.timeout.ms") * KF_MILLISECOND;
+    classic->max_size = (int32_t)kf__broker_config(broker, "group.max.size");
 }

@@ -2,6 +2,8 @@
 
 #include "tools/broker/text.h"
 
+#include <stdlib.h>
+
 const char *kf__group_state_name(enum kf__group_state state)
 {
     static const char *const names[] = {
@@ -48,6 +50,7 @@ void kf__group_member_free(const kf_allocator *alloc, struct kf__group_member *m
     kf__text_free(alloc, &member->client_host);
     kf__bytes_free(alloc, &member->assignment);
     free_protocols(alloc, member->protocols, member->protocol_count);
+    kf_free(alloc, member->by_name);
     kf_free(alloc, member);
 }
 
@@ -131,6 +134,27 @@ void kf__group_remove(const kf_allocator *alloc, struct kf__classic_group *group
     kf__group_member_free(alloc, member);
 }
 
+/* Of two with one name the first counts. */
+static int by_name(const void *a, const void *b)
+{
+    const struct kf__group_protocol *one = *(struct kf__group_protocol *const *)a;
+    const struct kf__group_protocol *other = *(struct kf__group_protocol *const *)b;
+    int order = kf__text_compare(one->name, other->name);
+    return order != 0 ? order : (one > other) - (one < other);
+}
+
+static struct kf__group_protocol **sort_names(const kf_allocator *alloc,
+                                              struct kf__group_protocol *protocols, int32_t count)
+{
+    struct kf__group_protocol **sorted =
+        kf_alloc(alloc, ((size_t)count + 1) * sizeof(struct kf__group_protocol *));
+    for (int32_t i = 0; i < count && sorted; i++)
+        sorted[i] = &protocols[i];
+    if (sorted && count > 1)
+        qsort(sorted, (size_t)count, sizeof(struct kf__group_protocol *), by_name);
+    return sorted;
+}
+
 kf_err kf__group_set_protocols(const kf_allocator *alloc, struct kf__group_member *member,
                                const struct kf__group_protocol *protocols, int32_t count)
 {
@@ -141,13 +165,16 @@ kf_err kf__group_set_protocols(const kf_allocator *alloc, struct kf__group_membe
         if (!err)
             err = kf__bytes_copy(alloc, protocols[i].metadata, &copies[i].metadata);
     }
-    if (err) {
+    struct kf__group_protocol **sorted = err ? NULL : sort_names(alloc, copies, count);
+    if (!sorted) {
         if (copies)
             free_protocols(alloc, copies, count);
-        return err;
+        return KF_ERR_NO_MEMORY;
     }
     free_protocols(alloc, member->protocols, member->protocol_count);
+    kf_free(alloc, member->by_name);
     member->protocols = copies;
+    member->by_name = sorted;
     member->protocol_count = count;
     return KF_OK;
 }
@@ -169,11 +196,19 @@ bool kf__group_same_protocols(const struct kf__group_member *member,
     return true;
 }
 
-static const struct kf__group_protocol *offer(const struct kf__group_member *member, kf_string name)
+static struct kf__group_protocol *offer(const struct kf__group_member *member, kf_string name)
 {
-    for (int32_t i = 0; i < member->protocol_count; i++)
-        if (kf__text_equal(member->protocols[i].name, name))
-            return &member->protocols[i];
+    int32_t low = 0, high = member->protocol_count;
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        int order = kf__text_compare(member->by_name[middle]->name, name);
+        if (order == 0)
+            return member->by_name[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
 }
 
@@ -205,28 +240,37 @@ bool kf__group_accepts(const struct kf__classic_group *group, kf_string type,
     return false;
 }
 
-/* The first of its protocols that all offer. */
-static kf_string favourite(const struct kf__classic_group *group,
-                           const struct kf__group_member *member)
+/* The first of its protocols that all offer, as the group's first member has it. */
+static struct kf__group_protocol *favourite(const struct kf__classic_group *group,
+                                            const struct kf__group_member *member)
 {
-    for (int32_t i = 0; i < member->protocol_count; i++)
-        if (all_offer(group, member->protocols[i].name))
-            return member->protocols[i].name;
-    return (kf_string){0};
+    for (int32_t i = 0; i < member->protocol_count; i++) {
+        struct kf__group_protocol *common = offer(group->members[0], member->protocols[i].name);
+        if (common && common->votes >= 0)
+            return common;
+    }
+    return NULL;
 }
 
+/* Linear in the members: there may be thousands. Votes are noted at the first one's protocols. */
 kf_string kf__group_vote(const struct kf__classic_group *group)
 {
     kf_string winner = {0};
     int32_t most = 0;
+    for (int32_t i = 0; group->member_count > 0 && i < group->members[0]->protocol_count; i++) {
+        struct kf__group_protocol *candidate = &group->members[0]->protocols[i];
+        candidate->votes = all_offer(group, candidate->name) ? 0 : -1;
+    }
     for (int32_t i = 0; i < group->member_count; i++) {
-        kf_string candidate = favourite(group, group->members[i]);
-        int32_t votes = 0;
-        for (int32_t j = 0; j < group->member_count && candidate.data; j++)
-            votes += kf__text_equal(favourite(group, group->members[j]), candidate);
-        if (votes > most) {
-            most = votes;
-            winner = candidate;
+        struct kf__group_protocol *candidate = favourite(group, group->members[i]);
+        if (candidate)
+            candidate->votes++;
+    }
+    for (int32_t i = 0; i < group->member_count; i++) {
+        const struct kf__group_protocol *candidate = favourite(group, group->members[i]);
+        if (candidate && candidate->votes > most) {
+            most = candidate->votes;
+            winner = candidate->name;
         }
     }
     return winner;

@@ -15,6 +15,7 @@
 struct kf__group_protocol {
     kf_string name;
     kf_bytes metadata;
+    int32_t votes; /* for a moment: see kf__group_vote */
 };
 
 struct kf__group_member {
@@ -25,6 +26,7 @@ struct kf__group_member {
     kf_time session_timeout;
     kf_time rebalance_timeout;
     struct kf__group_protocol *protocols; /* in the order of preference */
+    struct kf__group_protocol **by_name;
     int32_t protocol_count;
     kf_bytes assignment;
     kf_time session_deadline;

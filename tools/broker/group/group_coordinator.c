@@ -14,6 +14,7 @@ void kf__coordinator_init(struct kf__coordinator *coordinator, const kf_allocato
         .sink = sink,
         .min_session_timeout = 6 * KF_SECOND,
         .max_session_timeout = 1800 * KF_SECOND,
+        .max_size = INT32_MAX,
     };
 }
 
@@ -284,6 +285,32 @@ static void join_known(struct kf__coordinator *coordinator, kf_time now,
         rejoin(coordinator, now, group, member, join, token);
 }
 
+/* In a rebalance those count who have joined it, so that a group that is too large sheds the last
+ * ones. */
+static bool has_room(const struct kf__coordinator *coordinator,
+                     const struct kf__classic_group *group, kf_string id)
+{
+    const struct kf__group_member *known = kf__group_member(group, id);
+    int32_t joined = 0;
+    if (group->state == KF__GROUP_EMPTY)
+        return true;
+    if (group->state != KF__GROUP_PREPARING)
+        return known || group->member_count < coordinator->max_size;
+    for (int32_t i = 0; i < group->member_count; i++)
+        joined += group->members[i]->joining;
+    return (known && known->joining) || joined < coordinator->max_size;
+}
+
+static void turn_away(struct kf__coordinator *coordinator, struct kf__classic_group *group,
+                      const struct kf__join *join, void *token)
+{
+    struct kf__group_member *known = kf__group_member(group, join->member_id);
+    kf__group_remove_pending(coordinator->alloc, group, join->member_id);
+    if (known)
+        kf__group_remove(coordinator->alloc, group, known);
+    refuse_join(coordinator, token, KF_ERR_GROUP_MAX_SIZE_REACHED, kf__text(""));
+}
+
 void kf__coordinator_join(struct kf__coordinator *coordinator, kf_time now,
                           const struct kf__join *join, void *token)
 {
@@ -300,8 +327,11 @@ void kf__coordinator_join(struct kf__coordinator *coordinator, kf_time now,
                        : kf__coordinator_find(coordinator, join->group);
         if (!group)
             err = is_new ? KF_ERR_NO_MEMORY : KF_ERR_UNKNOWN_MEMBER_ID;
-        else if (!kf__group_accepts(group, join->protocol_type, join->protocols,
-                                    join->protocol_count))
+        else if (!has_room(coordinator, group, join->member_id)) {
+            turn_away(coordinator, group, join, token);
+            return;
+        } else if (!kf__group_accepts(group, join->protocol_type, join->protocols,
+                                      join->protocol_count))
             err = KF_ERR_INCONSISTENT_GROUP_PROTOCOL;
     }
     if (err)

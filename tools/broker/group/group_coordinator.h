@@ -50,8 +50,9 @@ struct kf__coordinator {
     kf_time initial_delay;       /* group.initial.rebalance.delay.ms */
     kf_time min_session_timeout; /* group.min.session.timeout.ms */
     kf_time max_session_timeout;
-    int64_t zero_ms; /* the wall clock at kf_time 0: groups note when they became empty */
-    uint64_t seed;   /* of member ids */
+    int32_t max_size; /* group.max.size */
+    int64_t zero_ms;  /* the wall clock at kf_time 0: groups note when they became empty */
+    uint64_t seed;    /* of member ids */
     struct kf__classic_group **groups;
     size_t group_count;
 };

@@ -11,9 +11,12 @@
 
 #include <inttypes.h>
 #include <kafiber/dissect.h>
+#include <stdarg.h>
 
 enum {
-    SHOWN_BYTES = 60 /* of a key or value in a message */
+    SHOWN_BYTES = 60, /* of a key or value in a message */
+    LIST_BYTES = 240,
+    FAR_OFF = 1000, /* edits: more than any that are counted */
 };
 
 /* ---- words for the message ---- */
@@ -43,6 +46,34 @@ static struct shown show(const void *data, size_t size)
 }
 
 static struct shown show_text(const char *text) { return show(text, text ? strlen(text) : 0); }
+
+/* What there is instead; where it is too much, an ellipsis, never half of one. */
+struct list {
+    char text[LIST_BYTES];
+    size_t used;
+    bool full;
+};
+
+KF_PRINTF(2, 3)
+static void add(struct list *list, const char *format, ...)
+{
+    static const char more[] = ", …", between[] = ", ";
+    char item[LIST_BYTES];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(item, sizeof item, format, args);
+    va_end(args);
+    size_t gap = list->used > 0 ? sizeof between - 1 : 0;
+    size_t room = sizeof list->text - list->used;
+    if (list->full)
+        return;
+    list->full = length < 0 || (size_t)length + gap + sizeof more > room;
+    if (list->full)
+        snprintf(list->text + list->used, room, "%s", list->used > 0 ? more : "…");
+    else
+        snprintf(list->text + list->used, room, "%s%s", gap ? between : "", item);
+    list->used += strlen(list->text + list->used);
+}
 
 static void miss_topic(const kf_broker *broker, const char *topic, kf_error *miss)
 {
@@ -84,11 +115,13 @@ static kf_string as_text(kf_bytes bytes)
     return (kf_string){(const char *)bytes.data, bytes.size};
 }
 
-/* Edits between what was found and what is wanted; SIZE_MAX: far off. */
+/* Edits between what was found and what is wanted. */
 static size_t distance(kf_bytes found, const char *wanted)
 {
     struct kf__nearest nearest = kf__nearest_to(kf__text(wanted));
-    return wanted && kf__nearest_offer(&nearest, as_text(found)) ? nearest.distance : SIZE_MAX;
+    if (!wanted || is_text(found, wanted))
+        return 0;
+    return kf__nearest_offer(&nearest, as_text(found)) ? nearest.distance : FAR_OFF;
 }
 
 static void look_at(struct search *search, int32_t partition, const struct kf__record *record)
@@ -101,8 +134,7 @@ static void look_at(struct search *search, int32_t partition, const struct kf__r
     }
     /* The same key with another value tells more than the same value under another key. */
     int score = key && search->key ? 3 : value && search->value ? 2 : 1;
-    size_t far =
-        score == 2 ? distance(record->key, search->key) : distance(record->value, search->value);
+    size_t far = distance(record->key, search->key) + distance(record->value, search->value);
     if (score < search->best || (score == search->best && far >= search->distance))
         return;
     search->best = score;
@@ -181,6 +213,11 @@ static void miss_record(kf_broker *broker, const char *topic, const struct searc
                      search->best_key.text, search->best_value.text);
 }
 
+static void miss_search(const char *topic, kf_err err, kf_error *miss)
+{
+    kf_error_set(miss, err, "%s can't be searched: %s", topic, kf_err_text(err));
+}
+
 int64_t kf_broker_count_produced(kf_broker *broker, const char *topic, const char *key,
                                  const char *value)
 {
@@ -201,9 +238,10 @@ bool kf_broker_check_produced(kf_broker *broker, const char *topic, const char *
     const struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
     if (!found)
         miss_topic(broker, topic, miss);
-    else if (search_topic(broker, found, &search))
-        kf_error_set(miss, KF_ERR_NO_MEMORY, "%s could not be searched", topic);
-    else if (search.found == 0)
+    kf_err err = found ? search_topic(broker, found, &search) : KF_OK;
+    if (err && search.found == 0)
+        miss_search(topic, err, miss);
+    else if (found && search.found == 0)
         miss_record(broker, topic, &search, miss);
     pthread_mutex_unlock(&broker->lock);
     return search.found > 0;
@@ -216,13 +254,14 @@ bool kf_broker_check_records(kf_broker *broker, const char *topic, int64_t count
     const struct kf__topic *found = kf__broker_topics_find(&broker->topics, kf__text(topic));
     if (!found)
         miss_topic(broker, topic, miss);
-    else
-        search_topic(broker, found, &search);
+    kf_err err = found ? search_topic(broker, found, &search) : KF_OK;
     pthread_mutex_unlock(&broker->lock);
-    if (found && search.records != count)
+    if (err)
+        miss_search(topic, err, miss);
+    else if (found && search.records != count)
         kf_error_set(miss, KF_ERR_OFFSET_OUT_OF_RANGE, "%s holds %" PRId64 " records, not %" PRId64,
                      topic, search.records, count);
-    return found && search.records == count;
+    return found && !err && search.records == count;
 }
 
 /* ---- groups ---- */
@@ -245,16 +284,16 @@ static void miss_group(const kf_broker *broker, const char *group, kf_error *mis
 static void miss_commit(const struct kf__committed_group *group, const char *topic,
                         int32_t partition, kf_error *miss)
 {
-    char list[240] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < group->count && used < sizeof list; i++) {
-        const struct kf__committed_offset *one = &group->items[i];
-        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s/%" PRId32 "@%" PRId64,
-                                 i ? ", " : "", one->topic.data, one->partition, one->offset);
-    }
+    struct list list = {0};
+    for (int other = 0; other < 2; other++)
+        for (size_t i = 0; i < group->count; i++) {
+            const struct kf__committed_offset *one = &group->items[i];
+            if (kf__text_equal(one->topic, kf__text(topic)) != other)
+                add(&list, "%s/%" PRId32 "@%" PRId64, one->topic.data, one->partition, one->offset);
+        }
     kf_error_set(miss, KF_ERR_OFFSET_OUT_OF_RANGE,
                  "group %s has committed nothing for %s/%" PRId32 ", only %s", group->group.data,
-                 topic, partition, list);
+                 topic, partition, list.text);
 }
 
 bool kf_broker_check_committed(kf_broker *broker, const char *group, const char *topic,
@@ -299,14 +338,12 @@ bool kf_broker_check_member(kf_broker *broker, const char *group, const char *cl
     if (!kf__any_group_is(found)) {
         miss_group(broker, group, miss);
     } else if (!good) {
-        char list[240] = "";
-        size_t used = 0;
-        for (int32_t i = 0; i < kf__any_group_members(found) && used < sizeof list; i++)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "",
-                                     kf__any_group_member(found, i).client_id.data);
+        struct list list = {0};
+        for (int32_t i = 0; i < kf__any_group_members(found); i++)
+            add(&list, "%s", kf__any_group_member(found, i).client_id.data);
         kf_error_set(miss, KF_ERR_UNKNOWN_MEMBER_ID,
                      "group %s has no member with client id %s: it is %s%s%s", group, client_id,
-                     kf__any_group_state(found), used ? " with " : " and empty", list);
+                     kf__any_group_state(found), list.used ? " with " : " and empty", list.text);
     }
     pthread_mutex_unlock(&broker->lock);
     return good;
@@ -314,13 +351,17 @@ bool kf_broker_check_member(kf_broker *broker, const char *group, const char *cl
 
 bool kf_broker_check_members(kf_broker *broker, const char *group, int32_t count, kf_error *miss)
 {
-    const char *state = NULL;
-    int32_t found = kf_broker_group_members(broker, group, &state);
-    if (found != count)
+    pthread_mutex_lock(&broker->lock);
+    struct kf__any_group found = kf__any_group(&broker->consumers, kf__text(group));
+    int32_t members = kf__any_group_members(found);
+    if (members != count && !kf__any_group_is(found))
+        miss_group(broker, group, miss);
+    else if (members != count)
         kf_error_set(miss, KF_ERR_UNKNOWN_MEMBER_ID,
-                     "group %s has %" PRId32 " members, not %" PRId32 ": it is %s", group, found,
-                     count, state);
-    return found == count;
+                     "group %s has %" PRId32 " members, not %" PRId32 ": it is %s", group, members,
+                     count, kf__any_group_state(found));
+    pthread_mutex_unlock(&broker->lock);
+    return members == count;
 }
 
 bool kf_broker_group_member_at(kf_broker *broker, const char *group, int32_t index,
@@ -352,23 +393,34 @@ int64_t kf_broker_requests_of(kf_broker *broker, const char *client_id, int16_t 
     return count;
 }
 
+/* Who has sent such requests instead. */
+static void list_others(const kf_broker *broker, int16_t api_key, struct list *list)
+{
+    for (size_t i = 0; i < broker->census.count; i++) {
+        const struct kf__census_row *row = &broker->census.rows[i];
+        if (row->api_key == api_key)
+            add(list, "%s %" PRId64, row->client.data ? row->client.data : "-", row->count);
+    }
+}
+
 static void miss_requests(const kf_broker *broker, int16_t api_key, const char *client_id,
-                          int64_t found, kf_error *miss)
+                          int64_t found, const int64_t wanted[2], kf_error *miss)
 {
     size_t size = 0;
     const char *api = api_key < 0 ? NULL : kf_api_name(api_key, &size);
-    char others[160] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < broker->census.count && used < sizeof others; i++) {
-        const struct kf__census_row *row = &broker->census.rows[i];
-        if (client_id && row->api_key == api_key)
-            used += (size_t)snprintf(others + used, sizeof others - used, "%s%s %" PRId64,
-                                     used ? ", " : "; ", row->client.data ? row->client.data : "-",
-                                     row->count);
-    }
-    kf_error_set(miss, KF_ERR_INVALID_REQUEST, "%" PRId64 " requests %.*s came from %s%s", found,
-                 api ? (int)size : 11, api ? api : "of all APIs", client_id ? client_id : "all",
-                 others);
+    struct list others = {0};
+    char bounds[64];
+    if (wanted[0] == wanted[1])
+        snprintf(bounds, sizeof bounds, "%" PRId64, wanted[0]);
+    else if (wanted[1] == INT64_MAX)
+        snprintf(bounds, sizeof bounds, "%" PRId64 " or more", wanted[0]);
+    else
+        snprintf(bounds, sizeof bounds, "%" PRId64 " to %" PRId64, wanted[0], wanted[1]);
+    if (client_id)
+        list_others(broker, api_key, &others);
+    kf_error_set(miss, KF_ERR_INVALID_REQUEST, "%" PRId64 " requests %.*s came from %s, not %s%s%s",
+                 found, api ? (int)size : (int)strlen("of all APIs"), api ? api : "of all APIs",
+                 client_id ? client_id : "all", bounds, others.used ? "; " : "", others.text);
 }
 
 bool kf_broker_check_requests(kf_broker *broker, int16_t api_key, const char *client_id,
@@ -379,7 +431,7 @@ bool kf_broker_check_requests(kf_broker *broker, int16_t api_key, const char *cl
     bool good = found >= least && found <= most;
     pthread_mutex_lock(&broker->lock);
     if (!good)
-        miss_requests(broker, api_key, client_id, found, miss);
+        miss_requests(broker, api_key, client_id, found, (int64_t[]){least, most}, miss);
     pthread_mutex_unlock(&broker->lock);
     return good;
 }

@@ -197,7 +197,7 @@ kf_err kf__compact(struct kf_broker *broker, const struct kf__topic_settings *se
                            .now = now};
     struct kf__partition_log made;
     size_t count = count_cleanable(log, settings, end, now);
-    kf__plog_init(&made, broker->alloc);
+    kf__plog_init(&made, log->alloc);
     kf_err err = count > 0 ? collect_keys(&c, log, count) : KF_OK;
     for (size_t i = 0; !err && count > 0 && i < log->batch_count; i++) {
         const struct kf__plog_batch *from = &log->batches[i];

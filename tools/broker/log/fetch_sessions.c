@@ -2,10 +2,14 @@
 
 #include "tools/broker/text.h"
 
+/* Kafka's min.incremental.fetch.session.eviction.ms */
+static const kf_time kept_for = 120 * KF_SECOND;
+
 void kf__fetch_sessions_init(struct kf__fetch_sessions *sessions, const kf_allocator *alloc,
                              uint64_t seed)
 {
-    *sessions = (struct kf__fetch_sessions){.alloc = alloc, .seed = seed};
+    *sessions =
+        (struct kf__fetch_sessions){.alloc = alloc, .seed = seed, .most = KF__MAX_FETCH_SESSIONS};
 }
 
 static void free_session(const kf_allocator *alloc, struct kf__fetch_session *session)
@@ -43,13 +47,32 @@ void kf__fetch_session_drop(struct kf__fetch_sessions *sessions, struct kf__fetc
     free_session(sessions->alloc, session);
 }
 
-static void drop_oldest(struct kf__fetch_sessions *sessions)
+/* By what a new one may take its place: the one that is used least, else the one worth least. */
+static bool is_worth_less(const struct kf__fetch_session *one,
+                          const struct kf__fetch_session *other)
 {
-    struct kf__fetch_session *oldest = sessions->items[0];
-    for (size_t i = 1; i < sessions->count; i++)
-        if (sessions->items[i]->used < oldest->used)
-            oldest = sessions->items[i];
-    kf__fetch_session_drop(sessions, oldest);
+    if (one->partitions != other->partitions)
+        return one->partitions < other->partitions;
+    return one->made < other->made;
+}
+
+static bool make_room(struct kf__fetch_sessions *sessions, size_t partitions, kf_time now)
+{
+    struct kf__fetch_session *idlest = NULL, *least = NULL;
+    for (size_t i = 0; i < sessions->count; i++) {
+        struct kf__fetch_session *one = sessions->items[i];
+        if (!idlest || one->used < idlest->used)
+            idlest = one;
+        if (now - one->made > kept_for && (!least || is_worth_less(one, least)))
+            least = one;
+    }
+    if (sessions->count < sessions->most)
+        return true;
+    if (idlest && now - idlest->used > kept_for)
+        kf__fetch_session_drop(sessions, idlest);
+    else if (least && partitions >= least->partitions)
+        kf__fetch_session_drop(sessions, least);
+    return sessions->count < sessions->most;
 }
 
 static int32_t new_id(struct kf__fetch_sessions *sessions)
@@ -63,10 +86,11 @@ static int32_t new_id(struct kf__fetch_sessions *sessions)
     }
 }
 
-struct kf__fetch_session *kf__fetch_session_new(struct kf__fetch_sessions *sessions, bool by_id)
+struct kf__fetch_session *kf__fetch_session_new(struct kf__fetch_sessions *sessions, bool by_id,
+                                                size_t partitions, kf_time now)
 {
-    if (sessions->count >= KF__MAX_FETCH_SESSIONS)
-        drop_oldest(sessions);
+    if (!make_room(sessions, partitions, now))
+        return NULL;
     struct kf__fetch_session **items =
         kf_realloc(sessions->alloc, sessions->items, (sessions->count + 1) * sizeof(*items));
     if (!items)
@@ -78,16 +102,16 @@ struct kf__fetch_session *kf__fetch_session_new(struct kf__fetch_sessions *sessi
     session->id = new_id(sessions);
     session->epoch = 1;
     session->by_id = by_id;
-    session->used = ++sessions->uses;
+    session->made = session->used = now;
+    session->partitions = partitions;
     items[sessions->count++] = session;
     return session;
 }
 
-void kf__fetch_session_advance(struct kf__fetch_sessions *sessions,
-                               struct kf__fetch_session *session)
+void kf__fetch_session_advance(struct kf__fetch_session *session, kf_time now)
 {
     session->epoch = session->epoch == INT32_MAX ? 1 : session->epoch + 1;
-    session->used = ++sessions->uses;
+    session->used = now;
 }
 
 /* ---- which partition is where ---- */

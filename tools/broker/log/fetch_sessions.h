@@ -31,8 +31,10 @@ struct kf__fetched {
 struct kf__fetch_session {
     int32_t id;
     int32_t epoch;
-    bool by_id;    /* version 13 and up */
-    uint64_t used; /* a count that rises with every use: the oldest is dropped first */
+    bool by_id; /* version 13 and up */
+    kf_time made;
+    kf_time used;
+    size_t partitions; /* as it was opened */
     struct kf__fetched *items;
     size_t count;
     size_t capacity;
@@ -42,7 +44,7 @@ struct kf__fetch_sessions {
     const kf_allocator *alloc;
     struct kf__fetch_session **items;
     size_t count;
-    uint64_t uses;
+    size_t most;
     uint64_t seed;
 };
 
@@ -50,12 +52,17 @@ void kf__fetch_sessions_init(struct kf__fetch_sessions *sessions, const kf_alloc
                              uint64_t seed);
 void kf__fetch_sessions_free(struct kf__fetch_sessions *sessions);
 struct kf__fetch_session *kf__fetch_session_find(struct kf__fetch_sessions *sessions, int32_t id);
-/* A new one with a random id above 0 and epoch 1; NULL when out of memory. */
-struct kf__fetch_session *kf__fetch_session_new(struct kf__fetch_sessions *sessions, bool by_id);
+/*
+ * A new one of so many partitions, with a random id above 0 and epoch 1. Where
+ * there are too many it takes the place of one that nobody has used for two
+ * minutes, or that is older than that and not larger, as in Kafka; else, and
+ * when out of memory, NULL: those who are at work keep theirs.
+ */
+struct kf__fetch_session *kf__fetch_session_new(struct kf__fetch_sessions *sessions, bool by_id,
+                                                size_t partitions, kf_time now);
 void kf__fetch_session_drop(struct kf__fetch_sessions *sessions, struct kf__fetch_session *session);
 /* One more use of the session in the next epoch: 1 follows the largest. */
-void kf__fetch_session_advance(struct kf__fetch_sessions *sessions,
-                               struct kf__fetch_session *session);
+void kf__fetch_session_advance(struct kf__fetch_session *session, kf_time now);
 /* Adds or changes the partitions that the request names, removes those it forgets. */
 kf_err kf__fetch_session_update(struct kf__fetch_sessions *sessions,
                                 struct kf__fetch_session *session,

@@ -276,13 +276,11 @@ void kf__plog_epoch_end(const struct kf__partition_log *log, int32_t asked, int3
     size_t after = 0;
     while (after < log->epoch_count && log->epochs[after].epoch <= asked)
         after++;
-    if (after == log->epoch_count && after > 0) {
-        *epoch = log->epochs[after - 1].epoch;
-        *end_offset = log->end_offset;
-    } else if (after < log->epoch_count) {
-        *epoch = after > 0 ? log->epochs[after - 1].epoch : asked;
-        *end_offset = log->epochs[after].start_offset;
-    }
+    /* The current epoch began where the log ends if nothing has been written in it. */
+    *epoch = after > 0 ? log->epochs[after - 1].epoch : asked;
+    *end_offset = after < log->epoch_count ? log->epochs[after].start_offset : log->end_offset;
+    if (*end_offset < log->start_offset) /* what is deleted takes its epochs along */
+        *end_offset = log->start_offset;
 }
 
 /* Batches before `first` leave the index; chunks that only they lie in leave memory. */

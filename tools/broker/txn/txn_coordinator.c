@@ -6,7 +6,10 @@ static const kf_time sweep_every = 60 * KF_SECOND;
 
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink)
 {
-    *txns = (struct kf__txns){.alloc = alloc, .sink = sink, .expiration_ms = KF__TXN_EXPIRATION_MS};
+    *txns = (struct kf__txns){.alloc = alloc,
+                              .sink = sink,
+                              .max_timeout_ms = KF__TXN_MAX_TIMEOUT_MS,
+                              .expiration_ms = KF__TXN_EXPIRATION_MS};
 }
 
 void kf__txns_free(struct kf__txns *txns)
@@ -163,7 +166,7 @@ kf_err kf__txns_begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__
 {
     if (claim->id.size == 0)
         return KF_ERR_INVALID_REQUEST;
-    if (timeout_ms <= 0 || timeout_ms > KF__TXN_MAX_TIMEOUT_MS)
+    if (timeout_ms <= 0 || timeout_ms > txns->max_timeout_ms)
         return KF_ERR_INVALID_TRANSACTION_TIMEOUT;
     struct kf__txn *txn = kf__txns_find(txns, claim->id);
     if (!txn)

@@ -42,6 +42,7 @@ struct kf__txn_sink {
 struct kf__txns {
     const kf_allocator *alloc;
     struct kf__txn_sink sink;
+    int32_t max_timeout_ms;    /* transaction.max.timeout.ms */
     int64_t expiration_ms;     /* transactional.id.expiration.ms */
     int32_t coordinator_epoch; /* rises when coordinators move */
     struct kf__txn **items;    /* by id */
