@@ -1,7 +1,7 @@
 /* events: see events.h. The queue is short and guarded by a mutex: events are rare. */
 #include "runtime/events.h"
 
-#include "runtime/list.h"
+#include "net/loop/list.h"
 #include <pthread.h>
 #include <string.h>
 

@@ -90,7 +90,8 @@ typedef struct kf_broker_options {
 KF_API kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error);
 /* Closes all connections, ends the thread, frees everything. NULL is allowed. */
 KF_API void kf_broker_stop(kf_broker *broker);
-/* One turn without a thread: waits at most `timeout_ms` (-1: for ever) for something to do. */
+/* One turn without a thread: waits at most `timeout_ms` (-1: for ever) for something to do. Where
+   another thread waits in a turn already, it waits for that one first. */
 KF_API kf_err kf_broker_step(kf_broker *broker, int timeout_ms);
 /* Makes a waiting kf_broker_step return. Async-signal-safe. */
 KF_API void kf_broker_wake(kf_broker *broker);

@@ -99,11 +99,8 @@ static kf_err open_wake_pipe(struct kf__loop *loop)
 
 /* ---- open and close ---- */
 
-static const struct kf__backend_table *choose(const struct kf__world *world,
-                                              enum kf__backend backend)
+const struct kf__backend_table *kf__backend_of(enum kf__backend backend)
 {
-    if (world->ready)
-        return &kf__world_backend;
 #if defined(__linux__)
     if (backend != KF__BACKEND_POLL)
         return &kf__epoll_backend;
@@ -127,7 +124,8 @@ kf_err kf__loop_open(const kf_allocator *alloc, const struct kf__world *world,
                      enum kf__backend backend, struct kf__loop **result)
 {
     *result = NULL;
-    const struct kf__backend_table *table = choose(world, backend);
+    const struct kf__backend_table *table =
+        world->ready ? &kf__world_backend : kf__backend_of(backend);
     if (!table)
         return KF_ERR_NOT_BUILT;
     struct kf__loop *loop = kf_alloc_zero(alloc, sizeof *loop);
@@ -250,8 +248,9 @@ void kf__watch_remove(struct kf__loop *loop, struct kf__watch *watch)
 }
 
 /* What was reported before the watch changed its mind or went is dropped here. */
-void kf__loop_ready(struct kf__loop *loop, uint32_t at, uint32_t generation, int events)
+static void tell_watch(void *context, uint32_t at, uint32_t generation, int events)
 {
+    const struct kf__loop *loop = context;
     struct slot *slot = &loop->slots[at];
     if (!slot->watch || slot->generation != generation)
         return;
@@ -377,7 +376,7 @@ kf_err kf__loop_turn(struct kf__loop *loop, kf_time until)
     atomic_store(&loop->rest, AWAKE);
     loop->now = loop->world->now(loop->world->context);
 
-    loop->backend->dispatch(loop->backend_state, loop);
+    loop->backend->dispatch(loop->backend_state, tell_watch, loop);
     work_off(loop);
     return err;
 }

@@ -72,7 +72,7 @@ static kf_err wait_for_events(void *opaque, int timeout_ms)
     return errno == EINTR ? KF_OK : KF_ERR_SYSTEM;
 }
 
-static void dispatch(void *opaque, struct kf__loop *loop)
+static void dispatch(void *opaque, kf__backend_news *news, void *context)
 {
     struct state *state = opaque;
     for (int i = 0; i < state->ready; i++) {
@@ -81,8 +81,8 @@ static void dispatch(void *opaque, struct kf__loop *loop)
         int events = ((mask & (uint32_t)EPOLLIN) ? KF__READABLE : 0) |
                      ((mask & (uint32_t)EPOLLOUT) ? KF__WRITABLE : 0);
         if (mask & (uint32_t)(EPOLLERR | EPOLLHUP))
-            events = KF__READABLE | KF__WRITABLE;
-        kf__loop_ready(loop, (uint32_t)data, (uint32_t)(data >> 32), events);
+            events = KF__READABLE | KF__WRITABLE | KF__HANGUP;
+        news(context, (uint32_t)data, (uint32_t)(data >> 32), events);
     }
     state->ready = 0;
 }

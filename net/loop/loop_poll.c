@@ -85,12 +85,12 @@ static kf_err wait_for_events(void *opaque, int timeout_ms)
 static int events_of(short revents)
 {
     if (revents & (POLLERR | POLLHUP | POLLNVAL))
-        return KF__READABLE | KF__WRITABLE;
+        return KF__READABLE | KF__WRITABLE | KF__HANGUP;
     return ((revents & POLLIN) ? KF__READABLE : 0) | ((revents & POLLOUT) ? KF__WRITABLE : 0);
 }
 
 /* Watches may be added and removed on the way: indexes only, and each entry is taken once. */
-static void dispatch(void *opaque, struct kf__loop *loop)
+static void dispatch(void *opaque, kf__backend_news *news, void *context)
 {
     struct state *state = opaque;
     if (!state->waited)
@@ -100,7 +100,7 @@ static void dispatch(void *opaque, struct kf__loop *loop)
         short revents = state->fds[i].revents;
         state->fds[i].revents = 0;
         if (revents && state->fds[i].fd >= 0)
-            kf__loop_ready(loop, (uint32_t)i, state->generations[i], events_of(revents));
+            news(context, (uint32_t)i, state->generations[i], events_of(revents));
     }
 }
 

@@ -81,14 +81,14 @@ static kf_err wait_in_world(void *opaque, int timeout_ms)
 }
 
 /* Watches may be added and removed on the way: each entry is taken once. */
-static void dispatch(void *opaque, struct kf__loop *loop)
+static void dispatch(void *opaque, kf__backend_news *news, void *context)
 {
     struct state *state = opaque;
     for (size_t i = 0; i < state->count; i++) {
         int ready = state->slots[i].ready;
         state->slots[i].ready = 0;
         if (ready)
-            kf__loop_ready(loop, (uint32_t)i, state->slots[i].generation, ready);
+            news(context, (uint32_t)i, state->slots[i].generation, ready);
     }
 }
 

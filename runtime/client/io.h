@@ -15,8 +15,8 @@
 #define KF_RUNTIME_IO_H
 
 #include "net/cluster/cluster.h"
+#include "net/loop/list.h"
 #include "runtime/config/config.h"
-#include "runtime/list.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>

@@ -18,9 +18,9 @@
 #define KF_RUNTIME_FETCH_H
 
 #include "net/cluster/cluster.h"
+#include "net/loop/list.h"
 #include "runtime/fetch/credit.h"
 #include "runtime/fetch/held.h"
-#include "runtime/list.h"
 
 struct kf__fetcher;
 struct kf__fetch_lane;

@@ -11,10 +11,10 @@
 #ifndef KF_RUNTIME_PRODUCER_BATCH_H
 #define KF_RUNTIME_PRODUCER_BATCH_H
 
+#include "net/loop/list.h"
 #include "net/loop/loop.h"
 #include "proto/batch/batch.h"
 #include "proto/bytes/prefetch.h"
-#include "runtime/list.h"
 #include "runtime/producer/producer_memory.h"
 #include <kafiber/producer.h>
 

@@ -12,7 +12,7 @@
 #ifndef KF_RUNTIME_PRODUCER_MEMORY_H
 #define KF_RUNTIME_PRODUCER_MEMORY_H
 
-#include "runtime/list.h"
+#include "net/loop/list.h"
 #include <kafiber/alloc.h>
 #include <kafiber/error.h>
 #include <pthread.h>

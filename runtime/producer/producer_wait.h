@@ -10,8 +10,8 @@
 #ifndef KF_RUNTIME_PRODUCER_WAIT_H
 #define KF_RUNTIME_PRODUCER_WAIT_H
 
+#include "net/loop/list.h"
 #include "net/loop/loop.h"
-#include "runtime/list.h"
 #include <kafiber/producer.h>
 #include <pthread.h>
 #include <stdatomic.h>

@@ -458,6 +458,83 @@ Test(configs, transactions_may_be_as_long_as_the_brokers_are_configured_for)
     cr_assert(eq(i16, begin_transactions(900001), 0));
 }
 
+Test(configs, tells_each_topic_of_a_request_what_it_has)
+{
+    struct kf_create_topics_request_creatable_topic_config config = {.name = text("retention.ms"),
+                                                                     .value = text("60000")};
+    struct kf_create_topics_request_creatable_topic topics[] = {
+        {.name = text("before"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("own"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("behind"), .num_partitions = 1, .replication_factor = 1},
+    };
+    topics[1].configs.items = &config;
+    topics[1].configs.count = 1;
+    static const char *const values[] = {"604800000", "60000", "604800000"};
+    static const int8_t sources[] = {5, 1, 5};
+    struct kf_create_topics_response answer = create(topics, 3, false);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(eq(i32, answer.topics.items[i].configs.count, 37));
+        SAME(answer.topics.items[i].configs.items[31].value, values[i]);
+        cr_assert(eq(i8, answer.topics.items[i].configs.items[31].config_source, sources[i]));
+    }
+}
+
+static bool takes_message_of(const char *topic, size_t size)
+{
+    static const uint8_t letters[2000];
+    struct kf_produce_request_partition_produce_data partition = {0};
+    struct kf_produce_request_topic_produce_data data = {.name = text(topic)};
+    struct kf_produce_request request;
+    struct kf_produce_response response;
+    struct kf__codecs codecs;
+    struct kf__buffer batch;
+    struct kf__batch_builder builder;
+    struct kf__batch_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__buffer_init(&batch, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    kf__batch_builder_add(&builder, 1, (kf_bytes){0}, (kf_bytes){letters, size}, NULL, 0);
+    kf__batch_builder_finish(&builder, &options, &codecs, &batch);
+    partition.records = (kf_bytes){batch.bytes, batch.used};
+    data.partition_data.items = &partition;
+    data.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &request);
+    request.acks = -1;
+    request.topic_data.items = &data;
+    request.topic_data.count = 1;
+    client_call(&client, KF_API_PRODUCE, 9, &request, &response);
+    kf__batch_builder_free(&builder);
+    kf__buffer_free(&batch);
+    kf__codecs_free(&codecs);
+    return response.responses.items[0].partition_responses.items[0].error_code == 0;
+}
+
+/* Led by the node that the client is connected to. */
+static void create_here(const char *topic)
+{
+    cr_assert(eq(int, kf_broker_create_topic(broker, topic, 1, 3), KF_OK));
+    cr_assert(eq(int, kf_broker_move_leader(broker, topic, 0, 1), KF_OK));
+}
+
+Test(configs, topics_obey_what_brokers_are_told_before_and_after_they_are_made)
+{
+    create_here("early");
+    cr_assert(takes_message_of("early", 2000));
+    cr_assert(eq(int,
+                 kf_broker_set_config(broker, KF_BROKER_BROKER, "", "message.max.bytes", "1000"),
+                 KF_OK));
+    create_here("late");
+    cr_assert(not(takes_message_of("early", 2000)));
+    cr_assert(not(takes_message_of("late", 2000)));
+    cr_assert(takes_message_of("late", 500));
+    cr_assert(eq(int,
+                 kf_broker_set_config(broker, KF_BROKER_TOPIC, "late", "max.message.bytes", "3000"),
+                 KF_OK));
+    cr_assert(takes_message_of("late", 2000));
+    cr_assert(not(takes_message_of("early", 2000)));
+}
+
 Test(configs, refuses_bad_topics_with_kafkas_sentences)
 {
     static struct kf_create_topics_request_creatable_topic_config bad = {

@@ -68,6 +68,7 @@ static void unlock(kf_broker *broker) { pthread_mutex_unlock(&broker->lock); }
 static void unlock_and_wake(kf_broker *broker)
 {
     broker->changes++;
+    kf__server_stir_groups(broker);
     kf__server_wake(&broker->server);
     unlock(broker);
 }
@@ -282,7 +283,7 @@ static kf_err copy_racks(kf_broker *broker)
     return err;
 }
 
-static kf_err open_broker(kf_broker *broker, kf_error *error)
+static kf_err open_broker(kf_broker *broker, enum kf__backend backend, kf_error *error)
 {
     const kf_broker_options *options = &broker->options;
     if (options->nodes < 1 || options->nodes > KF__MAX_NODES)
@@ -299,7 +300,7 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
                             "virtual time is the caller's: a thread would not know when to run");
     kf_err err = kf__sasl_server_open(&broker->sasl, broker->alloc, &options->sasl, error);
     if (!err)
-        err = kf__server_open(broker, options, error);
+        err = kf__server_open(broker, options, backend, error);
     if (!err && (make_bootstraps(broker) || put_configs(broker) || copy_racks(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
     if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
@@ -312,6 +313,12 @@ static kf_err open_broker(kf_broker *broker, kf_error *error)
 
 kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
 {
+    return kf__broker_start(options, KF__BACKEND_AUTO, error);
+}
+
+kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend backend,
+                            kf_error *error)
+{
     const kf_allocator *alloc =
         options && options->size > 0 && options->alloc ? options->alloc : &kf_default_allocator;
     kf_broker *broker = kf_alloc_zero(alloc, sizeof *broker);
@@ -323,12 +330,11 @@ kf_broker *kf_broker_start(const kf_broker_options *options, kf_error *error)
     kf__budget_init(&broker->budget, alloc, broker->options.memory_max);
     broker->alloc = &broker->budget.work;
     broker->server.alloc = broker->alloc;
-    broker->server.wake[0] = broker->server.wake[1] = -1;
     kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
     pthread_cond_init(&broker->poll_ends, NULL);
     open_parts(broker);
-    if (open_broker(broker, error)) {
+    if (open_broker(broker, backend, error)) {
         close_parts(broker);
         return NULL;
     }
@@ -687,6 +693,7 @@ int32_t kf_broker_connections(kf_broker *broker)
 void kf_broker_close_connections(kf_broker *broker)
 {
     lock(broker);
+    kf__server_end_poll(broker);
     kf__server_close_all(broker);
     unlock_and_wake(broker);
 }

@@ -1,7 +1,7 @@
 /*
  * state: the broker itself: what its parts are, and what holds them together.
  * Each part has a header of its own and knows nothing of this one; the API
- * files, dispatch.c, server.c and broker.c do.
+ * files, those of server/ and broker.c do.
  */
 #ifndef KF_BROKER_STATE_H
 #define KF_BROKER_STATE_H
@@ -55,6 +55,9 @@ struct kf_broker {
     struct kf__rules rules;
     struct kf__sasl_server sasl;
     struct kf__configs configs;
+    struct kf__topic_settings plain; /* of topics without configs of their own */
+    uint64_t plain_as_of;            /* configs.changes */
+    bool knows_plain;
     struct kf__features features;
     struct kf__acls acls;
     struct kf__quotas quotas;
@@ -63,7 +66,9 @@ struct kf_broker {
     struct kf__buffer rebatched;  /* a batch that was written anew */
     struct kf__buffer handed_out; /* the record of the last kf_broker_read */
     int64_t next_producer_id;
-    uint64_t changes; /* counts what may let a waiting Fetch answer */
+    uint64_t changes;   /* counts what may let a waiting Fetch answer */
+    uint64_t appends;   /* those of them that were a Produce, */
+    uint64_t new_marks; /* and the marks of its partitions since parked requests were looked at */
     int64_t requests[KF__MAX_API_KEY + 1];
     int64_t request_count;
     struct kf__census census;
@@ -86,6 +91,9 @@ struct kf_broker {
 
 /* A config of all brokers: its number, a boolean's as 0 or 1. */
 int64_t kf__broker_config(const struct kf_broker *broker, const char *key);
+/* kf_broker_start, waiting in this way. */
+kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend backend,
+                            kf_error *error);
 
 /* The clock, or the one that the test moves. */
 kf_time kf__broker_now(const struct kf_broker *broker);

@@ -344,13 +344,13 @@ kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_chang
 
 /* ---- what the log obeys ---- */
 
-static void apply(const struct kf__configs *configs, struct kf__topic *topic)
+static void read_settings(const struct kf__configs *configs, kf_string topic,
+                          struct kf__topic_settings *s)
 {
     struct number {
         const char *key;
         int64_t *into;
     };
-    struct kf__topic_settings *s = &topic->settings;
     int64_t insync, level = 0;
     const struct number numbers[] = {
         {"max.message.bytes", &s->max_message_bytes},
@@ -364,23 +364,20 @@ static void apply(const struct kf__configs *configs, struct kf__topic *topic)
         {"min.insync.replicas", &insync},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        *numbers[i].into =
-            kf__configs_number(configs, KF__RESOURCE_TOPIC, topic->name, numbers[i].key);
+        *numbers[i].into = kf__configs_number(configs, KF__RESOURCE_TOPIC, topic, numbers[i].key);
     s->min_insync_replicas = (int32_t)insync;
 
-    kf_string policy =
-        kf__configs_value(configs, KF__RESOURCE_TOPIC, topic->name, "cleanup.policy");
+    kf_string policy = kf__configs_value(configs, KF__RESOURCE_TOPIC, topic, "cleanup.policy");
     kf_string stamp =
-        kf__configs_value(configs, KF__RESOURCE_TOPIC, topic->name, "message.timestamp.type");
-    kf_string unclean = kf__configs_value(configs, KF__RESOURCE_TOPIC, topic->name,
-                                          "unclean.leader.election.enable");
+        kf__configs_value(configs, KF__RESOURCE_TOPIC, topic, "message.timestamp.type");
+    kf_string unclean =
+        kf__configs_value(configs, KF__RESOURCE_TOPIC, topic, "unclean.leader.election.enable");
     s->deletes = kf__list_has(policy, kf__text("delete"));
     s->compacts = kf__list_has(policy, kf__text("compact"));
     s->append_time = kf__text_equal(stamp, kf__text("LogAppendTime"));
     s->unclean_election = kf__text_equal(unclean, kf__text("true"));
 
-    kf_string codec =
-        kf__configs_value(configs, KF__RESOURCE_TOPIC, topic->name, "compression.type");
+    kf_string codec = kf__configs_value(configs, KF__RESOURCE_TOPIC, topic, "compression.type");
     char level_key[64];
     enum kf_codec number;
     s->codec = kf__text_equal(codec, kf__text("uncompressed")) ? KF_CODEC_NONE : -1;
@@ -388,19 +385,35 @@ static void apply(const struct kf__configs *configs, struct kf__topic *topic)
         s->codec = (int8_t)number;
         snprintf(level_key, sizeof level_key, "compression.%s.level", codec.data);
         if (kf__setting_find(KF__RESOURCE_TOPIC, kf__text(level_key)))
-            level = kf__configs_number(configs, KF__RESOURCE_TOPIC, topic->name, level_key);
+            level = kf__configs_number(configs, KF__RESOURCE_TOPIC, topic, level_key);
     }
     s->level = level == -1 ? 0 : (int32_t)level;
+}
+
+/* Most topics have nothing of their own: what they all obey is read once. */
+static void apply(struct kf_broker *broker, struct kf__topic *topic)
+{
+    const struct kf__configs *configs = &broker->configs;
+    if (kf__configs_find(configs, KF__RESOURCE_TOPIC, topic->name)) {
+        read_settings(configs, topic->name, &topic->settings);
+        return;
+    }
+    if (!broker->knows_plain || broker->plain_as_of != configs->changes)
+        read_settings(configs, kf__text(""), &broker->plain);
+    broker->knows_plain = true;
+    broker->plain_as_of = configs->changes;
+    topic->settings = broker->plain;
 }
 
 void kf__apply_configs(struct kf_broker *broker, struct kf__topic *topic)
 {
     if (topic) {
-        apply(&broker->configs, topic);
+        apply(broker, topic);
         return;
     }
+    broker->knows_plain = false; /* they may be others altogether */
     for (size_t i = 0; i < broker->topics.count; i++)
-        apply(&broker->configs, broker->topics.items[i]);
+        apply(broker, broker->topics.items[i]);
 }
 
 /* ---- by request ---- */

@@ -164,6 +164,7 @@ kf_err kf__configs_set(struct kf__configs *configs, int8_t resource, kf_string n
     bool here;
     if (!value.data && !kf__configs_own(configs, resource, name, key).data)
         return KF_OK;
+    configs->changes += resource != KF__RESOURCE_TOPIC;
     struct kf__config_resource *found = open_resource(configs, resource, name);
     if (!found)
         return KF_ERR_NO_MEMORY;
@@ -180,6 +181,7 @@ void kf__configs_drop(struct kf__configs *configs, int8_t resource, kf_string na
     size_t at = place_of(configs, resource, name, &here);
     if (!here)
         return;
+    configs->changes += resource != KF__RESOURCE_TOPIC;
     free_resource(configs->alloc, &configs->items[at]);
     configs->count--;
     memmove(configs->items + at, configs->items + at + 1,

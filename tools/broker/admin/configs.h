@@ -48,6 +48,7 @@ struct kf__configs {
     struct kf__config_resource *items; /* by type, then name */
     size_t count;
     size_t capacity;
+    uint64_t changes; /* of others than topics', which topics fall back to */
 };
 
 /* One step of a lookup. The views live until the configs change. */

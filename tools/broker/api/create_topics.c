@@ -139,15 +139,15 @@ static kf_err create(struct kf_broker *broker, const asked_topic *asked, int32_t
     for (int32_t i = 0; !err && i < asked->configs.count; i++)
         err = kf__configs_set(&broker->configs, KF__RESOURCE_TOPIC, asked->name,
                               asked->configs.items[i].name, asked->configs.items[i].value);
-    if (!err)
+    if (!err && asked->configs.count > 0)
         kf__apply_configs(broker, *topic);
-    else if (*topic)
+    else if (err && *topic)
         kf__broker_delete(broker, *topic);
     return err;
 }
 
 /* The whole list, as the topic has it, or would have it. */
-static bool tell_configs(struct kf__exchange *exchange, const asked_topic *asked,
+static bool list_configs(struct kf__exchange *exchange, const asked_topic *asked,
                          topic_answer *answer)
 {
     size_t count;
@@ -174,6 +174,18 @@ static bool tell_configs(struct kf__exchange *exchange, const asked_topic *asked
     return true;
 }
 
+/* Topics that ask for none of their own share one list. */
+static bool tell_configs(struct kf__exchange *exchange, const asked_topic *asked,
+                         topic_answer *answer, topic_answer *plain)
+{
+    if (asked->configs.count > 0)
+        return list_configs(exchange, asked, answer);
+    if (!plain->configs.items && !list_configs(exchange, asked, plain))
+        return false;
+    answer->configs = plain->configs;
+    return true;
+}
+
 static int32_t partitions_of(const struct kf__exchange *exchange, const asked_topic *asked)
 {
     if (asked->assignments.count > 0)
@@ -195,8 +207,9 @@ static bool asks_too_much(const struct kf__exchange *exchange, const char *marks
     return total > MOST_AT_ONCE;
 }
 
+/* `plain` lends its list of configs to those that have none of their own. */
 static bool answer_one(struct kf__exchange *exchange, const asked_topic *asked,
-                       topic_answer *answer)
+                       topic_answer *answer, topic_answer *plain)
 {
     const struct kf_create_topics_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
@@ -226,7 +239,7 @@ static bool answer_one(struct kf__exchange *exchange, const asked_topic *asked,
     }
     answer->num_partitions = partitions;
     answer->replication_factor = (int16_t)replicas;
-    return exchange->version < 5 || tell_configs(exchange, asked, answer);
+    return exchange->version < 5 || tell_configs(exchange, asked, answer, plain);
 }
 
 /* What is named twice is answered once, with an error. */
@@ -248,6 +261,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     if (!marks || !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     bool too_much = asks_too_much(exchange, marks);
+    topic_answer plain = {0};
     int32_t told = 0;
     for (int32_t i = 0; i < request->topics.count; i++) {
         const asked_topic *asked = &request->topics.items[i];
@@ -263,7 +277,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         } else if (too_much) {
             answer->error_code = KF_ERR_POLICY_VIOLATION;
             answer->error_message = kf__text("Excessively large number of partitions per request.");
-        } else if (!answer_one(exchange, asked, answer)) {
+        } else if (!answer_one(exchange, asked, answer, &plain)) {
             return KF__REFUSED;
         }
     }

@@ -397,8 +397,10 @@ static void look_up_session(struct kf__exchange *exchange, struct fetch *fetch)
     fetch->count = fetch->session ? fetch->session->count : fetch->own_count;
 }
 
-/* Whether an answer can leave before its time: cheap, for it is asked at every append. */
-static bool has_enough(const struct kf__exchange *exchange, const struct fetch *fetch)
+/* Whether an answer can leave before its time: cheap, for it is asked at every append to one of
+   the partitions whose marks it leaves. */
+static bool has_enough(const struct kf__exchange *exchange, const struct fetch *fetch,
+                       uint64_t *marks)
 {
     const struct kf_fetch_request *request = exchange->request;
     size_t limit = request_limit(exchange), bytes = 0;
@@ -419,6 +421,7 @@ static bool has_enough(const struct kf__exchange *exchange, const struct fetch *
                                             visible_end(exchange, partition));
         size_t most = item->max_bytes > 0 ? (size_t)item->max_bytes : 0;
         bytes += readable < most ? readable : most;
+        *marks |= kf__partition_mark(topic, item->partition);
     }
     return bytes >= wanted || fetch->count == 0;
 }
@@ -427,7 +430,8 @@ static bool try_answer(struct kf__exchange *exchange, bool last)
 {
     struct fetch *fetch = exchange->waiting;
     look_up_session(exchange, fetch);
-    if (!last && !has_enough(exchange, fetch))
+    exchange->waits_for = 0;
+    if (!last && !has_enough(exchange, fetch, &exchange->waits_for))
         return false;
     const struct served *served = serve_all(exchange, fetch);
     if (!kf__charge_or_keep(exchange, KF__QUOTA_CONSUMER_RATE, fetch->bytes)) {

@@ -25,7 +25,7 @@ void kf__answer_joined(void *context, void *token, const struct kf__joined *join
     response->leader = kf__answer_text(exchange, joined->leader);
     response->member_id = kf__answer_text(exchange, joined->member_id);
     response->skip_assignment = joined->skip_assignment;
-    exchange->ready = true;
+    kf__dispatch_ready(exchange);
     if (!joined->group)
         return;
     if (!KF__FILL(exchange, "members", response->members, joined->group->member_count))

@@ -87,8 +87,9 @@ static kf_err admit(struct kf__exchange *exchange, const struct kf__topic *topic
 }
 
 /* What is in the log already keeps the time that it has there. */
-static kf_err append(struct kf_broker *broker, struct kf__partition *partition,
-                     const struct kf__batch *batch, int64_t *base_offset, int64_t *append_time)
+static kf_err append(struct kf_broker *broker, const struct kf__topic *topic,
+                     struct kf__partition *partition, const struct kf__batch *batch,
+                     int64_t *base_offset, int64_t *append_time)
 {
     bool idempotent = batch->producer_id >= 0;
     if (idempotent) {
@@ -111,6 +112,8 @@ static kf_err append(struct kf_broker *broker, struct kf__partition *partition,
     if (idempotent)
         kf__producers_note(&partition->producers, batch, *base_offset);
     broker->changes++;
+    broker->appends++;
+    broker->new_marks |= kf__partition_mark(topic, (int32_t)(partition - topic->partitions));
     return KF_OK;
 }
 
@@ -145,7 +148,7 @@ static kf_err take(struct kf__exchange *exchange, struct kf__topic *topic,
     if (!err && topic->settings.append_time)
         *append_time = batch->max_timestamp;
     if (!err)
-        err = append(broker, partition, batch, base_offset, append_time);
+        err = append(broker, topic, partition, batch, base_offset, append_time);
     if (err == KF_ERR_POLICY_VIOLATION)
         snprintf(complaint->why, sizeof complaint->why,
                  "The broker's memory cap for all logs is reached.");

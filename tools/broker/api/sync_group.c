@@ -18,7 +18,7 @@ void kf__answer_synced(void *context, void *token, const struct kf__synced *sync
     response->protocol_name = kf__answer_text(exchange, synced->protocol_name);
     if (synced->assignment.data)
         response->assignment = kf__answer_bytes(exchange, synced->assignment);
-    exchange->ready = true;
+    kf__dispatch_ready(exchange);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)

@@ -128,6 +128,7 @@ static void expire_producers(struct kf_broker *broker)
 kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
 {
     broker->changes++;
+    kf__server_stir_groups(broker);
     switch (event->kind) {
     case KF__STOP_NODE:
     case KF__START_NODE:
@@ -155,6 +156,7 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
     case KF__PAUSE:
     case KF__RESUME:
         broker->paused = event->kind == KF__PAUSE;
+        kf__server_stir_all(&broker->server); /* what came meanwhile */
         return KF_OK;
     case KF__EXPIRE_OFFSETS:
         expire_offsets(broker);

@@ -1,6 +1,6 @@
 #include "tools/broker/instrument/memory.h"
 
-#include "net/loop/loop.h"
+#include "net/loop/backend.h"
 
 #include "tools/broker/state.h"
 
@@ -151,11 +151,12 @@ ssize_t kf__pipe_send(struct kf__memory *memory, struct kf__pipe *pipe, const st
     return (ssize_t)sent;
 }
 
-short kf__pipe_events(const struct kf__pipe *pipe)
+int kf__pipe_ready(const struct kf__pipe *pipe)
 {
-    short in = held(&pipe->to_broker) > 0 || pipe->client_closed ? POLLIN : 0;
-    short out = room(&pipe->to_client) > 0 || pipe->client_closed ? POLLOUT : 0;
-    return (short)(in | out | (pipe->client_closed ? POLLHUP : 0));
+    if (pipe->client_closed)
+        return KF__READABLE | KF__WRITABLE | KF__HANGUP;
+    return (held(&pipe->to_broker) > 0 ? KF__READABLE : 0) |
+           (room(&pipe->to_client) > 0 ? KF__WRITABLE : 0);
 }
 
 void kf__pipe_close(struct kf__memory *memory, struct kf__pipe *pipe)

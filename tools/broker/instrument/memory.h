@@ -2,8 +2,8 @@
  * memory: a network without sockets and a clock that a test moves: the world
  * (net/loop/world.h) of our own client, with this broker as its only peer.
  *
- *     client ──send──▶ to_broker ──▶ server.c reads
- *     client ◀─receive─ to_client ◀── server.c writes
+ *     client ──send──▶ to_broker ──▶ server_bytes.c reads
+ *     client ◀─receive─ to_client ◀── server_bytes.c writes
  *
  * A pipe is two queues of bytes; each side may close. Everything runs on the
  * caller's thread, in an order that follows from the seed alone.
@@ -49,8 +49,8 @@ ssize_t kf__pipe_receive(struct kf__memory *memory, struct kf__pipe *pipe, void 
                          bool peek);
 ssize_t kf__pipe_send(struct kf__memory *memory, struct kf__pipe *pipe, const struct iovec *parts,
                       size_t count);
-/* POLLIN, POLLOUT, POLLHUP as the broker sees them. */
-short kf__pipe_events(const struct kf__pipe *pipe);
+/* KF__READABLE and the like (backend.h), as the broker sees them. */
+int kf__pipe_ready(const struct kf__pipe *pipe);
 void kf__pipe_close(struct kf__memory *memory, struct kf__pipe *pipe);
 
 #endif

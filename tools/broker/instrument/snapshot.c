@@ -364,6 +364,7 @@ static void put_parts(kf_broker *broker, const struct parts *parts)
     broker->features = parts->features;
     broker->next_producer_id = parts->next_producer_id;
     memcpy(broker->cluster_id, parts->cluster_id, sizeof broker->cluster_id);
+    kf__server_stir_groups(broker);
     broker->changes++;
     free_parts(&old);
 }
@@ -410,6 +411,7 @@ kf_err kf_broker_restore(kf_broker *broker, const void *bytes, size_t size, kf_e
     struct parts parts;
     struct kf__archive archive = {.alloc = broker->alloc, .in = kf__cursor_over(bytes, size)};
     pthread_mutex_lock(&broker->lock);
+    kf__server_end_poll(broker); /* it closes all connections */
     archive.err = open_parts(broker, &parts);
     archive_parts(&archive, &parts, kf__broker_now(broker), kf__broker_wall_ms(broker));
     if (!archive.err)

@@ -57,6 +57,12 @@ struct kf__topic {
     struct kf__partition *partitions;
 };
 
+/* One of 64: it tells most partitions from most others. */
+static inline uint64_t kf__partition_mark(const struct kf__topic *topic, int32_t index)
+{
+    return UINT64_C(1) << (((uint32_t)topic->id.bytes[0] + (uint32_t)index) & 63);
+}
+
 /* A group's coordinator that was moved there. */
 struct kf__moved {
     kf_string group;

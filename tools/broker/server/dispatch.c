@@ -21,9 +21,8 @@ static void end_exchange(struct kf__connection *connection)
         connection->in_start = connection->in_used = 0;
 }
 
-void kf__dispatch_sent(struct kf_broker *broker, struct kf__connection *connection)
+void kf__dispatch_sent(struct kf__connection *connection)
 {
-    (void)broker;
     kf_writer_reset(&connection->out);
     connection->sent = 0;
     connection->writing = false;
@@ -37,6 +36,7 @@ void kf__dispatch_abandon(struct kf_broker *broker, struct kf__connection *conne
 {
     if (connection->frame_size == 0)
         return;
+    kf__server_stir_groups(broker);
     kf__coordinator_forget(&broker->coordinator, &connection->exchange);
     kf_arena_free(&connection->exchange.arena);
 }
@@ -297,6 +297,8 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         connection->silent = exchange->verdict.drop_request;
         return;
     }
+    if (exchange->api->key != KF_API_PRODUCE && exchange->api->key != KF_API_FETCH)
+        kf__server_stir_groups(broker);
     enum kf__outcome outcome = handle(exchange);
     note_session(connection);
     switch (outcome) {
@@ -305,6 +307,7 @@ static void take_frame(struct kf_broker *broker, struct kf__connection *connecti
         break;
     case KF__PARKED:
         exchange->parked = true;
+        kf__link_append(&broker->server.parked, &connection->parked);
         exchange->verdict.error = NULL; /* it may be cleared meanwhile */
         exchange->seen_changes = broker->changes;
         break;
@@ -368,42 +371,61 @@ static bool is_due(const struct kf_broker *broker, struct kf__exchange *exchange
     return exchange->retry(exchange, last);
 }
 
-void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
+void kf__dispatch_ready(struct kf__exchange *exchange)
 {
-    for (size_t i = 0; i < broker->server.slot_count; i++) {
-        struct kf__connection *connection = broker->server.connections[i];
-        if (!connection || connection->closing || !connection->exchange.parked)
-            continue;
-        struct kf__exchange *exchange = &connection->exchange;
-        exchange->now = now;
-        if (!is_due(broker, exchange))
-            continue;
-        exchange->parked = false;
-        send_answer(broker, connection);
-        kf__server_go_on(broker, connection, now);
-    }
+    exchange->ready = true;
+    kf__server_stir(&exchange->broker->server,
+                    KF__OWNER(exchange, struct kf__connection, exchange));
 }
 
-kf_time kf__dispatch_deadline(const struct kf_broker *broker)
+static void look_at(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
 {
-    kf_time deadline = KF_FOREVER;
-    for (size_t i = 0; i < broker->server.slot_count; i++) {
-        const struct kf__connection *connection = broker->server.connections[i];
-        if (!connection)
-            continue;
-        const struct kf__exchange *exchange = &connection->exchange;
-        if (exchange->parked && exchange->ready)
-            return 0;
-        if (exchange->parked && exchange->retry) {
-            if (exchange->seen_changes != broker->changes)
-                return 0;
-            if (exchange->deadline < deadline)
-                deadline = exchange->deadline;
-        }
-        if (connection->answer_at > 0 && connection->answer_at < deadline)
-            deadline = connection->answer_at;
-        if (connection->muted_until > 0 && connection->muted_until < deadline)
-            deadline = connection->muted_until;
+    struct kf__exchange *exchange = &connection->exchange;
+    if (connection->closing || !exchange->parked)
+        return;
+    exchange->now = now;
+    if (!is_due(broker, exchange))
+        return;
+    exchange->parked = false;
+    kf__link_remove(&connection->parked);
+    kf__server_stir(&broker->server, connection);
+    send_answer(broker, connection);
+    kf__server_go_on(broker, connection, now);
+}
+
+/* All of those that were parked before, and wait for one of these partitions. */
+static void look_at_those(struct kf_broker *broker, uint64_t marks, kf_time now)
+{
+    struct kf__link mark; /* who parks again meanwhile stands behind it */
+    kf__link_init(&mark);
+    kf__link_append(&broker->server.parked, &mark);
+    for (struct kf__link *at = broker->server.parked.next, *next; at != &mark; at = next) {
+        struct kf__connection *connection = KF__OWNER(at, struct kf__connection, parked);
+        next = at->next;
+        if (connection->exchange.waits_for & marks)
+            look_at(broker, connection, now);
     }
-    return deadline;
+    kf__link_remove(&mark);
+}
+
+void kf__dispatch_parked(struct kf_broker *broker, kf_time now)
+{
+    struct kf__server *server = &broker->server;
+    uint64_t changes = broker->changes - server->seen_changes;
+    if (changes > 0) {
+        bool only_appends = changes == broker->appends - server->seen_appends;
+        uint64_t marks = only_appends ? broker->new_marks : UINT64_MAX;
+        server->seen_changes = broker->changes;
+        server->seen_appends = broker->appends;
+        broker->new_marks = 0;
+        look_at_those(broker, marks, now);
+    }
+    for (struct kf__link *at = server->stirred.next; at != &server->stirred; at = at->next)
+        look_at(broker, KF__OWNER(at, struct kf__connection, stirred), now);
+}
+
+kf_time kf__dispatch_deadline(const struct kf__connection *connection)
+{
+    const struct kf__exchange *exchange = &connection->exchange;
+    return exchange->parked && exchange->retry ? exchange->deadline : KF_FOREVER;
 }

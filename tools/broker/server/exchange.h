@@ -63,10 +63,14 @@ struct kf__exchange {
     bool ready;            /* the answer is complete: send it */
     kf_time deadline;      /* when retry is called at the latest */
     uint64_t seen_changes; /* of the broker, when retry was last called */
+    uint64_t waits_for;    /* marks of the partitions (topics.h) whose records would answer it */
     /* True: the answer is complete. `last`: the deadline has passed. */
     bool (*retry)(struct kf__exchange *exchange, bool last);
     void *waiting; /* the API's own, in the arena */
 };
+
+/* A parked exchange's answer is complete: it is sent in this turn or the next. */
+void kf__dispatch_ready(struct kf__exchange *exchange);
 
 /* The versions of it that the broker takes, and the lowest it tells of; none: max below min. */
 struct kf__api_range {

@@ -1,7 +1,7 @@
 /*
  * listeners: which ports a broker has, what is spoken there, and to whom.
  *
- *   "NAME=PROTOCOL://HOST:PORT" ─▶ kf__listener ─┬─▶ server.c: ports, TLS
+ *   "NAME=PROTOCOL://HOST:PORT" ─▶ kf__listener ─┬─▶ server_ports.c, TLS
  *                                                └─▶ answers: a client hears of the
  *                                                    listener that it came by
  */

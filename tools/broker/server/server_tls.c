@@ -16,6 +16,15 @@ enum {
     PARTS = 16,
 };
 
+bool kf__server_begin_tls(struct kf__server *server, struct kf__connection *connection)
+{
+    struct kf__tls_context *context = server->listeners.items[connection->listener].tls;
+    if (!context)
+        return true;
+    connection->tls = kf__tls_new(context, server->slabs, connection->peer, NULL);
+    return connection->tls != NULL;
+}
+
 /* Who the client is says its certificate; false where no rule maps it. */
 static bool name_principal(struct kf_broker *broker, struct kf__connection *connection)
 {

@@ -1,6 +1,6 @@
 /* list: doubly linked, intrusive, circular; a link that is alone is in no list. */
-#ifndef KF_RUNTIME_LIST_H
-#define KF_RUNTIME_LIST_H
+#ifndef KF_NET_LIST_H
+#define KF_NET_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
