@@ -562,6 +562,22 @@ Test(configs, refuses_bad_topics_with_kafkas_sentences)
     SAME(answer.topics.items[6].error_message, "Topic 'orders' already exists.");
 }
 
+Test(configs, refuses_a_topic_that_looks_like_another)
+{
+    struct kf_create_topics_request_creatable_topic topics[] = {
+        {.name = text("a.b_c"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("a_b.c"), .num_partitions = 1, .replication_factor = 1},
+        {.name = text("a-b.c"), .num_partitions = 1, .replication_factor = 1},
+    };
+    cr_assert(eq(i16, create(topics, 1, false).topics.items[0].error_code, 0));
+    struct kf_create_topics_response answer = create(topics + 1, 2, false);
+    cr_assert(eq(i16, answer.topics.items[0].error_code, KF_ERR_INVALID_TOPIC_EXCEPTION));
+    SAME(answer.topics.items[0].error_message, "Topic 'a_b.c' collides with existing topic: a.b_c");
+    cr_assert(eq(i16, answer.topics.items[1].error_code, 0));
+    cr_assert(
+        eq(int, kf_broker_create_topic(broker, "a.b.c", 1, 1), KF_ERR_INVALID_TOPIC_EXCEPTION));
+}
+
 Test(configs, assigns_replicas_as_asked)
 {
     static int32_t first[] = {3, 1}, second[] = {2, 3};
@@ -714,6 +730,12 @@ Test(configs, cleaning_follows_the_topics_policy)
     cr_assert(eq(i64, start, 2));
     cr_assert(eq(i64, end, 2));
     cr_assert(eq(int, kf_broker_clean(broker, "nope"), KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+
+    cr_assert(eq(int, produce("3", 1, "k"), KF_OK));
+    kf_broker_script(broker, "at Metadata #1 clean topic orders", NULL);
+    (void)ask_for("orders");
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, start, 3));
 }
 
 Test(configs, ten_thousand_topics_are_found_at_once)

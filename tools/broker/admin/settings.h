@@ -57,7 +57,7 @@ struct kf__setting {
 };
 
 enum {
-    KF__MAX_WHY_BYTES = 500, /* of a sentence about a value, or a topic's name */
+    KF__MAX_WHY_BYTES = 600, /* of a sentence about a value, or two topics' names */
 };
 
 /* All of one kind of resource, by name; NULL and 0 where there is no such kind. */

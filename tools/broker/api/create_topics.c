@@ -108,6 +108,12 @@ static kf_err check(struct kf__exchange *exchange, const asked_topic *asked, int
                  asked->name.data);
         return KF_ERR_TOPIC_ALREADY_EXISTS;
     }
+    const struct kf__topic *other = kf__topics_lookalike(&broker->topics, asked->name);
+    if (other) {
+        snprintf(why, KF__MAX_WHY_BYTES, "Topic '%.*s' collides with existing topic: %.*s",
+                 (int)asked->name.size, asked->name.data, (int)other->name.size, other->name.data);
+        return KF_ERR_INVALID_TOPIC_EXCEPTION;
+    }
     err = asked->assignments.count > 0 ? check_assignments(exchange, asked, why)
                                        : check_counts(broker, partitions, replicas, why);
     for (int32_t i = 0; !err && i < asked->configs.count; i++)

@@ -145,7 +145,7 @@ static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struc
         return KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     struct kf__topic *made;
     kf_err err = kf__broker_create(broker, name, -1, -1, &made);
-    return err ? err : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return err == KF_ERR_NO_MEMORY ? err : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
 static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_request_topic *asked,

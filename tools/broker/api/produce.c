@@ -23,6 +23,13 @@ enum {
 
 typedef struct kf_produce_response_partition_produce_response partition_answer;
 
+/* Asked only of partitions that there are, and after what their records look like. */
+static kf_err check_acks(const struct kf__exchange *exchange)
+{
+    const struct kf_produce_request *request = exchange->request;
+    return request->acks < -1 || request->acks > 1 ? KF_ERR_INVALID_REQUIRED_ACKS : KF_OK;
+}
+
 /* acks=all needs min.insync.replicas of them. */
 static kf_err check_insync(const struct kf__exchange *exchange, const struct kf__topic *topic,
                            const struct kf__partition *partition)
@@ -135,6 +142,8 @@ static kf_err take(struct kf__exchange *exchange, struct kf__topic *topic,
     int64_t max_timestamp = -1;
     struct kf__batch view, *batch = &view;
     kf_err err = kf__validate_request(data->records, &expected, batch, complaint);
+    if (!err)
+        err = check_acks(exchange);
     if (!err && batch->transactional)
         err = admit(exchange, topic, data->index, &partition->producers, batch);
     if (!err)
@@ -177,6 +186,8 @@ static void store(struct kf__exchange *exchange, struct kf__topic *topic, bool b
     kf_err err = kf__led_partition(exchange, topic, data->index, -1, &partition);
     if (!topic && by_id)
         err = KF_ERR_UNKNOWN_TOPIC_ID;
+    if (err == KF_ERR_NOT_LEADER_OR_FOLLOWER && check_acks(exchange))
+        err = KF_ERR_INVALID_REQUIRED_ACKS;
     if (refused)
         err = refused;
     int64_t base_offset = -1;
@@ -267,8 +278,6 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     if (!refused && request->transactional_id.data)
         refused =
             kf__may(exchange, KF__ACL_WRITE, KF__ACL_TRANSACTIONAL_ID, request->transactional_id);
-    if (request->acks < -1 || request->acks > 1)
-        refused = KF_ERR_INVALID_REQUIRED_ACKS;
     if (!KF__FILL(exchange, "responses", response->responses, request->topic_data.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topic_data.count; t++) {

@@ -136,6 +136,29 @@ void kf__explain_topic_name(kf_string name, char *text, size_t size)
                  shown, name.data);
 }
 
+static char unify(char c) { return c == '.' ? '_' : c; }
+
+/* From the end: names that are counted through differ there. */
+static bool looks_alike(kf_string a, kf_string b)
+{
+    if (a.size != b.size)
+        return false;
+    for (size_t i = a.size; i-- > 0;)
+        if (unify(a.data[i]) != unify(b.data[i]))
+            return false;
+    return true;
+}
+
+const struct kf__topic *kf__topics_lookalike(const struct kf__topics *topics, kf_string name)
+{
+    if (!memchr(name.data, '.', name.size) && !memchr(name.data, '_', name.size))
+        return NULL;
+    for (size_t i = 0; i < topics->count; i++)
+        if (looks_alike(topics->items[i]->name, name))
+            return topics->items[i];
+    return NULL;
+}
+
 kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t partitions,
                         int32_t replicas)
 {
@@ -143,6 +166,8 @@ kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t
         return KF_ERR_INVALID_TOPIC_EXCEPTION;
     if (kf__broker_topics_find(topics, name))
         return KF_ERR_TOPIC_ALREADY_EXISTS;
+    if (kf__topics_lookalike(topics, name))
+        return KF_ERR_INVALID_TOPIC_EXCEPTION;
     if (partitions <= 0 || partitions > KF__MAX_PARTITIONS)
         return KF_ERR_INVALID_PARTITIONS;
     if (replicas <= 0 || replicas > topics->node_count)

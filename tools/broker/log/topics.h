@@ -101,6 +101,8 @@ bool kf__topic_name_is_valid(kf_string name);
 /* Kafka's sentence about a name that isn't. */
 void kf__explain_topic_name(kf_string name, char *text, size_t size);
 
+/* One that is named alike but for '.' and '_', which Kafka's metrics can't tell apart. */
+const struct kf__topic *kf__topics_lookalike(const struct kf__topics *topics, kf_string name);
 /* TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR.
  */
 kf_err kf__topics_check(const struct kf__topics *topics, kf_string name, int32_t partitions,
