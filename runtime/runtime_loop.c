@@ -2,8 +2,8 @@
  * but in kf_loop_step, where the caller's thread is also the worker. */
 #include "runtime/runtime_inside.h"
 
+#include "net/loop/thread.h"
 #include <kafiber/fiber.h>
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -77,14 +77,9 @@ static void *io_thread(void *argument)
 
 static kf_err start_thread(struct kf_runtime *runtime)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&runtime->thread, NULL, io_thread, runtime);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    runtime->joined = failed != 0;
-    return failed ? KF_ERR_SYSTEM : KF_OK;
+    kf_err err = kf__thread_start(&runtime->thread, io_thread, runtime);
+    runtime->joined = err != KF_OK;
+    return err;
 }
 
 static void exhausted(void *owner, int32_t workers)

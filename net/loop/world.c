@@ -6,13 +6,13 @@
  */
 #include "net/loop/world.h"
 
+#include "net/loop/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,23 +185,10 @@ static kf_err real_start_thread(void *context, void (*run)(void *argument), void
         return KF_ERR_NO_MEMORY;
     *start = (struct start){run, argument};
 
-    /* The thread inherits the mask: signals belong to the program's own threads. */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_t thread;
-    int failed = pthread_create(&thread, &attributes, begin, start);
-    pthread_attr_destroy(&attributes);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-
-    if (failed) {
+    kf_err err = kf__thread_detach(begin, start);
+    if (err)
         free(start);
-        return KF_ERR_SYSTEM;
-    }
-    return KF_OK;
+    return err;
 }
 
 const struct kf__world kf__real_world = {

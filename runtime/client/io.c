@@ -12,8 +12,8 @@
  */
 #include "runtime/client/io.h"
 
+#include "net/loop/thread.h"
 #include <kafiber/fiber.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -307,12 +307,7 @@ static void *turn(void *argument)
 
 kf_err kf__io_start(struct kf__io *io, kf_error *error)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    io->running = pthread_create(&io->thread, NULL, turn, io) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    io->running = kf__thread_start(&io->thread, turn, io) == KF_OK;
     if (io->running)
         return KF_OK;
     return kf_error_set(error, KF_ERR_SYSTEM, "the I/O thread could not be started");

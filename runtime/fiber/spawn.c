@@ -6,10 +6,11 @@
  * across a suspension. On a plain thread a child is a thread.
  */
 #include "runtime/fiber/sched_run.h"
+
+#include "net/loop/thread.h"
 #include <kafiber/fiber.h>
 
 #include <assert.h>
-#include <signal.h>
 
 struct kf_fiber {
     struct kf__activation activation;
@@ -103,20 +104,6 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-static kf_err spawn_thread(struct kf_fiber *child)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    sigdelset(&all, SIGSEGV); /* a fault that is blocked kills without any handler */
-    sigdelset(&all, SIGBUS);
-    sigdelset(&all, SIGFPE);
-    sigdelset(&all, SIGILL);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&child->thread, NULL, run_thread, child);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return failed ? KF_ERR_SYSTEM : KF_OK;
-}
-
 static const kf_allocator *allocator(const struct kf__run *parent)
 {
     return parent ? parent->sched->alloc : &kf_default_allocator;
@@ -134,7 +121,7 @@ kf_err kf_spawn(kf_fiber_fn run, void *context, kf_fiber **result)
     if (parent) {
         spawn_in_fiber(parent, child);
     } else {
-        kf_err err = spawn_thread(child);
+        kf_err err = kf__thread_start(&child->thread, run_thread, child);
         if (err) {
             kf_free(allocator(NULL), child);
             return err;

@@ -13,7 +13,7 @@
  */
 #include "runtime/producer/producer_inside.h"
 
-#include <signal.h>
+#include "net/loop/thread.h"
 #include <string.h>
 
 /* ---- the thread ---- */
@@ -93,15 +93,10 @@ static void *work(void *argument)
 
 static kf_err start(struct kf_producer *producer)
 {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    int failed = pthread_create(&thread, NULL, work, producer);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed)
-        return KF_ERR_SYSTEM;
+    kf_err err = kf__thread_start(&thread, work, producer);
+    if (err)
+        return err;
     producer->teller_thread = thread;
     atomic_store(&producer->teller_runs, true);
     return KF_OK;

@@ -287,13 +287,14 @@ static void turn_until_woken(struct kf__waiter *waiter, kf_time deadline)
     kf__io_leave(&waiter->producer->io);
 }
 
-/* Taken with KF__BY_CALLER: looked at here, or by who turns the loop already. */
+/* Taken with KF__BY_CALLER: looked at here, or by who turns the loop already. One that joined a
+ * batch which is known to be urgent brought no news. */
 static void see_off(struct kf__waiter *waiter, kf_time deadline)
 {
     struct kf_producer *producer = waiter->producer;
     if (kf__io_enter(&producer->io))
         turn_until_woken(waiter, deadline);
-    else
+    else if (atomic_load(&producer->news))
         kf__loop_post(producer->io.loop, &producer->task);
 }
 

@@ -730,6 +730,12 @@ Test(configs, cleaning_follows_the_topics_policy)
     cr_assert(eq(i64, start, 2));
     cr_assert(eq(i64, end, 2));
     cr_assert(eq(int, kf_broker_clean(broker, "nope"), KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+
+    cr_assert(eq(int, produce("3", 1, "k"), KF_OK));
+    kf_broker_script(broker, "at Metadata #1 clean topic orders", NULL);
+    (void)ask_for("orders");
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, start, 3));
 }
 
 Test(configs, ten_thousand_topics_are_found_at_once)

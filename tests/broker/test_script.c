@@ -118,6 +118,8 @@ Test(broker_script, reads_every_event)
         {"after 2s release replica t/1 on 2", KF__RELEASE_REPLICA, "t", 2, 1, 0},
         {"every 1h expire offsets", KF__EXPIRE_OFFSETS, "", 0, 0, 0},
         {"every 1h expire producers", KF__EXPIRE_PRODUCERS, "", 0, 0, 0},
+        {"every 5min clean topics", KF__CLEAN, "", 0, 0, 0},
+        {"after 1s clean topic t", KF__CLEAN, "t", 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         const struct kf__event *read = &rule(lines[i].text)->event;

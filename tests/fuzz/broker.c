@@ -432,6 +432,7 @@ static void meddle(void)
         "at any #7 stop node 1",
         "at any #9 move coordinator g to 3",
         "every 1h expire offsets",
+        "at any every 11th clean topics",
         "at any every 9th expire producers",
     };
     static const char *const topics[] = {"a", "b"};

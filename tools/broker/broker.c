@@ -5,13 +5,13 @@
  */
 #include <kafiber/broker.h>
 
+#include "net/loop/thread.h"
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/group/group_answers.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -212,15 +212,11 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* Signals are for the program's own threads. */
 static kf_err start_thread(kf_broker *broker)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    broker->has_thread = pthread_create(&broker->thread, NULL, run, broker) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return broker->has_thread ? KF_OK : KF_ERR_SYSTEM;
+    kf_err err = kf__thread_start(&broker->thread, run, broker);
+    broker->has_thread = err == KF_OK;
+    return err;
 }
 
 static kf_err put_static(kf_broker *broker, const char *key, int64_t value)

@@ -9,7 +9,6 @@
 #include "tools/broker/faults/events.h"
 #include "tools/broker/faults/script.h"
 #include "tools/broker/group/any_group.h"
-#include "tools/broker/log/cleaner.h"
 #include "tools/broker/state.h"
 
 #include <errno.h>
@@ -212,28 +211,10 @@ kf_err kf_broker_delete_records(kf_broker *broker, const char *topic, int32_t pa
 
 /* ---- cleaning and configs ---- */
 
-static kf_err clean_topic(kf_broker *broker, struct kf__topic *topic, int64_t now)
-{
-    kf_err err = KF_OK;
-    for (int32_t i = 0; !err && i < topic->partition_count; i++)
-        err = kf__clean(broker, &topic->settings, &topic->partitions[i], now);
-    return err;
-}
-
 kf_err kf_broker_clean(kf_broker *broker, const char *topic)
 {
-    kf_err err = KF_OK;
-    lock(broker);
-    int64_t now = kf__broker_wall_ms(broker);
-    struct kf__topic *one = kf__broker_topics_find(&broker->topics, kf__text(topic));
-    if (topic && !one)
-        err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    kf__server_own_output(broker);
-    for (size_t i = 0; !err && i < broker->topics.count; i++)
-        if (!topic || broker->topics.items[i] == one)
-            err = clean_topic(broker, broker->topics.items[i], now);
-    unlock_and_wake(broker);
-    return err;
+    struct kf__event event = {.kind = KF__CLEAN, .name = kf__text(topic)};
+    return do_event(broker, &event);
 }
 
 kf_err kf_broker_set_config(kf_broker *broker, kf_broker_resource resource, const char *name,

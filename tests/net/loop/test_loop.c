@@ -322,6 +322,77 @@ Test(loop, a_signal_handler_may_wake_it)
 }
 
 /* The host of kf_loop_fd sleeps in a loop of its own and knows only descriptor and deadline. */
+/* ---- in several hands ---- */
+
+Test(loop, works_what_is_posted_without_looking_at_descriptors)
+{
+    ON_BOTH_BACKENDS
+    {
+        int ends[2];
+        cr_assert(zero(int, socketpair(AF_UNIX, SOCK_STREAM, 0, ends)));
+        struct kf__watch watch = {
+            .fd = ends[0], .events = KF__READABLE, .ready = take_events, .owner = &got_events};
+        kf__watch_add(loop, &watch);
+        cr_assert(eq(int, (int)write(ends[1], "x", 1), 1));
+        struct kf__task task = {.run = count_run};
+        atomic_store(&ran, 0);
+        got_events = 0;
+        kf__loop_take(loop);
+        kf__loop_post(loop, &task);
+        kf__loop_work(loop);
+        cr_assert(eq(int, atomic_load(&ran), 1));
+        cr_assert(eq(int, got_events, 0));
+        cr_assert(not(kf__loop_let_go(loop)));
+        turn(KF_SECOND);
+        cr_assert(eq(int, got_events, KF__READABLE));
+        kf__watch_remove(loop, &watch);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+Test(loop, says_what_is_left_to_who_lets_it_go)
+{
+    ON_BOTH_BACKENDS
+    {
+        struct kf__task task = {.run = count_run};
+        atomic_store(&ran, 0);
+        kf__loop_take(loop);
+        kf__loop_work(loop);
+        cr_assert(not(kf__loop_let_go(loop)));
+        kf__loop_take(loop);
+        kf__loop_work(loop);
+        kf__loop_defer(loop, &task);
+        cr_assert(kf__loop_let_go(loop));
+        turn(0);
+        kf__loop_take(loop);
+        kf__loop_post(loop, &task);
+        cr_assert(kf__loop_let_go(loop));
+        kf__loop_wake(loop);
+        kf__loop_nap(loop, KF_FOREVER); /* somebody was woken */
+        turn(0);
+        cr_assert(eq(int, atomic_load(&ran), 2));
+    }
+}
+
+Test(loop, a_post_ends_a_nap)
+{
+    ON_BOTH_BACKENDS
+    {
+        struct kf__task task = {.run = count_run};
+        pthread_t thread;
+        atomic_store(&ran, 0);
+        cr_assert(not(kf__loop_let_go(loop)));
+        pthread_create(&thread, NULL, post_late, &task);
+        kf__loop_nap(loop, KF_FOREVER);
+        pthread_join(thread, NULL);
+        cr_assert(eq(int, atomic_load(&ran), 0));
+        turn(0);
+        cr_assert(eq(int, atomic_load(&ran), 1));
+        kf__loop_nap(loop, kf__real_world.now(NULL) + 5 * KF_MILLISECOND);
+    }
+}
+
 Test(loop, a_post_between_turns_makes_the_descriptor_readable)
 {
     ON_BOTH_BACKENDS

@@ -414,6 +414,99 @@ Test(producer_inside, frees_no_batch_before_the_helper_that_compressed_it_has_re
     kf_producer_close(producer, in(KF_SECOND));
 }
 
+/* ---- memory is short ---- */
+
+static kf_producer *short_of_memory;
+
+/* By the partition: what became of it. */
+static void *produce_large(void *partition)
+{
+    static const uint8_t large[3000];
+    kf_record record = {.topic = "orders",
+                        .partition = (int32_t)(intptr_t)partition,
+                        .value = {large, sizeof large}};
+    kf_err err = kf_produce(short_of_memory, &record, NULL, NULL, in(3 * KF_SECOND), NULL);
+    return (void *)(intptr_t)err;
+}
+
+/* All that is left, in steps of the least block; how much that was. */
+static size_t take_all_memory(struct kf__out_memory *memory)
+{
+    size_t all = 0, none = 0;
+    while (kf__out_memory_count(memory, KF__BLOCK_LEAST, &none) == KF_OK)
+        all += KF__BLOCK_LEAST;
+    return all;
+}
+
+/* A thread that waits for memory, behind others. */
+static pthread_t begin_to_wait(int32_t partition)
+{
+    pthread_t thread;
+    int before = atomic_load(&short_of_memory->memory.waiting);
+    pthread_create(&thread, NULL, produce_large, (void *)(intptr_t)partition);
+    while (atomic_load(&short_of_memory->memory.waiting) == before)
+        kf_sleep(KF_MILLISECOND);
+    return thread;
+}
+
+static kf_err end_of(pthread_t thread)
+{
+    void *result;
+    pthread_join(thread, &result);
+    return (kf_err)(intptr_t)result;
+}
+
+static size_t need_of_first(kf_producer *producer)
+{
+    pthread_mutex_lock(&producer->lock);
+    size_t need = KF__OWNER(producer->memory.waiters.next, struct kf__waiter, link)->need;
+    pthread_mutex_unlock(&producer->lock);
+    return need;
+}
+
+static struct kf__out_batch *exchange_open(struct kf__out_partition *partition,
+                                           struct kf__out_batch *open)
+{
+    struct kf__out_batch *before = partition->open;
+    partition->open = open;
+    return before;
+}
+
+/*
+ * One that waited finds a batch that was opened meanwhile, and can't make room in it by what it
+ * was promised. Were it to wait again, behind all others, it might do so for ever.
+ */
+Test(producer_inside, uses_the_memory_it_was_promised_where_a_batch_was_opened_meanwhile)
+{
+    kf_producer *producer = short_of_memory =
+        open_with((const char *[]){"linger.ms", "60000", "buffer.memory", "100000", NULL});
+    struct kf__out_memory *memory = &producer->memory;
+    produce(producer, 0, "first");
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_broker_pause(broker);
+    cr_assert(zero(ptr, produce_large((void *)0)));
+    struct kf__out_partition *partition = partition_at(producer, 0);
+    kf__brief_lock(&partition->lock);
+    struct kf__out_batch *meanwhile = exchange_open(partition, NULL);
+    kf__brief_unlock(&partition->lock);
+
+    size_t taken = take_all_memory(memory);
+    pthread_t first = begin_to_wait(0), second = begin_to_wait(1);
+    size_t need = need_of_first(producer);
+    kf__brief_lock(&partition->lock);
+    kf__out_memory_discount(memory, need);
+    exchange_open(partition, meanwhile);
+    kf__brief_unlock(&partition->lock);
+    cr_assert(eq(int, end_of(first), KF_OK));
+    cr_assert(ne(ptr, (void *)partition->open, (void *)meanwhile));
+
+    kf__out_memory_discount(memory, taken - need);
+    kf_broker_resume(broker);
+    (void)end_of(second); /* maybe too late: that is the machine's */
+    cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
+    kf_producer_close(producer, in(KF_SECOND));
+}
+
 /* ---- one that is told before its request is written ---- */
 
 static bool was_waiting;

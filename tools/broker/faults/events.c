@@ -2,6 +2,7 @@
 
 #include "tools/broker/group/expiry.h"
 #include "tools/broker/instrument/journal.h"
+#include "tools/broker/log/cleaner.h"
 #include "tools/broker/state.h"
 
 static struct kf__partition *partition_of(const struct kf_broker *broker,
@@ -94,6 +95,28 @@ static kf_err delete_records(struct kf_broker *broker, const struct kf__event *e
     return KF_OK;
 }
 
+static kf_err clean_topic(struct kf_broker *broker, struct kf__topic *topic)
+{
+    int64_t now_ms = kf__broker_wall_ms(broker);
+    kf_err err = KF_OK;
+    for (int32_t p = 0; !err && p < topic->partition_count; p++)
+        err = kf__clean(broker, &topic->settings, &topic->partitions[p], now_ms);
+    return err;
+}
+
+static kf_err clean(struct kf_broker *broker, kf_string name)
+{
+    struct kf__topic *one = kf__broker_topics_find(&broker->topics, name);
+    kf_err err = KF_OK;
+    if (name.data && !one)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf__server_own_output(broker);
+    for (size_t t = 0; !err && t < broker->topics.count; t++)
+        if (!one || broker->topics.items[t] == one)
+            err = clean_topic(broker, broker->topics.items[t]);
+    return err;
+}
+
 static int64_t configured(const struct kf_broker *broker, const char *key)
 {
     return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), key);
@@ -158,6 +181,8 @@ kf_err kf__event_do(struct kf_broker *broker, const struct kf__event *event)
         broker->paused = event->kind == KF__PAUSE;
         kf__server_stir_all(&broker->server); /* what came meanwhile */
         return KF_OK;
+    case KF__CLEAN:
+        return clean(broker, event->name);
     case KF__EXPIRE_OFFSETS:
         expire_offsets(broker);
         return KF_OK;

@@ -31,6 +31,7 @@ enum kf__event_kind {
     KF__ELECT_LEADER,
     KF__HOLD_REPLICA,
     KF__RELEASE_REPLICA,
+    KF__CLEAN, /* without a name: all topics */
     KF__EXPIRE_OFFSETS,
     KF__EXPIRE_PRODUCERS,
 };

@@ -14,8 +14,8 @@
  *             | "create" "partitions" TOPIC N | "delete" "topic" NAME
  *             | "delete" "records" TOPIC"/"P "before" N | "close" "connections"
  *             | "pause" | "resume" | "elect" "leader" TOPIC"/"P ["unclean"]
- *             | ( "hold" | "release" ) "replica" TOPIC"/"P "on" N | "expire" ( "offsets"
- *             | "producers" )
+ *             | ( "hold" | "release" ) "replica" TOPIC"/"P "on" N
+ *             | "expire" ( "offsets" | "producers" ) | "clean" ( "topic" NAME | "topics" )
  *
  * A comment's "#" stands at the start of the line or before a blank. Words are
  * looked up in tables, so that an error can list them and name the nearest.
@@ -501,6 +501,14 @@ static void take_expiry(struct script *script)
     script->event.kind = choose(script, words) == 0 ? KF__EXPIRE_OFFSETS : KF__EXPIRE_PRODUCERS;
 }
 
+static void take_cleaning(struct script *script)
+{
+    static const char *const words[] = {"topic", "topics", NULL};
+    script->event.kind = KF__CLEAN;
+    if (choose(script, words) == 0)
+        take_name(script, "a topic's name");
+}
+
 static void take_replica(struct script *script, bool held)
 {
     script->event.kind = held ? KF__HOLD_REPLICA : KF__RELEASE_REPLICA;
@@ -512,9 +520,9 @@ static void take_replica(struct script *script, bool held)
 
 static void take_deed(struct script *script)
 {
-    static const char *const words[] = {"stop",  "start",   "move",   "create", "delete",
-                                        "close", "pause",   "resume", "elect",  "expire",
-                                        "hold",  "release", NULL};
+    static const char *const words[] = {"stop",  "start", "move",    "create", "delete",
+                                        "close", "pause", "resume",  "elect",  "expire",
+                                        "clean", "hold",  "release", NULL};
     int which = choose(script, words);
     if (which == 0 || which == 1) {
         script->event.kind = which == 0 ? KF__STOP_NODE : KF__START_NODE;
@@ -535,8 +543,10 @@ static void take_deed(struct script *script)
         take_election(script);
     } else if (which == 9) {
         take_expiry(script);
-    } else if (which > 9) {
-        take_replica(script, which == 10);
+    } else if (which == 10) {
+        take_cleaning(script);
+    } else if (which > 10) {
+        take_replica(script, which == 11);
     }
 }
 

@@ -121,6 +121,7 @@ static const char *event_name(enum kf__event_kind kind)
         [KF__ELECT_LEADER] = "elect leader",
         [KF__HOLD_REPLICA] = "hold replica",
         [KF__RELEASE_REPLICA] = "release replica",
+        [KF__CLEAN] = "clean",
         [KF__EXPIRE_OFFSETS] = "expire offsets",
         [KF__EXPIRE_PRODUCERS] = "expire producers",
     };

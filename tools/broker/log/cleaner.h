@@ -1,6 +1,6 @@
 /*
  * cleaner: retention and log compaction of one partition, on demand. What a
- * topic wants is in its settings. Called by calls.c; nobody may borrow from
+ * topic wants is in its settings. Called by events.c; nobody may borrow from
  * the log meanwhile.
  */
 #ifndef KF_BROKER_CLEANER_H

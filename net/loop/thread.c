@@ -1,0 +1,32 @@
+/* thread: see thread.h. A thread inherits the mask of the one that starts it. */
+#include "net/loop/thread.h"
+
+#include <signal.h>
+
+static void block_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, before);
+}
+
+kf_err kf__thread_start(pthread_t *thread, void *(*run)(void *argument), void *argument)
+{
+    sigset_t before;
+    block_signals(&before);
+    int failed = pthread_create(thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed ? KF_ERR_SYSTEM : KF_OK;
+}
+
+kf_err kf__thread_detach(void *(*run)(void *argument), void *argument)
+{
+    pthread_t thread;
+    kf_err err = kf__thread_start(&thread, run, argument);
+    if (!err)
+        pthread_detach(thread);
+    return err;
+}
