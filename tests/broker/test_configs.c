@@ -439,6 +439,35 @@ Test(configs, classic_groups_follow_what_the_brokers_are_configured_for)
     cr_assert(eq(i16, join("g", 20000), KF_ERR_GROUP_MAX_SIZE_REACHED));
 }
 
+static int16_t commit(const char *metadata)
+{
+    struct kf_offset_commit_request request;
+    struct kf_offset_commit_response response;
+    struct kf_offset_commit_request_partition partition = {.committed_offset = 1,
+                                                           .committed_leader_epoch = -1,
+                                                           .commit_timestamp = -1,
+                                                           .committed_metadata = text(metadata)};
+    struct kf_offset_commit_request_topic topic = {.name = text("orders")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_offset_commit_request, &request);
+    request.group_id = text("g");
+    request.generation_id_or_member_epoch = -1;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_OFFSET_COMMIT, 8, &request, &response);
+    return response.topics.items[0].partitions.items[0].error_code;
+}
+
+Test(configs, commits_say_as_much_as_the_brokers_are_configured_for)
+{
+    cr_assert(eq(int, kf_broker_move_coordinator(broker, "g", 1), KF_OK));
+    cr_assert(eq(i16, commit("four"), 0));
+    set_of_all("offset.metadata.max.bytes", "3");
+    cr_assert(eq(i16, commit("four"), KF_ERR_OFFSET_METADATA_TOO_LARGE));
+    cr_assert(eq(i16, commit("red"), 0));
+}
+
 static int16_t begin_transactions(int32_t timeout_ms)
 {
     struct kf_init_producer_id_request request;

@@ -35,6 +35,12 @@ int64_t kf__broker_config(const struct kf_broker *broker, const char *key)
     return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, none, key);
 }
 
+bool kf__is_too_much_metadata(const struct kf_broker *broker, kf_string metadata)
+{
+    return metadata.size > 0 &&
+           (int64_t)metadata.size > kf__broker_config(broker, "offset.metadata.max.bytes");
+}
+
 kf_time kf__broker_now(const struct kf_broker *broker)
 {
     if (broker->options.virtual_time)

@@ -30,7 +30,6 @@ enum {
     KF__MAX_SASL_BYTES = 512 << 10,    /* sasl.server.max.receive.size: of a stranger's requests */
     KF__MAX_IN_BYTES = 512 << 20,      /* received, of all connections: who needs more is closed */
     KF__MAX_DECODED_BYTES = 256 << 20, /* of one request's structs */
-    KF__MAX_METADATA_BYTES = 4096,     /* offset.metadata.max.bytes */
     KF__CLUSTER_ID_BYTES = 23,
 };
 
@@ -94,6 +93,9 @@ int64_t kf__broker_config(const struct kf_broker *broker, const char *key);
 /* kf_broker_start, waiting in this way. */
 kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend backend,
                             kf_error *error);
+
+/* By offset.metadata.max.bytes; mostly there is none at all. */
+bool kf__is_too_much_metadata(const struct kf_broker *broker, kf_string metadata);
 
 /* The clock, or the one that the test moves. */
 kf_time kf__broker_now(const struct kf_broker *broker);

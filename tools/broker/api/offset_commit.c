@@ -38,7 +38,7 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     if (late)
         return late;
-    if (partition->committed_metadata.size > KF__MAX_METADATA_BYTES)
+    if (kf__is_too_much_metadata(exchange->broker, partition->committed_metadata))
         return KF_ERR_OFFSET_METADATA_TOO_LARGE;
     int64_t now_ms = kf__broker_wall_ms(exchange->broker);
     struct kf__committed_offset offset = {

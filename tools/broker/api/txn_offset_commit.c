@@ -105,7 +105,7 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
-    if (partition->committed_metadata.size > KF__MAX_METADATA_BYTES)
+    if (kf__is_too_much_metadata(exchange->broker, partition->committed_metadata))
         return KF_ERR_OFFSET_METADATA_TOO_LARGE;
     struct kf__pending_offset offset = {
         .producer_id = request->producer_id,
