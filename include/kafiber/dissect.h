@@ -77,8 +77,9 @@ typedef struct kf_dissection {
     int16_t api_version; /* an ApiVersions answer may be version 0 whatever was asked (KIP-511) */
     int32_t correlation_id;
     kf_string client_id; /* of a request; borrows from the frame */
-    size_t message_at;   /* offset in the frame where the message begins, behind its header */
-    bool forwards;       /* an Envelope with a request inside; the next two are that one's */
+    size_t message_at; /* offset in the frame where the message begins, behind its header; 0: not a
+                          whole one */
+    bool forwards;     /* an Envelope with a request inside; the next two are that one's */
     int16_t forwarded_api_key;
     int16_t forwarded_api_version;
     kf_err err;        /* what kf_decode would say of header and message; 0: sound */

@@ -86,7 +86,8 @@ static void read_body(struct kf__dissector *d, const kf_schema *schema, int16_t 
 
 static void read_message(struct kf__dissector *d, const kf_schema *schema, int16_t version)
 {
-    d->facts->message_at = (size_t)(d->in.at - d->base);
+    if (!d->in.err)
+        d->facts->message_at = (size_t)(d->in.at - d->base);
     read_body(d, schema, version);
 }
 

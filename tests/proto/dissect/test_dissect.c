@@ -111,6 +111,15 @@ Test(dissect, shows_each_field_of_a_request)
     cr_assert(eq(i32, facts.correlation_id, 5));
 }
 
+/* ApiVersions 0 has no fields: what is missing is the header's. */
+Test(dissect, knows_no_message_behind_half_a_header)
+{
+    request("00000008001200000000c300");
+    expect("! 12+0 clientId=int16 needs 2 bytes, 0 are left\n");
+    cr_assert(ne(int, facts.err, KF_OK));
+    cr_assert(eq(sz, facts.message_at, 0));
+}
+
 Test(dissect, says_where_a_count_is_not_to_be_believed_and_shows_the_rest)
 {
     request("00000012000300010000000500016100000009ffff0000");
