@@ -3,6 +3,8 @@
  * broker; a plain main, for the thread sanitizer. Each thread's records of a
  * partition stand in its order, each verdict comes once, memory comes back.
  */
+#include "tests/life/check.h"
+
 #include <kafiber/broker.h>
 #include <kafiber/producer.h>
 
@@ -23,14 +25,6 @@ enum {
 
 static kf_producer *producer;
 static atomic_int told, failed, released;
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static void take_verdict(void *context, const kf_delivery *delivery)
 {

@@ -8,6 +8,8 @@
  *
  *     life_producer_fibers [FIBERS]
  */
+#include "tests/life/check.h"
+
 #include "runtime/fiber/sanitizer.h"
 
 #include <kafiber/broker.h>
@@ -45,14 +47,6 @@ static atomic_int sent, batches, finished;
 static atomic_int of_fibers; /* sent by them */
 static atomic_int longest;   /* so many of theirs were sent while one waited */
 static atomic_int held_up;   /* sends that more than half of all overtook */
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static void count_batch(void *context, const kf_delivery *delivery)
 {

@@ -6,6 +6,8 @@
  *
  *     life_producer_lone [SENDS]
  */
+#include "tests/life/check.h"
+
 #include <kafiber/broker.h>
 #include <kafiber/fiber.h>
 #include <kafiber/producer.h>
@@ -24,14 +26,6 @@ enum {
 static kf_producer *producer;
 static int sends = 400;
 static atomic_int told, running;
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static kf_record record_of(int number)
 {

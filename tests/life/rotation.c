@@ -6,6 +6,8 @@
  *
  *     life_rotation [ROTATIONS]    8 unless said otherwise
  */
+#include "tests/life/check.h"
+
 #include <kafiber/broker.h>
 #include <kafiber/kafiber.h>
 #include <kafiber/producer.h>
@@ -24,14 +26,6 @@ enum {
     STEP_MS = 100, /* between two rotations */
     PATH_BYTES = 300,
 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static char base[128];
 static _Atomic unsigned char handled[PARTITIONS][MOST_RECORDS];

@@ -4,6 +4,8 @@
  * whoever knows them in the clear, is another process; here they are only
  * known with their bits turned.
  */
+#include "tests/life/check.h"
+
 #include <kafiber/broker.h>
 #include <kafiber/client.h>
 #include <kafiber/fiber.h>
@@ -23,14 +25,6 @@ enum {
     WINDOW = 1 << 20,
     PATIENCE_S = 20,
 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static const char *const names[SECRETS] = {"the password", "the private key", "the passphrase"};
 

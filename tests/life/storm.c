@@ -5,6 +5,8 @@
  *
  *     life_storm [CONNECTIONS [DIR]]    with the certificates of DIR, where it has some
  */
+#include "tests/life/check.h"
+
 #include "net/conn/link.h"
 #include "proto/codec/frame.h"
 #include <kafiber/broker.h>
@@ -22,14 +24,6 @@ enum {
     PATIENCE_S = 60,
     MOST_TURN_MS = 50, /* of processor time: the limit that a heartbeat bears */
 };
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static struct kf__loop *loop;
 static struct kf__world world;
