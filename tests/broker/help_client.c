@@ -1,5 +1,6 @@
 #include "broker/help_client.h"
 
+#include "proto/batch/batch.h"
 #include "proto/codec/frame.h"
 
 #include <arpa/inet.h>
@@ -104,4 +105,51 @@ void client_call(struct client *client, int16_t api, int16_t version, const void
     kf_err err = client_decode(client, api, version, response);
     cr_assert(eq(int, err, KF_OK), "%s v%d: %s", kf_schema_name(kf_schema_response(api)), version,
               kf_err_name(err));
+}
+
+static kf_string text(const char *of) { return (kf_string){of, strlen(of)}; }
+
+struct kf_metadata_response_topic client_ask_topic(struct client *client, const char *topic,
+                                                   bool create)
+{
+    struct kf_metadata_request request;
+    struct kf_metadata_response response;
+    struct kf_metadata_request_topic asked = {.name = text(topic)};
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.items = &asked;
+    request.topics.count = 1;
+    request.allow_auto_topic_creation = create;
+    client_call(client, KF_API_METADATA, 12, &request, &response);
+    cr_assert(eq(i32, response.topics.count, 1));
+    return response.topics.items[0];
+}
+
+int16_t client_produce(struct client *client, const char *topic, int32_t partition, kf_bytes value)
+{
+    struct kf_produce_request_partition_produce_data asked = {.index = partition};
+    struct kf_produce_request_topic_produce_data data = {.name = text(topic)};
+    struct kf_produce_request request;
+    struct kf_produce_response response;
+    struct kf__codecs codecs;
+    struct kf__buffer batch;
+    struct kf__batch_builder builder;
+    struct kf__batch_options options = {
+        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
+    kf__codecs_init(&codecs, &kf_default_allocator);
+    kf__buffer_init(&batch, &kf_default_allocator);
+    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
+    kf__batch_builder_add(&builder, 1, (kf_bytes){0}, value, NULL, 0);
+    kf__batch_builder_finish(&builder, &options, &codecs, &batch);
+    asked.records = (kf_bytes){batch.bytes, batch.used};
+    data.partition_data.items = &asked;
+    data.partition_data.count = 1;
+    kf_reset(&kf_schema_of_produce_request, &request);
+    request.acks = -1;
+    request.topic_data.items = &data;
+    request.topic_data.count = 1;
+    client_call(client, KF_API_PRODUCE, 9, &request, &response);
+    kf__batch_builder_free(&builder);
+    kf__buffer_free(&batch);
+    kf__codecs_free(&codecs);
+    return response.responses.items[0].partition_responses.items[0].error_code;
 }

@@ -30,4 +30,10 @@ kf_err client_decode(struct client *client, int16_t api, int16_t version, void *
 void client_call(struct client *client, int16_t api, int16_t version, const void *request,
                  void *response);
 
+/* What Metadata says of the topic. */
+struct kf_metadata_response_topic client_ask_topic(struct client *client, const char *topic,
+                                                   bool create);
+/* One record without a key, acks=all; the partition's error code. */
+int16_t client_produce(struct client *client, const char *topic, int32_t partition, kf_bytes value);
+
 #endif

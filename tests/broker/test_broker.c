@@ -112,30 +112,16 @@ Test(broker, hangs_up_on_garbage_and_goes_on_serving_others)
 
 /* ---- metadata ---- */
 
-static struct kf_metadata_response metadata_of(const char *topic, bool create)
-{
-    struct kf_metadata_request request;
-    struct kf_metadata_response response;
-    struct kf_metadata_request_topic asked = {.name = text(topic)};
-    kf_reset(&kf_schema_of_metadata_request, &request);
-    request.topics.items = &asked;
-    request.topics.count = 1;
-    request.allow_auto_topic_creation = create;
-    client_call(&client, KF_API_METADATA, 12, &request, &response);
-    cr_assert(eq(i32, response.topics.count, 1));
-    return response;
-}
-
 Test(broker, makes_a_topic_only_where_the_client_allows_it)
 {
-    cr_assert(eq(i16, metadata_of("fresh", false).topics.items[0].error_code, 3));
-    struct kf_metadata_response made = metadata_of("fresh", true);
-    cr_assert(eq(i16, made.topics.items[0].error_code, 3)); /* not yet, as Kafka says */
-    cr_assert(eq(i32, made.topics.items[0].partitions.count, 0));
-    made = metadata_of("fresh", false);
-    cr_assert(eq(i16, made.topics.items[0].error_code, 0));
-    cr_assert(eq(i32, made.topics.items[0].partitions.count, 1));
-    cr_assert(eq(i16, metadata_of("no way", true).topics.items[0].error_code, 17));
+    cr_assert(eq(i16, client_ask_topic(&client, "fresh", false).error_code, 3));
+    struct kf_metadata_response_topic made = client_ask_topic(&client, "fresh", true);
+    cr_assert(eq(i16, made.error_code, 3)); /* not yet, as Kafka says */
+    cr_assert(eq(i32, made.partitions.count, 0));
+    made = client_ask_topic(&client, "fresh", false);
+    cr_assert(eq(i16, made.error_code, 0));
+    cr_assert(eq(i32, made.partitions.count, 1));
+    cr_assert(eq(i16, client_ask_topic(&client, "no way", true).error_code, 17));
 }
 
 Test(broker, tells_an_unknown_topic_id)

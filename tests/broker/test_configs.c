@@ -363,15 +363,7 @@ static void set_of_all(const char *key, const char *value)
 
 static struct kf_metadata_response_topic ask_for(const char *name)
 {
-    struct kf_metadata_request request;
-    struct kf_metadata_response response;
-    struct kf_metadata_request_topic topic = {.name = text(name)};
-    kf_reset(&kf_schema_of_metadata_request, &request);
-    request.topics.items = &topic;
-    request.topics.count = 1;
-    request.allow_auto_topic_creation = true;
-    client_call(&client, KF_API_METADATA, 9, &request, &response);
-    return response.topics.items[0];
+    return client_ask_topic(&client, name, true);
 }
 
 Test(configs, new_topics_follow_what_the_brokers_are_configured_for)
@@ -511,32 +503,7 @@ Test(configs, tells_each_topic_of_a_request_what_it_has)
 static bool takes_message_of(const char *topic, size_t size)
 {
     static const uint8_t letters[2000];
-    struct kf_produce_request_partition_produce_data partition = {0};
-    struct kf_produce_request_topic_produce_data data = {.name = text(topic)};
-    struct kf_produce_request request;
-    struct kf_produce_response response;
-    struct kf__codecs codecs;
-    struct kf__buffer batch;
-    struct kf__batch_builder builder;
-    struct kf__batch_options options = {
-        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
-    kf__codecs_init(&codecs, &kf_default_allocator);
-    kf__buffer_init(&batch, &kf_default_allocator);
-    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
-    kf__batch_builder_add(&builder, 1, (kf_bytes){0}, (kf_bytes){letters, size}, NULL, 0);
-    kf__batch_builder_finish(&builder, &options, &codecs, &batch);
-    partition.records = (kf_bytes){batch.bytes, batch.used};
-    data.partition_data.items = &partition;
-    data.partition_data.count = 1;
-    kf_reset(&kf_schema_of_produce_request, &request);
-    request.acks = -1;
-    request.topic_data.items = &data;
-    request.topic_data.count = 1;
-    client_call(&client, KF_API_PRODUCE, 9, &request, &response);
-    kf__batch_builder_free(&builder);
-    kf__buffer_free(&batch);
-    kf__codecs_free(&codecs);
-    return response.responses.items[0].partition_responses.items[0].error_code == 0;
+    return client_produce(&client, topic, 0, (kf_bytes){letters, size}) == 0;
 }
 
 /* Led by the node that the client is connected to. */

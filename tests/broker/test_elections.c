@@ -40,14 +40,7 @@ TestSuite(elections, .init = open_broker, .fini = close_broker, .timeout = 60);
 
 static struct kf_metadata_response_partition describe(void)
 {
-    struct kf_metadata_request request;
-    struct kf_metadata_response response;
-    struct kf_metadata_request_topic asked = {.name = text("t")};
-    kf_reset(&kf_schema_of_metadata_request, &request);
-    request.topics.items = &asked;
-    request.topics.count = 1;
-    client_call(&client, KF_API_METADATA, 12, &request, &response);
-    return response.topics.items[0].partitions.items[0];
+    return client_ask_topic(&client, "t", false).partitions.items[0];
 }
 
 static struct kf_describe_topic_partitions_response_partition describe_page(void)

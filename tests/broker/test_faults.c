@@ -83,14 +83,7 @@ Test(broker_faults, an_error_hits_one_partition_of_one_request)
 
 static struct kf_metadata_response_topic describe(void)
 {
-    struct kf_metadata_request request;
-    struct kf_metadata_response response;
-    struct kf_metadata_request_topic topic = {.name = text("orders")};
-    kf_reset(&kf_schema_of_metadata_request, &request);
-    request.topics.items = &topic;
-    request.topics.count = 1;
-    client_call(&client, KF_API_METADATA, 12, &request, &response);
-    return response.topics.items[0];
+    return client_ask_topic(&client, "orders", false);
 }
 
 Test(broker_faults, metadata_can_lack_the_leader_of_one_partition)

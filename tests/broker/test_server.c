@@ -272,35 +272,9 @@ Test(server, stops_and_starts_a_node_again_and_again)
     }
 }
 
-/* One record, by a request. */
 static void produce(struct client *client, const char *topic, int32_t index)
 {
-    struct kf_produce_request_partition_produce_data partition = {.index = index};
-    struct kf_produce_request_topic_produce_data data = {.name = text(topic)};
-    struct kf_produce_request request;
-    struct kf_produce_response response;
-    struct kf__codecs codecs;
-    struct kf__buffer batch;
-    struct kf__batch_builder builder;
-    struct kf__batch_options options = {
-        .producer_id = -1, .producer_epoch = -1, .base_sequence = -1};
-    kf__codecs_init(&codecs, &kf_default_allocator);
-    kf__buffer_init(&batch, &kf_default_allocator);
-    kf__batch_builder_init(&builder, &kf_default_allocator, 0);
-    kf__batch_builder_add(&builder, 1, (kf_bytes){0}, (kf_bytes){0}, NULL, 0);
-    kf__batch_builder_finish(&builder, &options, &codecs, &batch);
-    partition.records = (kf_bytes){batch.bytes, batch.used};
-    data.partition_data.items = &partition;
-    data.partition_data.count = 1;
-    kf_reset(&kf_schema_of_produce_request, &request);
-    request.acks = -1;
-    request.topic_data.items = &data;
-    request.topic_data.count = 1;
-    client_call(client, KF_API_PRODUCE, 9, &request, &response);
-    cr_assert(eq(i16, response.responses.items[0].partition_responses.items[0].error_code, 0));
-    kf__batch_builder_free(&builder);
-    kf__buffer_free(&batch);
-    kf__codecs_free(&codecs);
+    cr_assert(eq(i16, client_produce(client, topic, index, (kf_bytes){0}), 0));
 }
 
 /* Each of the marks that partitions may have, some of them twice. */
