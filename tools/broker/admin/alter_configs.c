@@ -314,8 +314,7 @@ kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string valu
     if (!setting || !setting->read_only || (value.data && !kf__setting_takes(setting, value, why)))
         return KF_ERR_INVALID_REQUEST;
     kf_err err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
-    broker->txns.expiration_ms = kf__configs_number(&broker->configs, KF__RESOURCE_BROKER,
-                                                    kf__text(""), "transactional.id.expiration.ms");
+    broker->txns.expiration_ms = kf__broker_config(broker, "transactional.id.expiration.ms");
     return err;
 }
 

@@ -117,14 +117,9 @@ static kf_err clean(struct kf_broker *broker, kf_string name)
     return err;
 }
 
-static int64_t configured(const struct kf_broker *broker, const char *key)
-{
-    return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, kf__text(""), key);
-}
-
 static void expire_offsets(struct kf_broker *broker)
 {
-    int64_t minutes = configured(broker, "offsets.retention.minutes");
+    int64_t minutes = kf__broker_config(broker, "offsets.retention.minutes");
     kf_arena arena;
     kf_arena_init(&arena, broker->alloc, KF__MAX_DECODED_BYTES);
     struct kf__expiry expiry = {.consumers = &broker->consumers,
@@ -139,7 +134,7 @@ static void expire_offsets(struct kf_broker *broker)
 
 static void expire_producers(struct kf_broker *broker)
 {
-    int64_t idle_ms = configured(broker, "producer.id.expiration.ms");
+    int64_t idle_ms = kf__broker_config(broker, "producer.id.expiration.ms");
     int64_t now_ms = kf__broker_wall_ms(broker);
     for (size_t t = 0; t < broker->topics.count; t++) {
         struct kf__topic *topic = broker->topics.items[t];
