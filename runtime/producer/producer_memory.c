@@ -172,22 +172,22 @@ void kf__out_memory_give(struct kf__out_memory *memory, void *block, size_t size
     pthread_mutex_unlock(memory->lock);
 }
 
-void kf__out_memory_discount(struct kf__out_memory *memory, size_t size)
+static void lower(struct kf__out_memory *memory, size_t *bytes, size_t by)
 {
-    if (!size)
+    if (!by)
         return;
     pthread_mutex_lock(memory->lock);
-    memory->given -= size;
+    *bytes -= by;
     kf__out_memory_serve(memory);
     pthread_mutex_unlock(memory->lock);
 }
 
+void kf__out_memory_discount(struct kf__out_memory *memory, size_t size)
+{
+    lower(memory, &memory->given, size);
+}
+
 void kf__out_memory_waive(struct kf__out_memory *memory, size_t credit)
 {
-    if (!credit)
-        return;
-    pthread_mutex_lock(memory->lock);
-    memory->promised -= credit;
-    kf__out_memory_serve(memory);
-    pthread_mutex_unlock(memory->lock);
+    lower(memory, &memory->promised, credit);
 }
