@@ -326,12 +326,23 @@ static kf_err describe_topic(kf_client *client, const char *topic, kf_time deadl
     return KF_OK;
 }
 
-bool kf__client_pause(kf_time deadline)
+bool kf__tries_again(struct kf__tries *tries)
 {
-    if (kf_now() + RETRY_MS * KF_MILLISECOND >= deadline)
+    if (kf_now() + RETRY_MS * KF_MILLISECOND >= tries->deadline)
         return false;
     kf_sleep(RETRY_MS * KF_MILLISECOND);
+    tries->before = tries->why;
+    tries->why = (kf_error)KF_ERROR_INIT;
     return true;
+}
+
+kf_err kf__tries_end(const struct kf__tries *tries, kf_err err, kf_error *error)
+{
+    if (!err)
+        return KF_OK;
+    bool says_nothing = err == KF_ERR_TIMED_OUT && tries->before.code;
+    const kf_error *cause = says_nothing ? &tries->before : &tries->why;
+    return kf_error_set(error, cause->code ? cause->code : err, "%s", cause->text);
 }
 
 static kf_err explain_topic(const char *topic, kf_err err, kf_error *error)
@@ -344,66 +355,77 @@ static kf_err explain_topic(const char *topic, kf_err err, kf_error *error)
     return kf_error_set(error, err, "topic \"%s\": %s", topic, kf_err_text(err));
 }
 
+static kf_err ask_partitions(kf_client *client, const char *topic, kf_time deadline, int32_t *count,
+                             kf_error *error)
+{
+    kf_response response = {0};
+    const struct kf_metadata_response_topic *found_topic = NULL;
+    kf_err err = describe_topic(client, topic, deadline, &response, &found_topic, error);
+    if (!err && found_topic->error_code)
+        err = explain_topic(topic, found_topic->error_code, error);
+    else if (!err)
+        *count = found_topic->partitions.count;
+    kf_response_free(&response);
+    return err;
+}
+
 kf_err kf_client_partitions(kf_client *client, const char *topic, kf_time deadline, int32_t *count,
                             kf_error *error)
 {
-    for (;;) {
-        kf_response response = {0};
-        const struct kf_metadata_response_topic *found_topic = NULL;
-        kf_err err = describe_topic(client, topic, deadline, &response, &found_topic, error);
-        bool asked = err == KF_OK;
-        if (asked) {
-            err = found_topic->error_code;
-            *count = found_topic->partitions.count;
-        }
-        kf_response_free(&response);
-        if (asked && err == KF_ERR_LEADER_NOT_AVAILABLE && kf__client_pause(deadline))
-            continue;
-        return asked && err ? explain_topic(topic, err, error) : err;
-    }
+    if (!client)
+        return error && error->code ? error->code : KF_ERR_STATE;
+    struct kf__tries tries = {.deadline = deadline};
+    kf_err err;
+    do {
+        err = ask_partitions(client, topic, deadline, count, &tries.why);
+    } while (err == KF_ERR_LEADER_NOT_AVAILABLE && kf__tries_again(&tries));
+    return kf__tries_end(&tries, err, error);
 }
 
-static kf_err leader_of(const struct kf_metadata_response_topic *topic, int32_t partition,
-                        int32_t *node)
+static kf_err leader_of(const struct kf_metadata_response_topic *topic, const char *name,
+                        int32_t partition, int32_t *node, kf_error *error)
 {
     if (topic->error_code)
-        return topic->error_code;
+        return explain_topic(name, topic->error_code, error);
     for (int32_t i = 0; i < topic->partitions.count; i++) {
         const struct kf_metadata_response_partition *row = &topic->partitions.items[i];
         if (row->partition_index != partition)
             continue;
         *node = row->leader_id;
-        return row->leader_id >= 0 ? KF_OK : KF_ERR_LEADER_NOT_AVAILABLE;
+        if (row->leader_id >= 0)
+            return KF_OK;
+        return kf_error_set(error, KF_ERR_LEADER_NOT_AVAILABLE,
+                            "topic \"%s\" partition %d has no leader", name, (int)partition);
     }
-    return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    return kf_error_set(error, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION,
+                        "topic \"%s\" has no partition %d: it has %d", name, (int)partition,
+                        (int)topic->partitions.count);
+}
+
+static kf_err ask_leader(kf_client *client, const char *topic, int32_t partition, kf_time deadline,
+                         int32_t *node, kf_error *error)
+{
+    kf_response response = {0};
+    const struct kf_metadata_response_topic *found_topic = NULL;
+    kf_err err = describe_topic(client, topic, deadline, &response, &found_topic, error);
+    if (!err)
+        err = leader_of(found_topic, topic, partition, node, error);
+    kf_response_free(&response);
+    return err;
 }
 
 kf_err kf_client_leader(kf_client *client, const char *topic, int32_t partition, kf_time deadline,
                         int32_t *node, kf_error *error)
 {
     *node = -1;
-    for (;;) {
-        kf_response response = {0};
-        const struct kf_metadata_response_topic *found_topic = NULL;
-        kf_err err = describe_topic(client, topic, deadline, &response, &found_topic, error);
-        int32_t count = err ? -1 : found_topic->partitions.count;
-        bool asked = err == KF_OK;
-        kf_err about_topic = asked ? found_topic->error_code : KF_OK;
-        if (asked)
-            err = leader_of(found_topic, partition, node);
-        kf_response_free(&response);
-        if (asked && err == KF_ERR_LEADER_NOT_AVAILABLE && kf__client_pause(deadline))
-            continue;
-        if (!asked || !err)
-            return err;
-        if (about_topic)
-            return explain_topic(topic, err, error);
-        if (err == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION)
-            return kf_error_set(error, err, "topic \"%s\" has no partition %d: it has %d", topic,
-                                (int)partition, (int)count);
-        return kf_error_set(error, err, "topic \"%s\" partition %d has no leader", topic,
-                            (int)partition);
-    }
+    if (!client)
+        return error && error->code ? error->code : KF_ERR_STATE;
+    struct kf__tries tries = {.deadline = deadline};
+    kf_err err;
+    do {
+        err = ask_leader(client, topic, partition, deadline, node, &tries.why);
+    } while (err == KF_ERR_LEADER_NOT_AVAILABLE && kf__tries_again(&tries));
+    return kf__tries_end(&tries, err, error);
 }
 
 /* ---- versions ---- */

@@ -12,8 +12,20 @@ struct kf_client {
     struct kf__io io;
 };
 
+/*
+ * Tries of one question until a deadline. The try that time runs out on says nothing: what the
+ * one before it heard is told then.
+ */
+struct kf__tries {
+    kf_time deadline;
+    kf_error why;    /* this try has failed */
+    kf_error before; /* the one before it has */
+};
+
 /* Waits the moment between two tries; false, at once, where the deadline leaves none for another.
  */
-bool kf__client_pause(kf_time deadline);
+bool kf__tries_again(struct kf__tries *tries);
+/* `err` is the last try's; returns, and puts into *error, what there is to tell. */
+kf_err kf__tries_end(const struct kf__tries *tries, kf_err err, kf_error *error);
 
 #endif

@@ -640,14 +640,13 @@ static kf_err ask_offset(kf_reader *reader, const char *topic, int32_t partition
 static kf_err list_offset(kf_reader *reader, const char *topic, int32_t partition, int64_t when,
                           kf_time deadline, int64_t *offset, kf_error *error)
 {
-    kf_error why;
+    struct kf__tries tries = {.deadline = deadline};
     kf_err err;
     do {
-        why = (kf_error)KF_ERROR_INIT;
-        err = ask_offset(reader, topic, partition, when, deadline, offset, &why);
+        err = ask_offset(reader, topic, partition, when, deadline, offset, &tries.why);
     } while (err && kf_err_retriable(err) && err != KF_ERR_TIMED_OUT &&
-             err != KF_ERR_UNKNOWN_TOPIC_OR_PARTITION && kf__client_pause(deadline));
-    return kf_error_set(err ? error : NULL, err, "%s", why.text);
+             err != KF_ERR_UNKNOWN_TOPIC_OR_PARTITION && kf__tries_again(&tries));
+    return kf__tries_end(&tries, err, error);
 }
 
 kf_err kf_reader_bounds(kf_reader *reader, const char *topic, int32_t partition, kf_time deadline,
