@@ -48,8 +48,7 @@ struct kf__moves {
     bool shuffles;
     bool many;
     struct kf__move items[KF__MOST_ROWS + 1];
-    _Alignas(KF__SHUFFLED)
-        uint8_t orders[KF__MOST_ROWS][KF__SHUFFLED]; /* of the items that are shuffled */
+    uint8_t orders[KF__MOST_ROWS][KF__SHUFFLED]; /* of the items that are shuffled */
 };
 
 /* Kept ones, or else made here, in `own`. */
