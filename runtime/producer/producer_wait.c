@@ -276,26 +276,18 @@ static kf_err tell_caller(const kf_record *record, const kf_delivery *delivery, 
     return KF_OK;
 }
 
-/* This thread sends, receives and is told by itself: nobody else has to run for it. */
-static void turn_until_woken(struct kf__waiter *waiter, kf_time deadline)
-{
-    struct kf__loop *loop = waiter->producer->io.loop;
-    kf__loop_post(loop, &waiter->producer->task);
-    kf__loop_work(loop);
-    while (!waiter->woken && kf__loop_now(loop) < deadline)
-        kf__loop_turn(loop, deadline);
-    kf__io_leave(&waiter->producer->io);
-}
-
 /* Taken with KF__BY_CALLER: looked at here, or by who turns the loop already. One that joined a
  * batch which is known to be urgent brought no news. */
 static void see_off(struct kf__waiter *waiter, kf_time deadline)
 {
     struct kf_producer *producer = waiter->producer;
-    if (kf__io_enter(&producer->io))
-        turn_until_woken(waiter, deadline);
-    else if (atomic_load(&producer->news))
+    bool entered = kf__io_enter(&producer->io);
+    if (entered || atomic_load(&producer->news))
         kf__loop_post(producer->io.loop, &producer->task);
+    if (!entered)
+        return;
+    kf__io_turn(&producer->io, &waiter->woken, deadline);
+    kf__io_leave(&producer->io);
 }
 
 kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
