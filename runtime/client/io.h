@@ -84,7 +84,8 @@ struct kf__ask {
     bool over;
     kf_err err;
 };
-/* Blocks until kf__ask_over, turning the loop itself where it may. KF_ERR_FORKED in a child process.
+/* Blocks until kf__ask_over, turning the loop itself where it may. KF_ERR_FORKED in a child
+ * process.
  */
 kf_err kf__io_ask(struct kf__io *io, struct kf__ask *ask);
 /* The I/O thread's; exactly once for each ask. The ask's memory is gone afterwards. */
