@@ -57,11 +57,17 @@ static struct kf__out_topic *add(struct kf_producer *producer, size_t chain, con
     return topic;
 }
 
+/* From some length on no request carries it: all other topics would wait for metadata with it. */
+bool kf__out_topic_is_too_long(const char *name)
+{
+    return strnlen(name, KF__OUT_TOPIC_MAX + 1) > KF__OUT_TOPIC_MAX;
+}
+
 struct kf__out_topic *kf__producer_topic(struct kf_producer *producer, const char *name)
 {
     size_t chain = chain_of(name);
     struct kf__out_topic *topic = find(producer, chain, name);
-    if (topic)
+    if (topic || kf__out_topic_is_too_long(name))
         return topic;
     pthread_mutex_lock(&producer->lock);
     topic = find(producer, chain, name);
