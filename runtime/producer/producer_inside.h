@@ -69,7 +69,8 @@ struct kf__out_partition {
 /* What a topic's partitions are now; never changes, another one takes its place. */
 struct kf__out_partitions {
     struct kf__out_partitions *older; /* kept until the end: somebody may read it */
-    int32_t count;
+    int32_t count;                    /* that the topic has */
+    int32_t held;                     /* more than that where it was created anew with fewer */
     struct kf__out_partition *items[];
 };
 
@@ -243,8 +244,9 @@ kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
 /* NULL: no memory for it, or its name is too long. */
 struct kf__out_topic *kf__producer_topic(struct kf_producer *producer, const char *name);
 bool kf__out_topic_is_too_long(const char *name);
-/* At least that many partitions; the I/O thread's, or a test's. KF_ERR_NO_MEMORY. */
-kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
+/* So many partitions, from 1; those beyond are kept, their records too. The I/O thread's, or a
+ * test's. KF_ERR_NO_MEMORY. */
+kf_err kf__out_topic_resize(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
 /* On the I/O thread: tells the cluster of new topics. */
 void kf__producer_add_topics(struct kf_producer *producer);
 void kf__producer_wake_topics(struct kf_producer *producer); /* who waits for metadata */

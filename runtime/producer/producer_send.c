@@ -232,7 +232,7 @@ void kf__producer_place_all(struct kf_producer *producer)
         for (struct kf__out_topic *topic = atomic_load(&producer->topics[i]); topic;
              topic = atomic_load(&topic->next)) {
             struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
-            for (int32_t j = 0; partitions && j < partitions->count; j++) {
+            for (int32_t j = 0; partitions && j < partitions->held; j++) {
                 struct kf__out_partition *partition = partitions->items[j];
                 if (!partition->backs_off && !partition->lingers)
                     leave_place(partition);

@@ -299,3 +299,29 @@ Test(producer_edges, ends_at_once_what_is_taken_while_it_fails)
     cr_assert(eq(int, atomic_load(&seen.err), KF_ERR_SASL_AUTHENTICATION_FAILED));
     kf_producer_close(producer, in(KF_SECOND));
 }
+
+/* ---- a topic that is created anew ---- */
+
+/* By the old number, keys would name partitions that are gone. */
+Test(producer_edges, counts_the_partitions_anew_of_a_topic_that_was_created_anew_with_fewer)
+{
+    kf_record record = {.topic = "again", .partition = 0, .value = {(const uint8_t *)"v", 1}};
+    cr_assert(eq(int, kf_broker_create_topic(broker, "again", 4, 1), KF_OK));
+    open_with(NULL);
+    kf_err err = kf_produce_wait(producer, &record, in(10 * KF_SECOND), NULL, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    cr_assert(eq(int, kf_broker_delete_topic(broker, "again"), KF_OK));
+    cr_assert(eq(int, kf_broker_create_topic(broker, "again", 1, 1), KF_OK));
+    err = kf_produce_wait(producer, &record, in(10 * KF_SECOND), NULL, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    record.partition = -1;
+    for (uint8_t key = 0; key < 20; key++) {
+        record.key = (kf_bytes){&key, 1};
+        err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), NULL, &error);
+        cr_assert(eq(int, err, KF_OK), "%s", error.text);
+    }
+    record.partition = 1;
+    err = kf_produce(producer, &record, NULL, NULL, 0, &error);
+    cr_assert(eq(int, err, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION));
+    kf_producer_close(producer, in(KF_SECOND));
+}
