@@ -290,10 +290,18 @@ static void see_off(struct kf__waiter *waiter, kf_time deadline)
     kf__io_leave(&producer->io);
 }
 
+/* Not where interceptors hear of it first, on the callbacks' thread: it wakes nobody in a turn. */
+static bool is_told_here(const struct kf__waiter *waiter)
+{
+    return !waiter->fiber && waiter->producer->interceptors.count == 0;
+}
+
 kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
                        kf_delivery *delivery, kf_error *error)
 {
     kf_err err = check_caller(producer, error);
+    if (!err && !record)
+        err = kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no record was given");
     if (err)
         return err;
     deadline = kf__producer_deadline(producer, deadline);
@@ -302,7 +310,7 @@ kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time d
         return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory to wait for a record");
     kf_delivery told = not_told(record);
     struct kf__receipt receipt = {.delivered = take_verdict, .context = waiter};
-    enum kf__haste haste = waiter->fiber ? KF__AT_ONCE : KF__BY_CALLER;
+    enum kf__haste haste = is_told_here(waiter) ? KF__BY_CALLER : KF__AT_ONCE;
     kf__waiter_hold(waiter);
     err = kf__producer_take(producer, record, receipt, haste, deadline, error);
     kf_time until = err ? 0 : timer_for(producer, deadline);
@@ -435,6 +443,8 @@ kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t 
                         kf_time deadline, kf_delivery *results, kf_error *error)
 {
     kf_err err = check_caller(producer, error);
+    if (!err && count && (!records || !results))
+        err = kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no records, or no room for results");
     if (err)
         return err;
     struct collection *collection = new_collection(producer, count);
