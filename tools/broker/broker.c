@@ -35,6 +35,12 @@ int64_t kf__broker_config(const struct kf_broker *broker, const char *key)
     return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, none, key);
 }
 
+const struct kf__limits *kf__broker_limits(struct kf_broker *broker)
+{
+    kf__limits_follow(&broker->limits, &broker->configs);
+    return &broker->limits;
+}
+
 bool kf__is_too_much_metadata(const struct kf_broker *broker, kf_string metadata)
 {
     return metadata.size > 0 &&

@@ -1,0 +1,199 @@
+#include "broker/help_client.h"
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <string.h>
+
+static kf_broker *broker;
+static struct client client;
+
+static void open_broker(void)
+{
+    kf_broker_options options = {.size = sizeof options, .thread = true};
+    kf_error error = KF_ERROR_INIT;
+    broker = kf_broker_start(&options, &error);
+    cr_assert(ne(ptr, broker, NULL), "%s", error.text);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "orders", 3, 0), KF_OK));
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+}
+
+static void close_broker(void)
+{
+    client_close(&client);
+    kf_broker_stop(broker);
+}
+
+TestSuite(limits, .init = open_broker, .fini = close_broker, .timeout = 60);
+
+static kf_string text(const char *of) { return (kf_string){of, strlen(of)}; }
+
+static void configure(const char *key, const char *value)
+{
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, value), KF_OK));
+}
+
+/* ---- fetch.max.bytes ---- */
+
+static void put(int count, size_t size)
+{
+    static const uint8_t filler[1000];
+    for (int i = 0; i < count; i++)
+        cr_assert(eq(int,
+                     kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, (kf_bytes){filler, size},
+                                       1, NULL),
+                     KF_OK));
+}
+
+/* How many bytes of orders/0 come. */
+static size_t fetch(int32_t min_bytes, int32_t max_bytes, int32_t wait_ms)
+{
+    struct kf_fetch_request request;
+    struct kf_fetch_response response;
+    struct kf_fetch_request_fetch_partition partition = {.current_leader_epoch = -1,
+                                                         .last_fetched_epoch = -1,
+                                                         .log_start_offset = -1,
+                                                         .partition_max_bytes = 1 << 20};
+    struct kf_fetch_request_fetch_topic topic = {.topic = text("orders")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_fetch_request, &request);
+    request.max_wait_ms = wait_ms;
+    request.min_bytes = min_bytes;
+    request.max_bytes = max_bytes;
+    request.session_epoch = -1;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_FETCH, 12, &request, &response);
+    return response.responses.items[0].partitions.items[0].records.size;
+}
+
+Test(limits, a_fetch_brings_no_more_than_the_broker_is_configured_for)
+{
+    put(8, 400);
+    cr_assert(lt(sz, 8 * 400, fetch(1, 1 << 20, 0)));
+    configure("fetch.max.bytes", "1024");
+    cr_assert(eq(sz, fetch(1, 1 << 20, 0), 1024));
+    cr_assert(eq(sz, fetch(1, 1000, 0), 1000)); /* the client's own, where that is less */
+    configure("fetch.max.bytes", NULL);
+    cr_assert(lt(sz, 8 * 400, fetch(1, 1 << 20, 0)));
+}
+
+Test(limits, a_fetch_does_not_wait_for_more_than_it_may_bring)
+{
+    configure("fetch.max.bytes", "1024");
+    put(4, 400);
+    cr_assert(eq(sz, fetch(1 << 20, 1 << 20, 300000), 1024));
+}
+
+Test(limits, a_first_batch_comes_whole_whatever_the_broker_is_configured_for)
+{
+    configure("fetch.max.bytes", "1024");
+    put(1, 1000);
+    put(1, 1000);
+    cr_assert(lt(sz, 1000, fetch(1, 1 << 20, 0)));
+    cr_assert(lt(sz, fetch(1, 1 << 20, 0), 2000));
+}
+
+Test(limits, no_less_than_kafkas_least_is_taken)
+{
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", "fetch.max.bytes", "1023"),
+                 KF_ERR_INVALID_REQUEST));
+}
+
+/* ---- socket.request.max.bytes ---- */
+
+static bool is_answered(size_t size)
+{
+    char name[4000] = "";
+    struct kf_metadata_request request;
+    struct kf_metadata_request_topic topic = {.name = {name, size}};
+    memset(name, 'x', size);
+    kf_reset(&kf_schema_of_metadata_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_send(&client, KF_API_METADATA, 12, &request);
+    return client_receive(&client);
+}
+
+Test(limits, a_request_larger_than_the_broker_is_configured_for_ends_the_connection)
+{
+    configure("socket.request.max.bytes", "2000");
+    cr_assert(is_answered(1000));
+    cr_assert(not(is_answered(2000)));
+}
+
+/* ---- sasl.server.max.receive.size ---- */
+
+static void open_anew(const kf_broker_options *options)
+{
+    client_close(&client);
+    kf_broker_stop(broker);
+    broker = kf_broker_start(options, NULL);
+    cr_assert(ne(ptr, broker, NULL));
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+}
+
+/* A mechanism with a name of so many bytes. */
+static bool shakes(size_t size)
+{
+    char name[4000] = "";
+    struct kf_sasl_handshake_request request;
+    kf_reset(&kf_schema_of_sasl_handshake_request, &request);
+    memset(name, 'x', size);
+    request.mechanism = (kf_string){name, size};
+    client_send(&client, KF_API_SASL_HANDSHAKE, 1, &request);
+    return client_receive(&client);
+}
+
+Test(limits, a_stranger_sends_no_more_than_the_broker_is_configured_for)
+{
+    static const char *const users[] = {"alice:secret"};
+    open_anew(&(kf_broker_options){.size = sizeof(kf_broker_options),
+                                   .thread = true,
+                                   .sasl = {.required = true, .users = users, .user_count = 1}});
+    configure("sasl.server.max.receive.size", "2000");
+    cr_assert(shakes(1000)); /* refused, but heard */
+    client_close(&client);
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+    cr_assert(not(shakes(2000)));
+}
+
+/* ---- max.request.partition.size.limit ---- */
+
+Test(limits, a_page_of_partitions_is_no_longer_than_the_broker_is_configured_for)
+{
+    struct kf_describe_topic_partitions_request request;
+    struct kf_describe_topic_partitions_response response;
+    configure("max.request.partition.size.limit", "2");
+    kf_reset(&kf_schema_of_describe_topic_partitions_request, &request);
+    client_call(&client, KF_API_DESCRIBE_TOPIC_PARTITIONS, 0, &request, &response);
+    cr_assert(eq(i32, response.topics.items[0].partitions.count, 2));
+    cr_assert(eq(i32, response.next_cursor->partition_index, 2));
+}
+
+/* ---- telemetry.max.bytes ---- */
+
+Test(limits, metrics_are_no_longer_than_the_broker_is_configured_for)
+{
+    static const uint8_t filler[65];
+    struct kf_get_telemetry_subscriptions_request ask;
+    struct kf_get_telemetry_subscriptions_response told;
+    struct kf_push_telemetry_request push;
+    struct kf_push_telemetry_response pushed;
+    open_anew(&(kf_broker_options){
+        .size = sizeof(kf_broker_options), .thread = true, .client_telemetry = true});
+    configure("telemetry.max.bytes", "64");
+    kf_reset(&kf_schema_of_get_telemetry_subscriptions_request, &ask);
+    ask.client_instance_id.bytes[0] = 1;
+    client_call(&client, KF_API_GET_TELEMETRY_SUBSCRIPTIONS, 0, &ask, &told);
+    cr_assert(eq(i32, told.telemetry_max_bytes, 64));
+    kf_reset(&kf_schema_of_push_telemetry_request, &push);
+    push.client_instance_id.bytes[0] = 1;
+    push.subscription_id = told.subscription_id;
+    push.metrics = (kf_bytes){filler, 64};
+    client_call(&client, KF_API_PUSH_TELEMETRY, 0, &push, &pushed);
+    cr_assert(eq(i16, pushed.error_code, 0));
+    push.metrics.size = 65;
+    client_call(&client, KF_API_PUSH_TELEMETRY, 0, &push, &pushed);
+    cr_assert(eq(i16, pushed.error_code, KF_ERR_TELEMETRY_TOO_LARGE));
+}
