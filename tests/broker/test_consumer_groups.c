@@ -98,6 +98,17 @@ static void put_acl(const char *topic, int8_t operation, int8_t permission)
     cr_assert(eq(i16, response.results.items[0].error_code, 0));
 }
 
+/* What the broker is not configured for, it doesn't speak. */
+Test(consumer_groups, speak_their_protocol_only_where_the_broker_is_configured_for_it)
+{
+    static const char key[] = "group.coordinator.rebalance.protocols";
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, "classic,share"), 0));
+    cr_assert(eq(i16, beat("m", 0, "orders"), KF_ERR_UNSUPPORTED_VERSION));
+    cr_assert(
+        eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, "classic,consumer"), 0));
+    cr_assert(eq(i16, beat("m", 0, "orders"), 0));
+}
+
 Test(consumer_groups, tests_may_ask_who_is_in_one)
 {
     const char *state = NULL;

@@ -110,6 +110,8 @@ void kf__broker_pass(struct kf_broker *broker, kf_time until);
 /* What is configured for a consumer group; `context` is the broker. */
 void kf__consumer_settings_of(void *context, kf_string group,
                               struct kf__consumer_settings *settings);
+/* Do groups of the new protocol exist here, by release, feature level and configs? */
+bool kf__consumer_groups_are_on(const struct kf_broker *broker);
 /* The coordinator of classic groups learns what is configured for them now. */
 void kf__classic_settings_take(struct kf_broker *broker);
 

@@ -315,6 +315,9 @@ kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string valu
         return KF_ERR_INVALID_REQUEST;
     kf_err err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
     broker->txns.expiration_ms = kf__broker_config(broker, "transactional.id.expiration.ms");
+    if (!err)
+        err = kf__configs_convert_ages(&broker->configs);
+    kf__apply_configs(broker, NULL);
     return err;
 }
 
@@ -353,6 +356,7 @@ static void read_settings(const struct kf__configs *configs, kf_string topic,
     int64_t insync, level = 0;
     const struct number numbers[] = {
         {"max.message.bytes", &s->max_message_bytes},
+        {"max.decompressed.message.bytes", &s->max_unpacked_record_bytes},
         {"segment.bytes", &s->segment_bytes},
         {"retention.ms", &s->retention_ms},
         {"retention.bytes", &s->retention_bytes},

@@ -71,6 +71,12 @@ const struct kf__config_resource *kf__configs_find(const struct kf__configs *con
 /* Null where it isn't set there itself. */
 kf_string kf__configs_own(const struct kf__configs *configs, int8_t resource, kf_string name,
                           kf_string key);
+/* What counts where no layer holds the setting: its default, or for a topic's age what brokers are
+   told in hours or minutes. */
+kf_string kf__configs_fallback(const struct kf__configs *configs,
+                               const struct kf__setting *setting);
+/* To be called when a broker's age in hours or minutes has been set. KF_ERR_NO_MEMORY. */
+kf_err kf__configs_convert_ages(struct kf__configs *configs);
 
 /*
  * The layers that hold a setting, the one that counts first; how many there

@@ -147,7 +147,7 @@ static bool describe(struct kf__exchange *exchange, group_answer *answer)
     const struct kf__consumer_group *group =
         kf__consumers_find(&broker->consumers, answer->group_id);
     kf_err err = KF_OK;
-    if (!kf__feature_is_on(&broker->features, "group.version"))
+    if (!kf__consumer_groups_are_on(broker))
         err = KF_ERR_UNSUPPORTED_VERSION;
     if (!err)
         err = kf__check_coordinator(exchange, answer->group_id);

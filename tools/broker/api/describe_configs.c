@@ -63,7 +63,10 @@ static bool tell(struct kf__exchange *exchange, const asked_resource *asked,
     struct kf__config_layer layers[KF__MAX_CONFIG_LAYERS];
     size_t count = kf__configs_layers(&exchange->broker->configs, asked->resource_type,
                                       asked->resource_name, node, setting, layers);
-    kf_string value = count > 0 ? layers[0].value : kf__text(setting->value);
+    bool topics = asked->resource_type == KF__RESOURCE_TOPIC;
+    kf_string value = count > 0 ? layers[0].value
+                      : topics  ? kf__configs_fallback(&exchange->broker->configs, setting)
+                                : kf__text(setting->value);
     answer->name = kf__text(setting->name);
     answer->value = setting->secret ? (kf_string){0} : kf__answer_text(exchange, value);
     answer->read_only = setting->read_only;

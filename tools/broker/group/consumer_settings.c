@@ -53,6 +53,14 @@ void kf__consumer_settings_of(void *context, kf_string group,
     };
 }
 
+bool kf__consumer_groups_are_on(const struct kf_broker *broker)
+{
+    kf_string protocols = kf__configs_value(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                                            "group.coordinator.rebalance.protocols");
+    return kf__feature_is_on(&broker->features, "group.version") &&
+           kf__list_has(protocols, kf__text("consumer"));
+}
+
 void kf__classic_settings_take(struct kf_broker *broker)
 {
     struct kf__coordinator *classic = &broker->coordinator;

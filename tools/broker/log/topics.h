@@ -33,6 +33,7 @@ struct kf__partition {
 /* What a topic's configs say where the broker has to obey (configs.h holds the words). */
 struct kf__topic_settings {
     int64_t max_message_bytes;
+    int64_t max_unpacked_record_bytes; /* max.decompressed.message.bytes */
     int64_t segment_bytes;
     int64_t retention_ms;    /* -1: no limit */
     int64_t retention_bytes; /* -1: no limit */
