@@ -1,8 +1,14 @@
 #include "broker/help_client.h"
 
+#include "net/loop/world.h"
+
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static kf_broker *broker;
 static struct client client;
@@ -196,4 +202,90 @@ Test(limits, metrics_are_no_longer_than_the_broker_is_configured_for)
     push.metrics.size = 65;
     client_call(&client, KF_API_PUSH_TELEMETRY, 0, &push, &pushed);
     cr_assert(eq(i16, pushed.error_code, KF_ERR_TELEMETRY_TOO_LARGE));
+}
+
+/* ---- max.connections.per.ip ---- */
+
+/* Does it get an answer? */
+static bool is_let_in(struct client *who)
+{
+    struct kf_api_versions_request request;
+    client_open(who, kf_broker_bootstrap(broker), 1);
+    kf_reset(&kf_schema_of_api_versions_request, &request);
+    client_send(who, KF_API_API_VERSIONS, 0, &request);
+    return client_receive(who);
+}
+
+Test(limits, no_more_connections_come_from_one_address_than_the_broker_is_configured_for)
+{
+    struct client others[4];
+    configure("max.connections.per.ip", "2"); /* `client` is the first */
+    cr_assert(is_let_in(&others[0]));
+    cr_assert(not(is_let_in(&others[1])));
+    configure("max.connections.per.ip.overrides", "10.0.0.1:1,127.0.0.1:3");
+    cr_assert(is_let_in(&others[2]));
+    cr_assert(not(is_let_in(&others[3])));
+    for (int i = 0; i < 4; i++)
+        client_close(&others[i]);
+}
+
+/* ---- connections.max.idle.ms ---- */
+
+static int dial(const struct kf__world *world)
+{
+    int error = 0;
+    struct kf__address address = {.size = sizeof(struct sockaddr_in)};
+    struct sockaddr_in *in = (void *)&address.storage;
+    in->sin_family = AF_INET;
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    in->sin_port = htons((uint16_t)strtoul(strchr(kf_broker_bootstrap(broker), ':') + 1, NULL, 10));
+    int fd = world->connect(world->context, &address, &error);
+    cr_assert(le(int, 0, fd));
+    return fd;
+}
+
+static void ask(const struct kf__world *world, int fd)
+{
+    static uint8_t versions[] = {0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xFF, 0xFF};
+    struct iovec part = {versions, sizeof versions};
+    int error = 0;
+    cr_assert(eq(i64, world->send(world->context, fd, &part, 1, &error), sizeof versions));
+}
+
+/* Reads all that there is. */
+static bool is_closed(const struct kf__world *world, int fd)
+{
+    char bytes[4096];
+    int error = 0;
+    ssize_t got;
+    while ((got = world->receive(world->context, fd, bytes, sizeof bytes, &error)) > 0)
+        continue;
+    return got == 0;
+}
+
+Test(limits, a_connection_is_idle_no_longer_than_the_broker_is_configured_for)
+{
+    close_broker();
+    broker = kf_broker_start(
+        &(kf_broker_options){.size = sizeof(kf_broker_options), .virtual_time = true}, NULL);
+    configure("connections.max.idle.ms", "1000");
+    const struct kf__world *world = kf_broker_world(broker);
+    int idle = dial(world), busy = dial(world);
+    kf_broker_advance(broker, 900);
+    cr_assert(not(is_closed(world, idle)));
+    ask(world, busy);
+    kf_broker_advance(broker, 150);
+    cr_assert(is_closed(world, idle));
+    cr_assert(not(is_closed(world, busy)));
+    kf_broker_advance(broker, 700);
+    cr_assert(not(is_closed(world, busy)));
+    kf_broker_advance(broker, 200);
+    cr_assert(is_closed(world, busy));
+
+    configure("connections.max.idle.ms", "-1");
+    idle = dial(world);
+    kf_broker_advance(broker, 3600 * 1000);
+    cr_assert(not(is_closed(world, idle)));
+    kf_broker_stop(broker);
+    open_broker(); /* for the end of the test */
 }

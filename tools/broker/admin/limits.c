@@ -13,6 +13,8 @@ void kf__limits_follow(struct kf__limits *limits, const struct kf__configs *conf
         {"sasl.server.max.receive.size", &limits->stranger_bytes},
         {"max.request.partition.size.limit", &limits->partitions_of_answer},
         {"telemetry.max.bytes", &limits->telemetry_bytes},
+        {"max.connections.per.ip", &limits->connections_of_ip},
+        {"connections.max.idle.ms", &limits->idle_ms},
     };
     if (limits->request_bytes > 0 && limits->as_of == configs->changes)
         return;

@@ -14,6 +14,8 @@ struct kf__limits {
     int64_t stranger_bytes;       /* sasl.server.max.receive.size: before he says who he is */
     int64_t partitions_of_answer; /* max.request.partition.size.limit */
     int64_t telemetry_bytes;      /* telemetry.max.bytes */
+    int64_t connections_of_ip;    /* max.connections.per.ip */
+    int64_t idle_ms;              /* connections.max.idle.ms; negative: for ever */
     uint64_t as_of;               /* configs.changes */
 };
 

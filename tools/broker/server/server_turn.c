@@ -80,7 +80,7 @@ static kf_time deadline_of(const struct kf__connection *connection)
         deadline = earlier(deadline, connection->answer_at);
     if (connection->muted_until > 0)
         deadline = earlier(deadline, connection->muted_until);
-    return deadline;
+    return earlier(deadline, connection->idle_at);
 }
 
 /* Closed, or waiting for what it needs now. */
@@ -91,10 +91,14 @@ static void settle_one(struct kf_broker *broker, struct kf__connection *connecti
     if (!connection->closing && kf__server_want(server, place, connection->id, connection->fd,
                                                 &connection->wanted, kf__server_wanted(connection)))
         connection->closing = true;
-    if (connection->closing)
+    if (connection->closing) {
         kf__server_close_connection(broker, connection);
-    else
-        kf__timers_set(&server->timers, &connection->timer, deadline_of(connection));
+        return;
+    }
+    struct kf__timer *timer = &connection->timer;
+    kf_time deadline = deadline_of(connection);
+    if (!timer->set || timer->at != deadline)
+        kf__timers_set(&server->timers, timer, deadline);
 }
 
 static void settle(struct kf_broker *broker)
@@ -124,6 +128,7 @@ static void serve(struct kf_broker *broker, struct kf__connection *connection, i
                   kf_time now)
 {
     kf__server_stir(&broker->server, connection);
+    connection->heard_at = now;
     if (events & KF__HANGUP && connection->frame_size > 0)
         connection->closing = true; /* nobody is left to read the answer */
     if (events & KF__WRITABLE)
@@ -207,6 +212,7 @@ static void let_time_pass(struct kf_broker *broker, struct kf__connection *conne
     }
     if (connection->muted_until > 0 && connection->muted_until <= now)
         connection->muted_until = 0;
+    kf__server_drop_idle(broker, connection, now);
     bool idle = connection->frame_size == 0 && connection->muted_until == 0 && !broker->paused;
     if (idle && !connection->closing) {
         connection->more_waits = false;
