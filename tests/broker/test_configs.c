@@ -178,6 +178,26 @@ Test(configs, tells_the_brokers_options_as_static)
     cr_assert(eq(i16, describe(BROKER, "2", NULL).error, 42));
 }
 
+/* As a broker with a server.properties of its own would. */
+Test(configs, tells_what_a_node_is)
+{
+    static const char *const rows[][2] = {
+        {"broker.id", "1"}, {"node.id", "1"}, {"log.dirs", "/kafiber/memory"}};
+    char listeners[64];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct told told = describe(BROKER, "1", rows[i][0]);
+        cr_assert(eq(str, told.value, (char *)(uintptr_t)rows[i][1]), "%s", rows[i][0]);
+        cr_assert(eq(i8, told.source, 4));
+    }
+    cr_assert(eq(i32, describe(BROKER, "1", "broker.id").synonyms, 2));
+    cr_assert(eq(i32, describe(BROKER, "1", "node.id").synonyms, 1));
+    snprintf(listeners, sizeof listeners, "PLAINTEXT://%.*s",
+             (int)strcspn(kf_broker_bootstrap(broker), ","), kf_broker_bootstrap(broker));
+    cr_assert(eq(str, describe(BROKER, "1", "listeners").value, listeners));
+    cr_assert(eq(str, describe(BROKER, "1", "broker.rack").value, (char *)""));
+    cr_assert(eq(i8, describe(BROKER, "1", "broker.rack").source, 5));
+}
+
 /* ---- altering ---- */
 
 /* As Kafka does: told without synonyms in DescribeConfigs. */

@@ -164,6 +164,43 @@ Test(limits, a_stranger_sends_no_more_than_the_broker_is_configured_for)
     cr_assert(not(shakes(2000)));
 }
 
+/* ---- connections.max.reauth.ms ---- */
+
+static int64_t authenticate(void)
+{
+    static const char token[] = "\0alice\0secret";
+    struct kf_sasl_handshake_request shake;
+    struct kf_sasl_handshake_response shaken;
+    struct kf_sasl_authenticate_request say;
+    struct kf_sasl_authenticate_response said;
+    kf_reset(&kf_schema_of_sasl_handshake_request, &shake);
+    shake.mechanism = text("PLAIN");
+    client_call(&client, KF_API_SASL_HANDSHAKE, 1, &shake, &shaken);
+    kf_reset(&kf_schema_of_sasl_authenticate_request, &say);
+    say.auth_bytes = (kf_bytes){(const uint8_t *)token, sizeof token - 1};
+    client_call(&client, KF_API_SASL_AUTHENTICATE, 1, &say, &said);
+    cr_assert(eq(i16, said.error_code, 0));
+    return said.session_lifetime_ms;
+}
+
+Test(limits, sessions_last_as_long_as_the_broker_is_configured_for)
+{
+    static const char *const users[] = {"alice:secret"};
+    open_anew(&(kf_broker_options){
+        .size = sizeof(kf_broker_options),
+        .thread = true,
+        .sasl = {.required = true, .users = users, .user_count = 1, .max_reauth_ms = 7000}});
+    cr_assert(eq(i64, authenticate(), 7000));
+    configure("connections.max.reauth.ms", "5000");
+    client_close(&client);
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+    cr_assert(eq(i64, authenticate(), 5000));
+    configure("connections.max.reauth.ms", NULL);
+    client_close(&client);
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+    cr_assert(eq(i64, authenticate(), 0));
+}
+
 /* ---- max.request.partition.size.limit ---- */
 
 Test(limits, a_page_of_partitions_is_no_longer_than_the_broker_is_configured_for)

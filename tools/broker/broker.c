@@ -249,6 +249,8 @@ static kf_err put_configs(kf_broker *broker)
                          o->group_initial_rebalance_delay_ms);
     if (!err)
         err = put_static(broker, "group.min.session.timeout.ms", o->group_min_session_timeout_ms);
+    if (!err && o->sasl.max_reauth_ms > 0)
+        err = put_static(broker, "connections.max.reauth.ms", o->sasl.max_reauth_ms);
     if (!err && o->no_auto_create)
         err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""),
                               kf__text("auto.create.topics.enable"), kf__text("false"));

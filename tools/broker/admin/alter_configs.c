@@ -315,6 +315,7 @@ kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string valu
         return KF_ERR_INVALID_REQUEST;
     kf_err err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
     broker->txns.expiration_ms = kf__broker_config(broker, "transactional.id.expiration.ms");
+    broker->sasl.max_reauth_ms = kf__broker_config(broker, "connections.max.reauth.ms");
     if (!err)
         err = kf__configs_convert_ages(&broker->configs);
     kf__apply_configs(broker, NULL);
