@@ -12,6 +12,20 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__linux__) && defined(__LP64__)
+#include <sys/syscall.h>
+
+/* A wall clock that jumps an hour ahead when told to; whoever asks for another one gets that. */
+static bool jumped;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    long err = syscall(SYS_clock_gettime, clock, now);
+    if (!err && clock == CLOCK_REALTIME && jumped)
+        now->tv_sec += 3600;
+    return (int)err;
+}
+#endif
 
 enum {
     IDLE = 150,
@@ -429,6 +443,29 @@ Test(server, has_one_thread_that_waits_and_others_that_come_back_in_time)
         kf_broker_stop(broker);
     }
 }
+
+#if defined(__linux__) && defined(__LP64__)
+Test(server, comes_back_in_time_whatever_the_wall_clock_does)
+{
+    pthread_t thread;
+    kf_err waited = KF_ERR_STATE;
+    bool waits = false;
+    open_broker(KF__BACKEND_AUTO, 1, false);
+    turn();
+    pthread_create(&thread, NULL, turn_once, &waited);
+    while (!waits) {
+        pause_ms(1);
+        pthread_mutex_lock(&broker->lock);
+        waits = broker->server.polls;
+        pthread_mutex_unlock(&broker->lock);
+    }
+    jumped = true; /* between asking for the time and waiting */
+    cr_assert(eq(int, kf_broker_step(broker, 10), KF_OK));
+    kf_broker_wake(broker);
+    pthread_join(thread, NULL);
+    kf_broker_stop(broker);
+}
+#endif
 
 /* Of what nobody does anything with, nothing is left to look at. */
 Test(server, has_nothing_to_do_for_connections_that_rest)

@@ -317,7 +317,7 @@ kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend b
     broker->server.alloc = broker->alloc;
     kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
-    pthread_cond_init(&broker->poll_ends, NULL);
+    kf__condition_init(&broker->poll_ends);
     open_parts(broker);
     if (open_broker(broker, backend, error)) {
         close_parts(broker);

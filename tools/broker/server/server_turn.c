@@ -8,11 +8,12 @@
  */
 #include "tools/broker/server/server.h"
 
+#include "net/loop/thread.h"
+#include "net/loop/world.h"
 #include "tools/broker/faults/events.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -189,16 +190,12 @@ static kf_err wait_for_sockets(struct kf_broker *broker, int wait)
 static bool await_turn(struct kf_broker *broker, int timeout_ms)
 {
     const struct kf__server *server = &broker->server;
-    struct timespec until;
-    int error = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += timeout_ms % 1000 * 1000000L;
-    until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    while (!error && (server->guests > 0 || server->polls))
-        error = timeout_ms < 0 ? pthread_cond_wait(&broker->poll_ends, &broker->lock)
-                               : pthread_cond_timedwait(&broker->poll_ends, &broker->lock, &until);
-    return !error;
+    kf_time deadline =
+        timeout_ms < 0 ? KF_FOREVER : kf__real_world.now(NULL) + timeout_ms * KF_MILLISECOND;
+    bool in_time = true;
+    while (in_time && (server->guests > 0 || server->polls))
+        in_time = kf__condition_wait(&broker->poll_ends, &broker->lock, deadline);
+    return in_time;
 }
 
 /* ---- a turn ---- */
