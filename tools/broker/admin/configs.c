@@ -173,9 +173,42 @@ kf_err kf__configs_set(struct kf__configs *configs, int8_t resource, kf_string n
     if (!found)
         return KF_ERR_NO_MEMORY;
     size_t at = key_place(found, key, &here);
+    kf_err err = KF_OK;
     if (value.data)
-        return put(configs, found, at, here, key, value);
-    take_out(configs, found, at);
+        err = put(configs, found, at, here, key, value);
+    else
+        take_out(configs, found, at);
+    if (err && found->count == 0)
+        kf__configs_drop(configs, resource, name);
+    return err;
+}
+
+kf_err kf__configs_draft(const struct kf__configs *configs, int8_t resource, kf_string name,
+                         bool blank, struct kf__configs *draft)
+{
+    const struct kf__config_resource *has =
+        blank ? NULL : kf__configs_find(configs, resource, name);
+    kf_err err = KF_OK;
+    kf__configs_init(draft, configs->alloc);
+    for (size_t i = 0; has && !err && i < has->count; i++)
+        err = kf__configs_set(draft, resource, name, has->items[i].name, has->items[i].value);
+    return err;
+}
+
+kf_err kf__configs_adopt(struct kf__configs *configs, struct kf__configs *draft, int8_t resource,
+                         kf_string name)
+{
+    if (draft->count == 0) {
+        kf__configs_drop(configs, resource, name);
+        return KF_OK;
+    }
+    struct kf__config_resource *place = open_resource(configs, resource, name);
+    if (!place)
+        return KF_ERR_NO_MEMORY;
+    struct kf__config_resource before = *place;
+    *place = draft->items[0];
+    draft->items[0] = before;
+    configs->changes += resource != KF__RESOURCE_TOPIC;
     return KF_OK;
 }
 
