@@ -57,7 +57,7 @@ static void end(struct kf__consumer *consumer)
 void kf__consumer_check_end(struct kf__consumer *consumer)
 {
     if (consumer->stopping && consumer->left && consumer->tellings == 0 &&
-        kf__link_is_alone(&consumer->old))
+        kf__link_is_alone(&consumer->partitions) && kf__link_is_alone(&consumer->old))
         end(consumer);
 }
 
@@ -72,14 +72,20 @@ static void left(void *owner, kf_err err)
     kf__consumer_check_end(consumer);
 }
 
-/* The time to stop is over: handlers are asked to end, and get a last moment to do so. */
+/*
+ * The time to stop is over: handlers are asked to end, and get a last moment to do so. Where the
+ * loop could not run for a while, they have been asked only just now, by the bound of the drain.
+ */
 static void fire_stop(struct kf__timer *timer, void *owner)
 {
     struct kf__consumer *consumer = owner;
     consumer->left = true;
-    if (!kf__link_is_alone(&consumer->partitions)) {
-        kf__consumer_condemn_all(consumer);
-        kf__timer_set(consumer->loop, timer, kf__loop_now(consumer->loop) + ms(LAST_MOMENT_MS));
+    bool all_asked = kf__link_is_alone(&consumer->partitions);
+    kf__consumer_condemn_all(consumer);
+    kf_time last_moment = consumer->asked_at + ms(LAST_MOMENT_MS);
+    bool waits = !all_asked || !kf__link_is_alone(&consumer->old);
+    if (waits && kf__loop_now(consumer->loop) < last_moment) {
+        kf__timer_set(consumer->loop, timer, last_moment);
         return;
     }
     if (!kf__link_is_alone(&consumer->old)) {

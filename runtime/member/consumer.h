@@ -81,6 +81,7 @@ struct kf__consumer {
 
     struct kf__link partitions; /* kf__partition.link: owned ones */
     struct kf__link old;        /* condemned, their handlers still running */
+    kf_time asked_at;           /* the last of them to end */
     size_t partition_count;
     struct kf__committer committer;
     struct kf__positions positions;

@@ -133,6 +133,34 @@ Test(member_lifecycle, another_threads_question_waits_for_the_callers_turn)
     member_close(&member);
 }
 
+static kf_verdict sleep_until_cancelled(struct member *of, const kf_message *message)
+{
+    (void)message;
+    atomic_store(&of->is_stuck, true);
+    return kf_sleep(3600 * KF_SECOND) == KF_ERR_CANCELLED ? KF_FAILED : KF_HANDLED;
+}
+
+/* The loop stood still from before the handler was to be asked until the time to stop was over. */
+Test(member_lifecycle, a_handler_that_was_asked_to_end_just_now_is_not_stuck)
+{
+    begin(1, 1);
+    atomic_store(&member.decide, sleep_until_cancelled);
+    member_open(&member, "worker.threads=0", "shutdown.timeout.ms=500", NULL);
+    run(KF_AT_LEAST_ONCE);
+    while (!atomic_load(&member.is_stuck))
+        turn(&member);
+    kf_runtime_stop(member.runtime);
+    cr_assert(eq(int, kf_loop_step(member.runtime, 0), KF_OK));
+    usleep(700000);
+    kf_err err;
+    while ((err = kf_loop_step(member.runtime, kf_now() + 10 * KF_MILLISECOND)) == KF_OK)
+        continue;
+    cr_assert(eq(int, err, KF_ERR_CLOSED));
+    cr_assert(eq(int, member_stop(&member), KF_OK), "%s", member.error.text);
+    cr_assert(eq(i64, member_committed(&member, "t", 0), 0));
+    member_close(&member);
+}
+
 /* ---- stops: those that end at once could last a minute, and would be found out ---- */
 
 static void stops_at_once(void)
