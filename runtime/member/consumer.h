@@ -81,7 +81,6 @@ struct kf__consumer {
 
     struct kf__link partitions; /* kf__partition.link: owned ones */
     struct kf__link old;        /* condemned, their handlers still running */
-    kf_time asked_at;           /* the last of them to end */
     size_t partition_count;
     struct kf__committer committer;
     struct kf__positions positions;
@@ -93,6 +92,7 @@ struct kf__consumer {
 
     bool stopping;
     struct kf__timer stop;   /* the time to stop is over */
+    int last_moments;        /* that have passed since then */
     struct kf__task give_up; /* after an error that no retry cures */
     bool left;               /* the group */
     bool ended;

@@ -219,7 +219,6 @@ static void condemn(struct kf__consumer *consumer, struct kf__partition *partiti
 {
     disown(consumer, partition);
     kf__link_append(&consumer->old, &partition->link);
-    consumer->asked_at = kf__loop_now(consumer->loop);
     kf__partition_condemn(partition);
 }
 
