@@ -467,9 +467,9 @@ static KF__NOINLINE uint8_t *set_other_kind(struct series *series, uint8_t *at,
 }
 
 /* Writes where there is room for one; returns what stands behind it, NULL after an error. */
-static inline uint8_t *set_struct(struct series *series, uint8_t *at, const char *message)
+static inline uint8_t *set_struct(struct series *series, const struct kf__moves *moves, uint8_t *at,
+                                  const char *message)
 {
-    const struct kf__moves *moves = series->moves;
     for (const struct kf__move *move = moves->items; move->kind != KF__MOVE_END; move++) {
         const char *field = message + move->place;
         if (move->kind == KF__MOVE_SHUFFLED) {
@@ -503,7 +503,7 @@ static void write_each(struct series *series, const char *item, size_t count)
     for (; at && item < end; item += moves->size) {
         if (KF__UNLIKELY(at > series->limit) && !(at = make_more_room(series, at)))
             return;
-        at = set_struct(series, at, item);
+        at = set_struct(series, moves, at, item);
     }
     if (at)
         kf__commit(series->encoder->out, at);

@@ -8,7 +8,7 @@ enum {
 /* A message's structs stand side by side in the tables. */
 static size_t place_of(const struct kf__kept_key *key, size_t attempt)
 {
-    size_t place = (size_t)key->type->first + (size_t)key->version * 101;
+    size_t place = (size_t)key->type->first + (size_t)key->version * 101 + (size_t)key->many * 257;
     return (place ^ attempt) % KF__KEPT_PLACES;
 }
 
@@ -19,7 +19,7 @@ int kf__kept_find(struct kf__kept *kept, const struct kf__kept_key *key)
             atomic_load_explicit(&kept->places[place_of(key, i)], memory_order_acquire) - 1;
         const struct kf__kept_key *found = number < 0 ? NULL : &kept->keys[number];
         if (found && found->type == key->type && found->version == key->version &&
-            found->flexible == key->flexible)
+            found->flexible == key->flexible && found->many == key->many)
             return number;
     }
     return KF__NOT_KEPT;

@@ -29,6 +29,7 @@ struct kf__kept {
         const struct kf__struct *type;
         int16_t version;
         bool flexible;
+        bool many; /* of moves */
     } keys[KF__KEPT];
 };
 

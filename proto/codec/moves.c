@@ -90,11 +90,11 @@ const struct kf__moves *kf__moves_of(const struct kf__struct *type, int16_t vers
 {
     static struct kf__kept kept;
     static struct kf__moves moves[KF__KEPT];
-    const struct kf__kept_key key = {type, version, flexible};
-    int number = many ? KF__NOT_KEPT : kf__kept_find(&kept, &key);
+    const struct kf__kept_key key = {type, version, flexible, many};
+    int number = kf__kept_find(&kept, &key);
     if (number >= 0)
         return &moves[number];
-    number = many ? KF__NOT_KEPT : kf__kept_add(&kept, &key);
+    number = kf__kept_add(&kept, &key);
     struct kf__moves *made = number >= 0 ? &moves[number] : own;
     make(made, type, version, flexible, many);
     if (number >= 0)

@@ -8,8 +8,8 @@
  * is on the wire already. A number is moved alike whatever its width: eight
  * bytes are read, which begin with it, and eight are written; the next move
  * writes over those that are not its own. Where the machine can, as many
- * numbers as lie within 16 bytes are one move: that is worth its preparation
- * where there are many structs. Those for few are kept, as plans are.
+ * numbers as lie within 16 bytes are one move; for a few structs that is not
+ * worth its preparation. Moves are kept as plans are.
  */
 #ifndef KF_PROTO_MOVES_H
 #define KF_PROTO_MOVES_H

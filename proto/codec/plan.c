@@ -89,7 +89,7 @@ const struct kf__plan *kf__plan_of(const struct kf__struct *type, int16_t versio
 {
     static struct kf__kept kept;
     static struct kf__plan plans[KF__KEPT];
-    const struct kf__kept_key key = {type, version, flexible};
+    const struct kf__kept_key key = {type, version, flexible, false};
     int number = kf__kept_find(&kept, &key);
     if (number >= 0)
         return &plans[number];

@@ -19,7 +19,7 @@ static const struct kf__struct *root_of(const kf_schema *schema)
 
 static int keep(const struct kf__struct *type, int16_t version, bool flexible)
 {
-    const struct kf__kept_key key = {type, version, flexible};
+    const struct kf__kept_key key = {type, version, flexible, false};
     int number = kf__kept_add(&kept, &key);
     if (number >= 0)
         kf__kept_show(&kept, number);
@@ -28,14 +28,14 @@ static int keep(const struct kf__struct *type, int16_t version, bool flexible)
 
 static int find(const struct kf__struct *type, int16_t version, bool flexible)
 {
-    const struct kf__kept_key key = {type, version, flexible};
+    const struct kf__kept_key key = {type, version, flexible, false};
     return kf__kept_find(&kept, &key);
 }
 
 Test(kept, finds_what_was_shown_and_nothing_else)
 {
     const struct kf__struct *type = root_of(&kf_schema_of_fetch_request);
-    const struct kf__kept_key key = {type, 12, true};
+    const struct kf__kept_key key = {type, 12, true, false};
     cr_assert(eq(int, kf__kept_add(&kept, &key), 0));
     cr_assert(eq(int, find(type, 12, true), KF__NOT_KEPT));
     kf__kept_show(&kept, 0);
@@ -77,7 +77,7 @@ Test(kept, refuses_what_has_no_place_left)
 /* As where two threads made one at once. */
 Test(kept, shows_one_of_two_that_are_the_same)
 {
-    const struct kf__kept_key key = {root_of(&kf_schema_of_fetch_request), 12, true};
+    const struct kf__kept_key key = {root_of(&kf_schema_of_fetch_request), 12, true, false};
     cr_assert(eq(int, kf__kept_add(&kept, &key), 0));
     cr_assert(eq(int, kf__kept_add(&kept, &key), 1));
     kf__kept_show(&kept, 1);
@@ -98,14 +98,20 @@ Test(kept, has_plans_that_are_made_once)
         ne(ptr, (void *)(uintptr_t)kf__plan_of(type, 11, false, &own), (void *)(uintptr_t)plan));
 }
 
-/* Those are made for each array: they take the machine's shuffles. */
-Test(kept, has_no_moves_for_many_structs)
+/* For many structs the machine's shuffles are taken; both kinds stay. */
+Test(kept, has_moves_for_few_structs_and_for_many)
 {
     struct kf__moves own;
     const struct kf__struct *type = root_of(&kf_schema_of_fetch_request);
-    const struct kf__moves *moves = kf__moves_of(type, 12, true, false, &own);
-    cr_assert(ne(ptr, (void *)(uintptr_t)moves, &own));
+    const struct kf__moves *few = kf__moves_of(type, 12, true, false, &own);
+    const struct kf__moves *many = kf__moves_of(type, 12, true, true, &own);
+    cr_assert(ne(ptr, (void *)(uintptr_t)few, &own));
+    cr_assert(ne(ptr, (void *)(uintptr_t)many, &own));
+    cr_assert(ne(ptr, (void *)(uintptr_t)many, (void *)(uintptr_t)few));
+    cr_assert(not(few->many));
+    cr_assert(many->many);
     cr_assert(eq(ptr, (void *)(uintptr_t)kf__moves_of(type, 12, true, false, &own),
-                 (void *)(uintptr_t)moves));
-    cr_assert(eq(ptr, (void *)(uintptr_t)kf__moves_of(type, 12, true, true, &own), &own));
+                 (void *)(uintptr_t)few));
+    cr_assert(eq(ptr, (void *)(uintptr_t)kf__moves_of(type, 12, true, true, &own),
+                 (void *)(uintptr_t)many));
 }
