@@ -23,14 +23,14 @@ struct telling {
     int64_t rebalances; /* KF_ASSIGNED: how many there had been */
 };
 
-/* Those assigned until then: the callback for later ones may not have run yet. */
+/* Those assigned just then: the callback for others may not have returned yet. */
 static void start_told(struct kf__consumer *consumer, int64_t rebalances)
 {
     struct kf__link *at = consumer->partitions.next;
     while (at != &consumer->partitions) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         at = at->next;
-        if (partition->assigned_in > rebalances)
+        if (partition->assigned_in != rebalances)
             continue;
         partition->user_told = true;
         kf__partition_begin(partition);
