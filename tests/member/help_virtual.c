@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -45,7 +46,7 @@ kf_runtime *virtual_member(const char *setting, ...)
     kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), &error);
     set(config, "group.id=g");
     set(config, "worker.threads=0");
-    kf_config_log(config, KF_LOG_ERROR, NULL, NULL);
+    kf_config_log(config, getenv("KAFIBER_TEST_LOG") ? KF_LOG_DEBUG : KF_LOG_ERROR, NULL, NULL);
     va_list more;
     va_start(more, setting);
     for (const char *pair = setting; pair; pair = va_arg(more, const char *))
