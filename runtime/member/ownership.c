@@ -237,10 +237,8 @@ static void give_up(struct kf__consumer *consumer, struct kf__partition *partiti
                          "next owner begins at %lld",
                          (long long)partition->account.done,
                          (long long)partition->account.committed);
-    if (partition->state == KF__PARTITION_DRAINED) {
-        kf__committer_forget(consumer, partition);
+    if (partition->state == KF__PARTITION_DRAINED && kf__committer_is_settled(partition))
         return;
-    }
     struct kf__topic_partition row = {{partition->topic_name, strlen(partition->topic_name)},
                                       partition->number};
     tell(consumer, KF_LOST, &(struct kf__partition_list){&row, 1});

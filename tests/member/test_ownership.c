@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <kafiber/messages.h>
+#include <string.h>
 
 enum {
     SECOND = 1000, /* milliseconds */
@@ -71,8 +72,7 @@ Test(ownership, no_handler_runs_before_the_callback_whatever_is_assigned_meanwhi
     kf_runtime_handle(member, "t", KF_AT_LEAST_ONCE, after_the_callback, NULL);
     virtual_start(member);
     virtual_play(2 * SECOND);
-    int32_t fault =
-        virtual_fault(virtual_error(KF_API_HEARTBEAT, KF_ERR_REBALANCE_IN_PROGRESS, 1));
+    int32_t fault = virtual_fault(virtual_error(KF_API_HEARTBEAT, KF_ERR_REBALANCE_IN_PROGRESS, 1));
     virtual_play(10 * SECOND);
     cr_assert(eq(i64, kf_broker_fault_hits(broker, fault), 1));
     cr_assert(eq(i64, kf_broker_requests(broker, KF_API_SYNC_GROUP), 2));
@@ -104,5 +104,51 @@ Test(ownership, a_stop_waits_for_handlers_that_a_rebalance_was_waiting_for)
     cr_assert(eq(int, handled, 1));
     cr_assert(eq(i64, kf_broker_committed(broker, "g", "t", 0), 1));
     cr_assert(eq(int, virtual_close(member), KF_OK));
+    virtual_end();
+}
+
+/* The topic is gone for good: its last chunk can never be acknowledged. */
+Test(ownership, a_hopeless_commit_of_at_most_once_does_not_hold_up_the_end)
+{
+    begin(1);
+    virtual_produce("t", 0, 5);
+    virtual_fault(virtual_error(KF_API_OFFSET_COMMIT, KF_ERR_UNKNOWN_TOPIC_OR_PARTITION, 0));
+    member = virtual_member(NULL, NULL);
+    kf_runtime_handle(member, "t", KF_AT_MOST_ONCE, work, NULL);
+    virtual_start(member);
+    virtual_play(5 * SECOND);
+    cr_assert(eq(i32, kf_broker_group_members(broker, "g", NULL), 1));
+    kf_runtime_stop(member);
+    virtual_play(3 * SECOND);
+    cr_assert(eq(i32, kf_broker_group_members(broker, "g", NULL), 0));
+    cr_assert(eq(int, kf_runtime_wait(member, NULL), KF_OK));
+    cr_assert(eq(int, begun, 0));
+    virtual_end();
+}
+
+/* ---- the bound of a revoke ---- */
+
+Test(ownership, what_could_not_be_committed_in_time_is_told_as_lost)
+{
+    begin(2);
+    virtual_produce("t", 0, 1);
+    memset(told, 0, sizeof told);
+    member =
+        virtual_member("partition.assignment.strategy=range", "rebalance.timeout.ms=20000", NULL);
+    kf_runtime_on_rebalance(member, tell, NULL);
+    kf_runtime_handle(member, "t", KF_AT_LEAST_ONCE, work, NULL);
+    virtual_start(member);
+    virtual_play(5 * SECOND);
+    cr_assert(eq(i64, kf_broker_committed(broker, "g", "t", 0), 1));
+    virtual_fault(virtual_error(KF_API_OFFSET_COMMIT, KF_ERR_COORDINATOR_LOAD_IN_PROGRESS, 0));
+    virtual_produce("t", 0, 1);
+    virtual_play(2 * SECOND);
+    cr_assert(eq(int, handled, 2));
+    virtual_fault(virtual_error(KF_API_HEARTBEAT, KF_ERR_REBALANCE_IN_PROGRESS, 1));
+    virtual_play(30 * SECOND);
+    cr_assert(eq(int, told[KF_LOST], 1));
+    cr_assert(eq(int, told[KF_REVOKED], 1));
+    cr_assert(eq(int, told[KF_ASSIGNED], 4));
+    kf_broker_fault_clear(broker, 0);
     virtual_end();
 }
