@@ -111,6 +111,10 @@ void kf__consumer_stop(struct kf__consumer *consumer, kf_time until)
     consumer->stopping = true;
     kf__timer_set(consumer->loop, &consumer->stop, until);
     kf__member_leave(consumer->member, until - (until - now) / LEAVE_RESERVE, now);
+    /* A revoke that was under way ends no later than the member waits for it now. */
+    if (consumer->draining)
+        kf__timer_set(consumer->loop, &consumer->drain,
+                      kf__member_drain_deadline(consumer->member));
 }
 
 void kf__consumer_fail(struct kf__consumer *consumer, kf_err err, const char *text)

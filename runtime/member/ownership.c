@@ -23,14 +23,14 @@ struct telling {
     int64_t rebalances; /* KF_ASSIGNED: how many there had been */
 };
 
-/* Those assigned until then: the callback for later ones may not have run yet. */
+/* Those assigned just then: the callback for others may not have returned yet. */
 static void start_told(struct kf__consumer *consumer, int64_t rebalances)
 {
     struct kf__link *at = consumer->partitions.next;
     while (at != &consumer->partitions) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         at = at->next;
-        if (partition->assigned_in > rebalances)
+        if (partition->assigned_in != rebalances)
             continue;
         partition->user_told = true;
         kf__partition_begin(partition);
@@ -237,10 +237,8 @@ static void give_up(struct kf__consumer *consumer, struct kf__partition *partiti
                          "next owner begins at %lld",
                          (long long)partition->account.done,
                          (long long)partition->account.committed);
-    if (partition->state == KF__PARTITION_DRAINED) {
-        kf__committer_forget(consumer, partition);
+    if (partition->state == KF__PARTITION_DRAINED && kf__committer_is_settled(partition))
         return;
-    }
     struct kf__topic_partition row = {{partition->topic_name, strlen(partition->topic_name)},
                                       partition->number};
     tell(consumer, KF_LOST, &(struct kf__partition_list){&row, 1});
