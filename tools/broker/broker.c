@@ -11,7 +11,6 @@
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
-#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +32,12 @@ int64_t kf__broker_config(const struct kf_broker *broker, const char *key)
     if (kf__text_equal(value, kf__text("true")))
         return 1;
     return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, none, key);
+}
+
+const struct kf__limits *kf__broker_limits(struct kf_broker *broker)
+{
+    kf__limits_follow(&broker->limits, &broker->configs);
+    return &broker->limits;
 }
 
 bool kf__is_too_much_metadata(const struct kf_broker *broker, kf_string metadata)
@@ -158,6 +163,7 @@ static void open_parts(kf_broker *broker)
     broker->consumers.context = broker;
     broker->consumers.settings = kf__consumer_settings_of;
     broker->consumers.seed = seed ^ UINT64_C(0x6A09E667F3BCC909);
+    kf__journal_init(&broker->journal);
     kf__census_init(&broker->census, alloc);
     kf__committed_init(&broker->committed, alloc);
     kf__txns_init(&broker->txns, alloc, kf__txn_sink_of(broker));
@@ -200,8 +206,7 @@ static void close_parts(kf_broker *broker)
     kf__buffer_free(&broker->scratch);
     kf__buffer_free(&broker->rebatched);
     kf__buffer_free(&broker->handed_out);
-    if (broker->journal)
-        fclose(broker->journal);
+    kf__journal_close(&broker->journal);
     kf_free(broker->alloc, broker->racks);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
@@ -243,6 +248,8 @@ static kf_err put_configs(kf_broker *broker)
                          o->group_initial_rebalance_delay_ms);
     if (!err)
         err = put_static(broker, "group.min.session.timeout.ms", o->group_min_session_timeout_ms);
+    if (!err && o->sasl.max_reauth_ms > 0)
+        err = put_static(broker, "connections.max.reauth.ms", o->sasl.max_reauth_ms);
     if (!err && o->no_auto_create)
         err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""),
                               kf__text("auto.create.topics.enable"), kf__text("false"));
@@ -280,9 +287,8 @@ static kf_err open_broker(kf_broker *broker, enum kf__backend backend, kf_error 
         err = kf__server_open(broker, options, backend, error);
     if (!err && (make_bootstraps(broker) || put_configs(broker) || copy_racks(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
-    if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
-        err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
-                           strerror(errno));
+    if (!err && options->journal)
+        err = kf__journal_open(&broker->journal, options->journal, error);
     if (!err && options->thread && start_thread(broker))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot start a thread");
     return err;
@@ -309,7 +315,7 @@ kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend b
     broker->server.alloc = broker->alloc;
     kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
-    pthread_cond_init(&broker->poll_ends, NULL);
+    kf__condition_init(&broker->poll_ends);
     open_parts(broker);
     if (open_broker(broker, backend, error)) {
         close_parts(broker);
