@@ -316,6 +316,24 @@ Test(member_lifecycle, the_first_error_sticks)
     member_close(&member);
 }
 
+/* No fiber could ever have it: its handlers would never run, and nobody would say so. */
+Test(member_lifecycle, a_stack_larger_than_any_is_refused)
+{
+    begin(1, 1);
+    member_open(&member, NULL);
+    kf_topic_options options = {.size = sizeof options, .stack_bytes = (64 << 20) + 1};
+    member_handle_with(&member, "t", KF_AT_LEAST_ONCE, &options);
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_runtime_run(member.runtime, &error), KF_ERR_INVALID_ARGUMENT));
+    cr_assert(strstr(error.text, "64 MiB") != NULL, "%s", error.text);
+    cr_assert(eq(int, kf_config_set(member.config, "fiber.stack.bytes", "67108865", &error),
+                 KF_ERR_CONFIG));
+    cr_assert(eq(int, kf_runtime_close(member.runtime), KF_OK));
+    member.is_open = false;
+    kf_config_free(member.config);
+    member_close(&member);
+}
+
 Test(member_lifecycle, no_runtime_at_all_does_nothing)
 {
     kf_error error = KF_ERROR_INIT;
