@@ -28,10 +28,18 @@ static int64_t give_id(void *context)
     return next_id++;
 }
 
+static int32_t tell_epoch(void *context, kf_string id)
+{
+    (void)context;
+    (void)id;
+    return 4;
+}
+
 static void open_txns(void)
 {
-    kf__txns_init(&txns, &kf_default_allocator,
-                  (struct kf__txn_sink){.new_producer_id = give_id, .mark = take_mark});
+    kf__txns_init(
+        &txns, &kf_default_allocator,
+        (struct kf__txn_sink){.new_producer_id = give_id, .epoch = tell_epoch, .mark = take_mark});
     next_id = 7;
     now = (struct kf__txn_now){.time = KF_SECOND, .wall_ms = 1700000000000};
     kf__txns_tick(&txns, now);
@@ -301,12 +309,4 @@ Test(txn_coordinator, lets_nobody_go_on_in_the_epoch_that_only_fences)
     cr_assert(eq(i16, txn()->epoch, INT16_MAX));
     cr_assert(eq(int, begin(-1, -1), 0));
     cr_assert(eq(i64, txn()->producer_id, 8));
-}
-
-/* The last one's hash is the smallest int. */
-Test(txn_coordinator, finds_a_groups_partition_as_java_does)
-{
-    cr_assert(eq(i32, kf__offsets_partition(kf__text("g")), 3));
-    cr_assert(eq(i32, kf__offsets_partition(kf__text("g2")), 43));
-    cr_assert(eq(i32, kf__offsets_partition(kf__text("polygenelubricants")), 0));
 }

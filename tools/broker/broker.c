@@ -8,6 +8,7 @@
 #include "net/loop/thread.h"
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/group/group_answers.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -381,6 +382,7 @@ kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t parti
 void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
+    kf__internal_topic_goes(broker, topic);
     kf__committed_drop_topic(&broker->committed, topic->name);
     kf__configs_drop(&broker->configs, KF__RESOURCE_TOPIC, topic->name);
     kf__pending_drop_topic(&broker->pending, topic->name);

@@ -10,6 +10,7 @@
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/faults/error_answers.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -24,8 +25,6 @@ struct topics {
 static bool is_known(const struct kf__exchange *exchange, kf_string topic, int32_t partition)
 {
     const struct kf_broker *broker = exchange->broker;
-    if (kf__text_equal(topic, kf__text(KF__OFFSETS_TOPIC)))
-        return partition >= 0 && partition < KF__OFFSETS_PARTITIONS;
     return kf__topic_partition(kf__broker_topics_find(&broker->topics, topic), partition) != NULL;
 }
 
@@ -33,8 +32,8 @@ static bool is_known(const struct kf__exchange *exchange, kf_string topic, int32
 static kf_err refusal(const struct kf__exchange *exchange, kf_string topic, int32_t partition)
 {
     kf_err err = kf__may_topic(exchange, topic);
-    if (err)
-        return err;
+    if (err || kf__topic_is_internal(topic)) /* only coordinators write there */
+        return err ? err : KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     return is_known(exchange, topic, partition) ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
@@ -53,7 +52,7 @@ static kf_err add(struct kf__exchange *exchange, const struct kf__txn_claim *cla
     struct kf__txns *txns = &exchange->broker->txns;
     kf_err err = kf__forced(exchange, topic, partition);
     if (!err)
-        err = kf__check_coordinator(exchange, claim->id);
+        err = kf__check_txn_coordinator(exchange, claim->id);
     if (!err)
         err = verify_only ? kf__txns_verify(txns, claim, topic, partition)
                           : kf__txns_add(txns, kf__txn_now(exchange->broker, exchange->now), claim,

@@ -8,6 +8,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -73,7 +74,7 @@ static kf_err check_member(struct kf__exchange *exchange)
 static kf_err admit(struct kf__exchange *exchange)
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
-    int32_t partition = kf__offsets_partition(request->group_id);
+    int32_t partition = kf__internal_place(exchange->broker, KF__OFFSETS, request->group_id);
     struct kf__txn_claim claim = {.id = request->transactional_id,
                                   .producer_id = request->producer_id,
                                   .epoch = request->producer_epoch};
@@ -111,6 +112,7 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         .producer_id = request->producer_id,
         .epoch = request->producer_epoch,
         .group = request->group_id,
+        .place = kf__internal_place(broker, KF__OFFSETS, request->group_id),
         .offset = {.topic = topic->name,
                    .partition = partition->partition_index,
                    .leader_epoch = partition->committed_leader_epoch,

@@ -1,7 +1,6 @@
 #include "tools/broker/group/pending_offsets.h"
 
 #include "tools/broker/text.h"
-#include "tools/broker/txn/txn_coordinator.h"
 
 void kf__pending_init(struct kf__pending_offsets *pending, const kf_allocator *alloc)
 {
@@ -98,8 +97,7 @@ bool kf__pending_holds_group(const struct kf__pending_offsets *pending, kf_strin
 static bool is_in(const struct kf__pending_offset *item, int32_t offsets_partition,
                   int64_t producer_id)
 {
-    return item->producer_id == producer_id &&
-           kf__offsets_partition(item->group) == offsets_partition;
+    return item->producer_id == producer_id && item->place == offsets_partition;
 }
 
 bool kf__pending_has_producer(const struct kf__pending_offsets *pending, int32_t offsets_partition,

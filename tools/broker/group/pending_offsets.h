@@ -13,6 +13,7 @@ struct kf__pending_offset {
     int64_t producer_id;
     int16_t epoch;
     kf_string group;
+    int32_t place; /* the partition of __consumer_offsets that the group belongs to */
     struct kf__committed_offset offset;
 };
 

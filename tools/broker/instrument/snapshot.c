@@ -5,7 +5,7 @@
 #include <errno.h>
 
 enum {
-    FORMAT_VERSION = 4, /* rises with every change of what is written, or its order */
+    FORMAT_VERSION = 5, /* rises with every change of what is written, or its order */
     MAX_FILE_BYTES = 1 << 30,
 };
 #define MAGIC "KFSNAP"
@@ -188,7 +188,6 @@ static struct kf__txn *read_txn(struct kf__archive *archive)
 static void archive_txns(struct kf__archive *archive, struct kf__txns *txns, kf_time now)
 {
     bool reads = kf__archive_reads(archive);
-    txns->coordinator_epoch = (int32_t)kf__archive_number(archive, txns->coordinator_epoch);
     size_t count = kf__archive_count(archive, txns->count);
     txns->items = kf__archive_array(archive, txns->items, count, sizeof(struct kf__txn *));
     if (reads && txns->items)
@@ -218,6 +217,7 @@ static void archive_pending(struct kf__archive *archive, struct kf__pending_offs
         one.producer_id = kf__archive_number(archive, one.producer_id);
         one.epoch = (int16_t)kf__archive_number(archive, one.epoch);
         kf__archive_text(archive, &one.group);
+        one.place = (int32_t)kf__archive_number(archive, one.place);
         archive_offset(archive, &one.offset);
         if (!reads)
             continue;

@@ -26,7 +26,7 @@ enum kf__txn_state {
     KF__TXN_COMPLETE_ABORT,
 };
 
-/* What a transaction writes to; a group's offsets are a partition of KF__OFFSETS_TOPIC. */
+/* What a transaction writes to; a group's offsets are a partition of __consumer_offsets. */
 struct kf__txn_partition {
     kf_string topic;
     int32_t partition;

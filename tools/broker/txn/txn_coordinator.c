@@ -14,10 +14,16 @@ void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__
 
 void kf__txns_free(struct kf__txns *txns)
 {
-    for (size_t i = 0; i < txns->count; i++)
-        kf__txn_free(txns->alloc, txns->items[i]);
+    kf__txns_forget_all(txns);
     kf_free(txns->alloc, txns->items);
     kf__txns_init(txns, txns->alloc, txns->sink);
+}
+
+void kf__txns_forget_all(struct kf__txns *txns)
+{
+    for (size_t i = 0; i < txns->count; i++)
+        kf__txn_free(txns->alloc, txns->items[i]);
+    txns->count = 0;
 }
 
 /* ---- by name ---- */
@@ -65,16 +71,6 @@ static struct kf__txn *add_txn(struct kf__txns *txns, kf_string id)
     return txn;
 }
 
-int32_t kf__offsets_partition(kf_string group)
-{
-    uint32_t hash = 0;
-    for (size_t i = 0; i < group.size; i++)
-        hash = hash * 31 + (uint8_t)group.data[i];
-    int32_t java = (int32_t)hash;
-    int32_t positive = java == INT32_MIN ? 0 : java < 0 ? -java : java;
-    return positive % KF__OFFSETS_PARTITIONS;
-}
-
 /* ---- the end of a transaction ---- */
 
 static void complete(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn)
@@ -96,7 +92,7 @@ static void write_markers(struct kf__txns *txns, struct kf__txn_now now, struct 
 {
     struct kf__txn_mark mark = {.producer_id = txn->producer_id,
                                 .epoch = txn->epoch,
-                                .coordinator_epoch = txns->coordinator_epoch,
+                                .coordinator_epoch = txns->sink.epoch(txns->sink.context, txn->id),
                                 .commit = txn->state == KF__TXN_PREPARE_COMMIT};
     for (size_t i = txn->partition_count; i-- > 0;)
         if (txns->sink.mark(txns->sink.context, &mark, &txn->partitions[i]))

@@ -19,9 +19,7 @@
 enum {
     KF__TXN_MAX_TIMEOUT_MS = 900000,   /* transaction.max.timeout.ms: Kafka's default */
     KF__TXN_EXPIRATION_MS = 604800000, /* transactional.id.expiration.ms: Kafka's default */
-    KF__OFFSETS_PARTITIONS = 50,       /* offsets.topic.num.partitions: Kafka's default */
 };
-#define KF__OFFSETS_TOPIC "__consumer_offsets"
 
 /* A marker for one partition. */
 struct kf__txn_mark {
@@ -34,6 +32,8 @@ struct kf__txn_mark {
 struct kf__txn_sink {
     void *context;
     int64_t (*new_producer_id)(void *context);
+    /* Of the id's coordinator: it rises when that moves. */
+    int32_t (*epoch)(void *context, kf_string id);
     /* False: it cannot be written now (no leader); it is tried again at the next tick. */
     bool (*mark)(void *context, const struct kf__txn_mark *mark,
                  const struct kf__txn_partition *partition);
@@ -42,10 +42,9 @@ struct kf__txn_sink {
 struct kf__txns {
     const kf_allocator *alloc;
     struct kf__txn_sink sink;
-    int32_t max_timeout_ms;    /* transaction.max.timeout.ms */
-    int64_t expiration_ms;     /* transactional.id.expiration.ms */
-    int32_t coordinator_epoch; /* rises when coordinators move */
-    struct kf__txn **items;    /* by id */
+    int32_t max_timeout_ms; /* transaction.max.timeout.ms */
+    int64_t expiration_ms;  /* transactional.id.expiration.ms */
+    struct kf__txn **items; /* by id */
     size_t count;
     size_t capacity;
     bool some_end; /* markers may be missing: look at every tick */
@@ -68,6 +67,8 @@ struct kf__txn_now {
 
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink);
 void kf__txns_free(struct kf__txns *txns);
+/* As if no id had ever been asked for. */
+void kf__txns_forget_all(struct kf__txns *txns);
 struct kf__txn *kf__txns_find(const struct kf__txns *txns, kf_string id);
 
 /*
@@ -92,8 +93,5 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now);
 /* Not later than the next transaction times out. */
 kf_time kf__txns_deadline(const struct kf__txns *txns);
-
-/* Which partition of KF__OFFSETS_TOPIC a group's offsets belong to: Java's string hash. */
-int32_t kf__offsets_partition(kf_string group);
 
 #endif
