@@ -497,4 +497,5 @@ def main():
     sys.exit(1 if play.wrong or missing else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

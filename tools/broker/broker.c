@@ -8,6 +8,7 @@
 #include "net/loop/thread.h"
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/group/group_answers.h"
+#include "tools/broker/group/offsets_topic.h"
 #include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
@@ -383,9 +384,8 @@ void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
     kf__internal_topic_goes(broker, topic);
-    kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__offsets_drop_topic(broker, topic->name);
     kf__configs_drop(&broker->configs, KF__RESOURCE_TOPIC, topic->name);
-    kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
 }

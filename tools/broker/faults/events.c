@@ -1,6 +1,7 @@
 #include "tools/broker/faults/events.h"
 
 #include "tools/broker/group/expiry.h"
+#include "tools/broker/group/offsets_topic.h"
 #include "tools/broker/instrument/journal.h"
 #include "tools/broker/log/cleaner.h"
 #include "tools/broker/log/internal_topics.h"
@@ -135,7 +136,9 @@ static void expire_offsets(struct kf_broker *broker)
                                 .pending = &broker->pending,
                                 .now_ms = kf__broker_wall_ms(broker),
                                 .retention_ms = minutes * 60 * 1000,
-                                .arena = &arena};
+                                .arena = &arena,
+                                .context = broker,
+                                .forget = kf__offsets_forget};
     kf__offsets_expire(&expiry);
     kf_arena_free(&arena);
 }

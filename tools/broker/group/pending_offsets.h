@@ -28,6 +28,14 @@ struct kf__pending_offsets {
 void kf__pending_init(struct kf__pending_offsets *pending, const kf_allocator *alloc);
 void kf__pending_free(struct kf__pending_offsets *pending);
 
+/* A put in steps, the last of which can't fail: see committed.h. */
+kf_err kf__pending_copy(const struct kf__pending_offsets *pending,
+                        const struct kf__pending_offset *offset, struct kf__pending_offset *copy);
+void kf__pending_copy_free(const struct kf__pending_offsets *pending,
+                           struct kf__pending_offset *copy);
+kf_err kf__pending_reserve(struct kf__pending_offsets *pending, size_t more);
+void kf__pending_take(struct kf__pending_offsets *pending, const struct kf__pending_offset *copy,
+                      uint64_t order);
 /* Copies; replaces what the same producer said of the same partition before. */
 kf_err kf__pending_put(struct kf__pending_offsets *pending, const struct kf__pending_offset *offset,
                        uint64_t order);
