@@ -25,9 +25,11 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     int32_t place = err ? -1 : kf__internal_place(exchange->broker, KF__OFFSETS, request->group_id);
     if (!err && place < 0)
         err = KF_ERR_COORDINATOR_NOT_AVAILABLE;
+    struct kf__txn_partition one = {.topic = kf__text(KF__OFFSETS_TOPIC), .partition = place};
+    struct kf__txn_addition what = {.partitions = &one, .count = 1};
     if (!err)
         err = kf__txns_add(&exchange->broker->txns, kf__txn_now(exchange->broker, exchange->now),
-                           &claim, kf__text(KF__OFFSETS_TOPIC), place);
+                           &claim, &what);
     if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 2)
         err = KF_ERR_INVALID_PRODUCER_EPOCH;
     response->error_code = kf__wire_error(err);

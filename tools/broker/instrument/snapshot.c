@@ -154,6 +154,7 @@ static void archive_txn(struct kf__archive *archive, struct kf__txn *txn, kf_tim
     txn->last_epoch = (int16_t)kf__archive_number(archive, txn->last_epoch);
     txn->previous_producer_id = kf__archive_number(archive, txn->previous_producer_id);
     txn->next_producer_id = kf__archive_number(archive, txn->next_producer_id);
+    txn->client_version = (int16_t)kf__archive_number(archive, txn->client_version);
     txn->timeout_ms = (int32_t)kf__archive_number(archive, txn->timeout_ms);
     txn->started_ms = kf__archive_number(archive, txn->started_ms);
     txn->changed_ms = kf__archive_number(archive, txn->changed_ms);

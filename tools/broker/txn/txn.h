@@ -40,6 +40,7 @@ struct kf__txn {
     int16_t last_epoch; /* before the last change by its own producer; -1: none */
     int64_t previous_producer_id;
     int64_t next_producer_id; /* PREPARE: what follows an exhausted epoch; -1: the same */
+    int16_t client_version;   /* of transactions (KIP-890), of the last change: 0 or 2 */
     int32_t timeout_ms;
     int64_t started_ms;                   /* wall clock; -1: none */
     int64_t changed_ms;                   /* wall clock */

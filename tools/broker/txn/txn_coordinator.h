@@ -8,8 +8,9 @@
  * Produce and TxnOffsetCommit add them, and each end bumps the epoch, so that
  * what a late request carries is told from the next transaction.
  *
- * Pure: requests and time go in; markers come out through the sink, at once
- * or from a later tick. Called by the API files and by the server's turns.
+ * Pure: requests and time go in; each change goes to the sink's log before it
+ * is made, and markers come out through the sink, at once or from a later tick. Called by the API
+ * files and by the server's turns.
  */
 #ifndef KF_BROKER_TXN_COORDINATOR_H
 #define KF_BROKER_TXN_COORDINATOR_H
@@ -34,6 +35,13 @@ struct kf__txn_sink {
     int64_t (*new_producer_id)(void *context);
     /* Of the id's coordinator: it rises when that moves. */
     int32_t (*epoch)(void *context, kf_string id);
+    /*
+     * What the id is going to be; on an error it stays what it is. `before` is its producer id so
+     * far. `must`: what ends a transaction is not refused for lack of room.
+     */
+    kf_err (*write)(void *context, const struct kf__txn *next, int64_t before, bool must);
+    /* The id is going to be forgotten; on an error it stays. */
+    kf_err (*forget)(void *context, kf_string id);
     /* False: it cannot be written now (no leader); it is tried again at the next tick. */
     bool (*mark)(void *context, const struct kf__txn_mark *mark,
                  const struct kf__txn_partition *partition);
@@ -79,9 +87,18 @@ struct kf__txn *kf__txns_find(const struct kf__txns *txns, kf_string id);
  */
 kf_err kf__txns_begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn_claim *claim,
                       int32_t timeout_ms);
-/* INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, INVALID_REQUEST. */
+/* What a transaction is going to write to. */
+struct kf__txn_addition {
+    const struct kf__txn_partition *partitions;
+    size_t count;
+    bool v2; /* nobody asked for it: something was written there (KIP-890) */
+};
+/*
+ * All of them or none. INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS,
+ * INVALID_REQUEST.
+ */
 kf_err kf__txns_add(struct kf__txns *txns, struct kf__txn_now now,
-                    const struct kf__txn_claim *claim, kf_string topic, int32_t partition);
+                    const struct kf__txn_claim *claim, const struct kf__txn_addition *what);
 /* The same without adding; TRANSACTION_ABORTABLE where it has not been added. */
 kf_err kf__txns_verify(const struct kf__txns *txns, const struct kf__txn_claim *claim,
                        kf_string topic, int32_t partition);

@@ -3,6 +3,7 @@
 #include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_log.h"
+#include "tools/broker/txn/txn_topic.h"
 
 struct kf__txn_now kf__txn_now(const struct kf_broker *broker, kf_time now)
 {
@@ -53,6 +54,8 @@ struct kf__txn_sink kf__txn_sink_of(struct kf_broker *broker)
     return (struct kf__txn_sink){.context = broker,
                                  .new_producer_id = new_producer_id,
                                  .epoch = epoch_of,
+                                 .write = kf__txn_topic_write,
+                                 .forget = kf__txn_topic_forget,
                                  .mark = mark_partition};
 }
 
@@ -60,8 +63,10 @@ kf_err kf__txn_admit(struct kf__exchange *exchange, const struct kf__txn_claim *
                      kf_string topic, int32_t partition, bool add, bool generic)
 {
     struct kf__txns *txns = &exchange->broker->txns;
-    kf_err err = add ? kf__txns_add(txns, kf__txn_now(exchange->broker, exchange->now), claim,
-                                    topic, partition)
+    struct kf__txn_partition one = {.topic = topic, .partition = partition};
+    struct kf__txn_addition what = {.partitions = &one, .count = 1, .v2 = true};
+    struct kf__txn_now now = kf__txn_now(exchange->broker, exchange->now);
+    kf_err err = add ? kf__txns_add(txns, now, claim, &what)
                      : kf__txns_verify(txns, claim, topic, partition);
     if (err == KF_ERR_PRODUCER_FENCED)
         return KF_ERR_INVALID_PRODUCER_EPOCH;
