@@ -13,7 +13,9 @@
  *
  * A client has one I/O thread and its own connections. Every function may be
  * called from any thread; calls block until their deadline (inside a fiber
- * they hold its worker).
+ * they hold its worker). A plain thread that waits may turn the client's loop
+ * meanwhile, which spares two switches of threads: what the configuration has
+ * called back (log, tokens) may then run on it.
  */
 #ifndef KAFIBER_CLIENT_H
 #define KAFIBER_CLIENT_H

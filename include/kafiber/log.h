@@ -5,7 +5,7 @@
  * line each. With one, all events of the configured level do, one after the
  * other: a member's on a thread of the library that may block, a client's or
  * producer's on the one that serves its brokers (its I/O thread, or one that
- * waits in kf_produce_wait).
+ * waits in kf_produce_wait or kf_call).
  */
 #ifndef KAFIBER_LOG_H
 #define KAFIBER_LOG_H

@@ -87,7 +87,8 @@ typedef struct kf_outbox_source {
 typedef struct kf_outbox_options {
     size_t size;             /* sizeof(kf_outbox_options) */
     const char *topic;       /* of rows that name none; copied */
-    int32_t max_rows;        /* in hand at once; 1000 */
+    int32_t max_rows;        /* in hand at once; twice as many aggregates may wait after failures
+                                before nothing more is claimed until their time; 1000 */
     int32_t idle_ms;         /* before the next claim when one brought nothing; 100 */
     int32_t backoff_ms;      /* after the first failure of an aggregate, doubled each time; 100 */
     int32_t backoff_max_ms;  /* 10,000 */

@@ -49,7 +49,7 @@ typedef struct kf_record {
 /*
  * The producer's own copy of a topic's name, which a record may name instead:
  * it is known again without being compared. Lives as long as the producer;
- * NULL when out of memory.
+ * NULL when out of memory, or where the name is longer than Kafka's 249.
  */
 KF_API const char *kf_producer_topic(kf_producer *producer, const char *name);
 

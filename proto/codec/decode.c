@@ -7,7 +7,7 @@
 #include "proto/bytes/arena.h"
 #include "proto/bytes/cursor.h"
 #include "proto/bytes/varint.h"
-#include "proto/codec/schema.h"
+#include "proto/codec/plan.h"
 
 struct decoder {
     struct kf__cursor in;
@@ -153,38 +153,11 @@ static void read_value(struct decoder *d, const struct kf__row *row, void *value
     }
 }
 
-/* Least bytes that one element takes on the wire. */
-static size_t least_element(const struct decoder *d, const struct kf__row *row)
-{
-    size_t least = kf__shapes[row->type].wire;
-    if (row->type == KF__struct)
-        least = kf__min_wire_size(kf__struct_at(row->of), d->version, d->flexible);
-    else if (row->type == KF__str)
-        least = d->flexible ? 1 : 2;
-    return least ? least : 1;
-}
-
 static void reset_others(const struct kf__plan *plan, char *message)
 {
     const struct kf__step *end = kf__others_end(plan);
     for (const struct kf__step *step = plan->others; step < end; step++)
         kf__reset_field(step->row, message + step->place);
-}
-
-/* What the bytes don't give is set once, and goes from each element to the next before it's read.
- */
-static void read_structs(struct decoder *d, const struct kf__struct *type, char *items,
-                         size_t count)
-{
-    KF__UNINITIALIZED struct kf__plan plan;
-    kf__plan_make(&plan, type, d->version, d->flexible);
-    reset_others(&plan, items);
-    for (char *item = items; count && !d->in.err; count--, item += type->size) {
-        char *others = item + plan.others_place;
-        if (plan.others_size && count > 1)
-            memcpy(others + type->size, others, plan.others_size);
-        read_struct(d, &plan, item);
-    }
 }
 
 /* These return what stands behind them. */
@@ -213,16 +186,47 @@ static void read_int32s(struct decoder *d, void *items, size_t count)
         get_32s(b, items, count);
 }
 
-static void read_items(struct decoder *d, const struct kf__row *row, char *items, size_t count)
+/* For as many as are announced, if the bytes left could hold them; NULL: they are refused. */
+static char *room_for(struct decoder *d, size_t count, size_t size, size_t least_on_wire)
 {
-    size_t step = kf__element_size(row);
-    if (row->type == KF__struct)
-        read_structs(d, kf__struct_at(row->of), items, count);
-    else if (row->type == KF__int32)
+    if (count > kf__left(&d->in) / least_on_wire || count > INT32_MAX)
+        kf__fail(&d->in, KF_ERR_BAD_COUNT);
+    else if (count > SIZE_MAX / size)
+        kf__fail(&d->in, KF_ERR_MESSAGE_TOO_COMPLEX);
+    return d->in.err ? NULL : allocate(d, count * size);
+}
+
+/* What the bytes don't give is set once, and goes from each element to the next before it's read.
+ */
+static char *read_structs(struct decoder *d, const struct kf__struct *type, size_t count)
+{
+    KF__UNINITIALIZED struct kf__plan own;
+    const struct kf__plan *plan = kf__plan_of(type, d->version, d->flexible, &own);
+    char *items = room_for(d, count, type->size, plan->least ? plan->least : 1);
+    if (!items)
+        return NULL;
+    reset_others(plan, items);
+    for (char *item = items; count && !d->in.err; count--, item += type->size) {
+        char *others = item + plan->others_place;
+        if (plan->others_size && count > 1)
+            memcpy(others + type->size, others, plan->others_size);
+        read_struct(d, plan, item);
+    }
+    return items;
+}
+
+static char *read_values(struct decoder *d, const struct kf__row *row, size_t count)
+{
+    size_t size = kf__element_size(row), least = kf__shapes[row->type].wire;
+    if (row->type == KF__str)
+        least = d->flexible ? 1 : 2;
+    char *items = room_for(d, count, size, least ? least : 1);
+    if (items && row->type == KF__int32)
         read_int32s(d, items, count);
     else
-        for (size_t i = 0; i < count && !d->in.err; i++)
-            read_value(d, row, items + i * step);
+        for (size_t i = 0; items && i < count && !d->in.err; i++)
+            read_value(d, row, items + i * size);
+    return items;
 }
 
 static void read_array(struct decoder *d, const struct kf__row *row, void *field)
@@ -232,25 +236,13 @@ static void read_array(struct decoder *d, const struct kf__row *row, void *field
         d->flexible ? read_compact_length(d, row) : check_length(d, row, kf__take_i32(&d->in));
     if (d->in.err)
         return;
-    if (count <= 0) {
-        kf__array_set(field, NULL, (int32_t)count);
-        return;
-    }
-    if ((uint64_t)count > kf__left(&d->in) / least_element(d, row) || count > INT32_MAX) {
-        kf__fail(&d->in, KF_ERR_BAD_COUNT);
-        return;
-    }
-
-    size_t step = kf__element_size(row);
-    if ((size_t)count > SIZE_MAX / step) {
-        kf__fail(&d->in, KF_ERR_MESSAGE_TOO_COMPLEX);
-        return;
-    }
-    char *items = allocate(d, (size_t)count * step);
-    if (!items)
-        return;
-    read_items(d, row, items, (size_t)count);
-    kf__array_set(field, items, (int32_t)count);
+    char *items = NULL;
+    if (count > 0 && row->type == KF__struct)
+        items = read_structs(d, kf__struct_at(row->of), (size_t)count);
+    else if (count > 0)
+        items = read_values(d, row, (size_t)count);
+    if (!d->in.err)
+        kf__array_set(field, items, (int32_t)count);
 }
 
 static void read_field(struct decoder *d, const struct kf__row *row, void *field)
@@ -460,10 +452,10 @@ static void read_struct(struct decoder *d, const struct kf__plan *plan, char *me
 
 static void read_one(struct decoder *d, const struct kf__struct *type, void *message)
 {
-    KF__UNINITIALIZED struct kf__plan plan;
-    kf__plan_make(&plan, type, d->version, d->flexible);
-    reset_others(&plan, message);
-    read_struct(d, &plan, message);
+    KF__UNINITIALIZED struct kf__plan own;
+    const struct kf__plan *plan = kf__plan_of(type, d->version, d->flexible, &own);
+    reset_others(plan, message);
+    read_struct(d, plan, message);
 }
 
 kf_err kf_decode_prefix(const kf_schema *schema, int16_t version, const void *bytes, size_t size,

@@ -289,16 +289,17 @@ static void write_tags(struct encoder *e, const struct kf__struct *type, const v
 /* Writing one array, or one struct. */
 struct series {
     struct encoder *encoder;
-    const uint8_t *limit; /* up to here there is room for one more struct */
-    struct kf__moves moves;
+    const uint8_t *limit;          /* up to here there is room for one more struct */
+    const struct kf__moves *moves; /* NULL: of no type yet */
+    struct kf__moves own;          /* where they are not kept */
 };
 
 static uint8_t *make_room(struct series *series)
 {
     kf_writer *out = series->encoder->out;
-    uint8_t *at = kf__reserve(out, series->moves.room);
+    uint8_t *at = kf__reserve(out, series->moves->room);
     if (at)
-        series->limit = out->bytes + out->capacity - series->moves.room;
+        series->limit = out->bytes + out->capacity - series->moves->room;
     return at;
 }
 
@@ -336,7 +337,7 @@ static uint32_t check_others(struct encoder *e, const struct kf__plan *plan, con
 static KF__NOINLINE uint8_t *set_others(struct series *series, uint8_t *at, const char *message)
 {
     struct encoder *e = series->encoder;
-    const struct kf__plan *plan = &series->moves.plan;
+    const struct kf__plan *plan = &series->moves->plan;
     const struct kf_tags *unknown = kf__unknown_tags(plan->type, message);
     uint32_t tagged = check_others(e, plan, message);
     if (!tagged && (unknown->count == 0 || unknown == e->tail)) /* the tail is written last */
@@ -466,12 +467,13 @@ static KF__NOINLINE uint8_t *set_other_kind(struct series *series, uint8_t *at,
 }
 
 /* Writes where there is room for one; returns what stands behind it, NULL after an error. */
-static inline uint8_t *set_struct(struct series *series, uint8_t *at, const char *message)
+static inline uint8_t *set_struct(struct series *series, const struct kf__moves *moves, uint8_t *at,
+                                  const char *message)
 {
-    for (const struct kf__move *move = series->moves.items; move->kind != KF__MOVE_END; move++) {
+    for (const struct kf__move *move = moves->items; move->kind != KF__MOVE_END; move++) {
         const char *field = message + move->place;
         if (move->kind == KF__MOVE_SHUFFLED) {
-            kf__shuffle(at, field, series->moves.orders[move - series->moves.items]);
+            kf__shuffle(at, field, moves->orders[move - moves->items]);
             at += move->bytes;
             continue;
         }
@@ -487,20 +489,21 @@ static inline uint8_t *set_struct(struct series *series, uint8_t *at, const char
             return NULL;
     }
     *at = 0; /* no tags */
-    at += series->moves.flexible;
-    const struct kf_tags *tags = (const void *)(message + series->moves.tags);
-    return KF__UNLIKELY(series->moves.others || tags->count) ? set_others(series, at, message) : at;
+    at += moves->flexible;
+    const struct kf_tags *tags = (const void *)(message + moves->tags);
+    return KF__UNLIKELY(moves->others || tags->count) ? set_others(series, at, message) : at;
 }
 
 /* Room for all that is fixed or short is made once for each. */
 static void write_each(struct series *series, const char *item, size_t count)
 {
-    const char *end = item + count * series->moves.size;
+    const struct kf__moves *moves = series->moves;
+    const char *end = item + count * moves->size;
     uint8_t *at = make_room(series);
-    for (; at && item < end; item += series->moves.size) {
+    for (; at && item < end; item += moves->size) {
         if (KF__UNLIKELY(at > series->limit) && !(at = make_more_room(series, at)))
             return;
-        at = set_struct(series, at, item);
+        at = set_struct(series, moves, at, item);
     }
     if (at)
         kf__commit(series->encoder->out, at);
@@ -513,10 +516,10 @@ static void write_items(struct encoder *e, const struct kf__struct *type, const 
     KF__UNINITIALIZED struct series inner;
     struct series *series = e->series;
     bool many = count >= MANY;
-    inner.moves.plan.type = NULL;
+    inner.moves = NULL;
     series->encoder = e;
-    if (series->moves.plan.type != type || series->moves.many != many)
-        kf__moves_make(&series->moves, type, e->version, e->flexible, many);
+    if (!series->moves || series->moves->plan.type != type || series->moves->many != many)
+        series->moves = kf__moves_of(type, e->version, e->flexible, many, &series->own);
     e->series = &inner;
     write_each(series, items, (size_t)count);
     e->series = series;
@@ -544,7 +547,7 @@ kf_err kf_encode(const kf_schema *schema, int16_t version, const void *message, 
     }
     const struct kf__struct *type = kf__struct_at(schema->root);
     KF__UNINITIALIZED struct series series;
-    series.moves.plan.type = NULL;
+    series.moves = NULL;
     bool tailed = schema->kind == KF__TAILED;
     struct encoder e = {
         .out = writer,

@@ -62,8 +62,8 @@ static void add_value(struct kf__moves *moves, struct kf__move **end, const stru
     };
 }
 
-void kf__moves_make(struct kf__moves *moves, const struct kf__struct *type, int16_t version,
-                    bool flexible, bool many)
+static void make(struct kf__moves *moves, const struct kf__struct *type, int16_t version,
+                 bool flexible, bool many)
 {
     _Static_assert(sizeof(struct kf_tags) >= sizeof(uint64_t), "behind all that is read as one");
     const struct kf__plan *plan = &moves->plan;
@@ -83,4 +83,21 @@ void kf__moves_make(struct kf__moves *moves, const struct kf__struct *type, int1
     moves->tags = plan->type->size - sizeof(struct kf_tags);
     moves->others = plan->others < kf__others_end(plan);
     moves->flexible = flexible;
+}
+
+const struct kf__moves *kf__moves_of(const struct kf__struct *type, int16_t version, bool flexible,
+                                     bool many, struct kf__moves *own)
+{
+    static struct kf__kept kept;
+    static struct kf__moves moves[KF__KEPT];
+    const struct kf__kept_key key = {type, version, flexible, many};
+    int number = kf__kept_find(&kept, &key);
+    if (number >= 0)
+        return &moves[number];
+    number = kf__kept_add(&kept, &key);
+    struct kf__moves *made = number >= 0 ? &moves[number] : own;
+    make(made, type, version, flexible, many);
+    if (number >= 0)
+        kf__kept_show(&kept, number);
+    return made;
 }

@@ -8,12 +8,13 @@
  * is on the wire already. A number is moved alike whatever its width: eight
  * bytes are read, which begin with it, and eight are written; the next move
  * writes over those that are not its own. Where the machine can, as many
- * numbers as lie within 16 bytes are one move.
+ * numbers as lie within 16 bytes are one move; for a few structs that is not
+ * worth its preparation. Moves are kept as plans are.
  */
 #ifndef KF_PROTO_MOVES_H
 #define KF_PROTO_MOVES_H
 
-#include "proto/codec/schema.h"
+#include "proto/codec/plan.h"
 #include "proto/codec/shuffle.h"
 
 enum kf__move_kind {
@@ -38,20 +39,20 @@ struct kf__move {
 };
 
 struct kf__moves {
-    struct kf__plan plan; /* of no type: none is made yet */
-    size_t room;          /* most bytes of one struct but for its long values */
-    size_t size;          /* of the C struct */
-    size_t tags;          /* where its unknown tags lie in it */
-    bool others;          /* the plan has some */
-    bool flexible;        /* a byte for the tags */
+    struct kf__plan plan;
+    size_t room;   /* most bytes of one struct but for its long values */
+    size_t size;   /* of the C struct */
+    size_t tags;   /* where its unknown tags lie in it */
+    bool others;   /* the plan has some */
+    bool flexible; /* a byte for the tags */
     bool shuffles;
     bool many;
     struct kf__move items[KF__MOST_ROWS + 1];
     uint8_t orders[KF__MOST_ROWS][KF__SHUFFLED]; /* of the items that are shuffled */
 };
 
-/* `many` structs are worth more preparation. */
-void kf__moves_make(struct kf__moves *moves, const struct kf__struct *type, int16_t version,
-                    bool flexible, bool many);
+/* Kept ones, or else made here, in `own`. */
+const struct kf__moves *kf__moves_of(const struct kf__struct *type, int16_t version, bool flexible,
+                                     bool many, struct kf__moves *own);
 
 #endif

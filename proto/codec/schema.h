@@ -192,56 +192,6 @@ enum {
 #define KF__NOINLINE
 #endif
 
-/*
- * What a struct's rows come to at one version, worked out once and used for
- * each element of an array: steps in the order of the bytes, and what stands
- * beside them. A short value is one whose length is one byte; the steps that
- * know it are only of flexible versions.
- */
-enum kf__step_kind {
-    KF__STEP_BOOLEAN, /* up to the uuid: values that always have as many bytes */
-    KF__STEP_8,       /* bits */
-    KF__STEP_16,
-    KF__STEP_32,
-    KF__STEP_64,
-    KF__STEP_UUID,
-    KF__STEP_INT32S, /* these three have a short way */
-    KF__STEP_BYTES,  /* and strings */
-    KF__STEP_ARRAY,
-    KF__STEP_VALUE,   /* whatever else the version has */
-    KF__STEP_END,     /* of the steps; all others stand behind it */
-    KF__STEP_TAGGED,  /* the version has it, as a tagged field */
-    KF__STEP_ABSENT,  /* the version lacks it */
-    KF__STEP_DROPPED, /* so, and it's ignorable */
-};
-
-struct kf__step {
-    const struct kf__row *row;
-    uint16_t place; /* in the C struct */
-    uint16_t least; /* bytes that must be there: of all fixed values from here on; 1, a length */
-    uint8_t kind;
-    uint8_t times; /* 32 or 64 bit values that lie side by side are one step */
-    bool nullable;
-};
-
-struct kf__plan {
-    const struct kf__struct *type;
-    const struct kf__step *others; /* those beside the bytes, up to the end of `steps` */
-    uint16_t others_place;         /* where they lie in the C struct, and what lies between them */
-    uint16_t others_size;
-    uint16_t room; /* most bytes of all fixed and short values, and of no tags */
-    struct kf__step steps[KF__MOST_ROWS + 1];
-};
-
-static inline const struct kf__step *kf__others_end(const struct kf__plan *plan)
-{
-    return plan->steps + sizeof plan->steps / sizeof *plan->steps;
-}
-
-/* Makes the plan of one struct at one version. */
-void kf__plan_make(struct kf__plan *plan, const struct kf__struct *type, int16_t version,
-                   bool flexible);
-
 /* One field to its row's default. */
 void kf__reset_field(const struct kf__row *row, void *field);
 void kf__reset_struct(const struct kf__struct *type, void *message);

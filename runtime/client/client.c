@@ -460,6 +460,12 @@ kf_err kf_client_api_versions(kf_client *client, int32_t node, int16_t api_key, 
 
 /* ---- its life ---- */
 
+static bool rests(void *owner)
+{
+    const struct kf_client *client = owner;
+    return client->io.asks == 0;
+}
+
 kf_client *kf_client_new(const kf_config *config, kf_error *error)
 {
     kf_client *client = kf_alloc_zero(&kf_default_allocator, sizeof *client);
@@ -467,7 +473,10 @@ kf_client *kf_client_new(const kf_config *config, kf_error *error)
         kf_error_set(error, KF_ERR_NO_MEMORY, "no memory for a client");
         return NULL;
     }
-    if (kf__io_open(&client->io, config, error) || kf__io_start(&client->io, error)) {
+    kf_err err = kf__io_open(&client->io, config, error);
+    client->io.owner = client;
+    client->io.rests = rests;
+    if (err || kf__io_start(&client->io, error)) {
         kf_client_close(client);
         return NULL;
     }

@@ -13,6 +13,7 @@
 #include "runtime/client/io.h"
 
 #include "net/loop/thread.h"
+#include "runtime/fiber/sched.h"
 #include <kafiber/fiber.h>
 #include <time.h>
 #include <unistd.h>
@@ -54,6 +55,7 @@ bool kf__condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, kf_tim
 static void begin(struct kf__task *task)
 {
     struct kf__ask *ask = KF__OWNER(task, struct kf__ask, task);
+    ask->io->asks++;
     if (ask->io->fatal_error.code)
         kf__ask_over(ask, ask->io->fatal_error.code);
     else
@@ -68,7 +70,12 @@ kf_err kf__io_ask(struct kf__io *io, struct kf__ask *ask)
     ask->io = io;
     ask->over = false;
     ask->err = KF_OK;
+    bool entered = !kf__activation_current() && kf__io_enter(io); /* a fiber's stack is too small */
     kf__loop_post(io->loop, &ask->task);
+    if (entered) {
+        kf__io_turn(io, &ask->over, KF_FOREVER);
+        kf__io_leave(io);
+    }
     pthread_mutex_lock(&io->lock);
     while (!ask->over)
         pthread_cond_wait(&io->changed, &io->lock);
@@ -79,6 +86,7 @@ kf_err kf__io_ask(struct kf__io *io, struct kf__ask *ask)
 void kf__ask_over(struct kf__ask *ask, kf_err err)
 {
     struct kf__io *io = ask->io;
+    io->asks--;
     pthread_mutex_lock(&io->lock);
     ask->err = err;
     ask->over = true;
@@ -234,8 +242,9 @@ static kf_time load(const _Atomic kf_time *at)
 
 bool kf__io_enter(struct kf__io *io)
 {
-    bool entered = io->rests && pthread_mutex_trylock(&io->turning) == 0;
-    if (entered) {
+    if (!io->rests)
+        return false;
+    if (pthread_mutex_trylock(&io->turning) == 0) {
         atomic_store_explicit(&io->turner, pthread_self(), memory_order_relaxed);
         kf__loop_take(io->loop);
         return true;
@@ -259,6 +268,13 @@ void kf__io_leave(struct kf__io *io)
     pthread_mutex_unlock(&io->turning);
     if (wake)
         kf__loop_wake(io->loop);
+}
+
+void kf__io_turn(struct kf__io *io, const bool *over, kf_time deadline)
+{
+    kf__loop_work(io->loop);
+    while (!*over && kf__loop_now(io->loop) < deadline)
+        kf__loop_turn(io->loop, deadline);
 }
 
 bool kf__io_turns_here(const struct kf__io *io)

@@ -49,6 +49,7 @@ struct kf__io {
 
     /* ---- the I/O thread's, and a guest's in its place ---- */
     bool has_metadata;
+    int32_t asks;                  /* begun and not over */
     kf_error fatal_error;          /* no retry cures it */
     kf_error trouble;              /* the last connection that failed, for sentences */
     struct kf__link asks_for_node; /* kf__io_wait.link: wait for metadata */
@@ -70,6 +71,8 @@ void kf__io_close(struct kf__io *io);
  */
 bool kf__io_enter(struct kf__io *io);
 void kf__io_leave(struct kf__io *io);
+/* Between the two: what is posted, and turns until *over, which a turn sets, or the deadline. */
+void kf__io_turn(struct kf__io *io, const bool *over, kf_time deadline);
 /* Whether the calling thread is the one that turns the loop: what it waited for would not come. */
 bool kf__io_turns_here(const struct kf__io *io);
 
@@ -81,7 +84,9 @@ struct kf__ask {
     bool over;
     kf_err err;
 };
-/* Blocks until kf__ask_over. KF_ERR_FORKED in a child process. */
+/* Blocks until kf__ask_over, turning the loop itself where it may. KF_ERR_FORKED in a child
+ * process.
+ */
 kf_err kf__io_ask(struct kf__io *io, struct kf__ask *ask);
 /* The I/O thread's; exactly once for each ask. The ask's memory is gone afterwards. */
 void kf__ask_over(struct kf__ask *ask, kf_err err);

@@ -97,9 +97,9 @@ kf_err kf_outbox_claim_add(kf_outbox_claim *claim, const kf_outbox_row *row)
     const char *topic = row->topic ? row->topic : outbox->topic;
     if (!topic || !row->aggregate.id.data || (row->header_count && !row->headers))
         return KF_ERR_INVALID_ARGUMENT;
+    size_t before = outbox->rows.in_hand;
     kf_err err = kf__outbox_rows_add(&outbox->rows, row, topic, outbox->claims, claim->now);
-    if (!err)
-        claim->added++;
+    claim->added += outbox->rows.in_hand - before; /* none where it was passed over */
     return err;
 }
 
@@ -140,12 +140,25 @@ static kf_err claim_rows(struct kf_outbox *outbox, size_t *added, kf_error *erro
     return err;
 }
 
+/* Those whose time has come are the oldest: a claim brings them, or has them forgotten. */
+static bool has_room_for_aggregates(const struct kf_outbox *outbox, kf_time now)
+{
+    size_t most = 2 * (size_t)outbox->options.max_rows;
+    size_t left_out = 0;
+    if (outbox->rows.aggregates < most)
+        return true;
+    for (const struct kf__outbox_aggregate *at = outbox->rows.all; at; at = at->next)
+        left_out += kf__outbox_leaves_out(at, outbox->claims + 1, now);
+    return left_out < most;
+}
+
 static bool claim_is_due(const struct kf_outbox *outbox)
 {
     size_t held = outbox->rows.in_hand + outbox->stored_count;
     size_t most = (size_t)outbox->options.max_rows;
-    return !atomic_load(&outbox->stopping) && held <= most / 2 &&
-           outbox->rows.aggregates < 2 * most && outbox->claim_at <= kf_now();
+    kf_time now = kf_now();
+    return !atomic_load(&outbox->stopping) && held <= most / 2 && outbox->claim_at <= now &&
+           has_room_for_aggregates(outbox, now);
 }
 
 static void claim(struct kf_outbox *outbox)

@@ -69,6 +69,18 @@ static kf_err choose_idempotence(struct kf_producer *producer, const kf_config *
     return KF_OK;
 }
 
+/* In a tiny buffer what goes with the bytes counts: there each record is looked at. */
+static size_t largest_record(const struct kf__settings *settings)
+{
+    enum {
+        TINY = 4096, /* bytes: beyond, a quarter leaves room for the blocks of a batch */
+    };
+    size_t quarter = settings->buffer_memory < TINY ? 0 : (size_t)settings->buffer_memory / 4;
+    size_t request = (size_t)settings->max_request_size;
+    size_t largest = request > KF__BATCH_HEADER_BYTES ? request - KF__BATCH_HEADER_BYTES : 0;
+    return largest < quarter ? largest : quarter;
+}
+
 static kf_err prepare(struct kf_producer *producer, const kf_config *config, kf_error *error)
 {
     const struct kf__settings *settings = &producer->io.settings;
@@ -84,12 +96,7 @@ static kf_err prepare(struct kf_producer *producer, const kf_config *config, kf_
     producer->real_clock = kf__loop_world(producer->io.loop) == &kf__real_world;
     producer->keys_by_murmur2 =
         settings->partitioner <= KF__PARTITIONER_MURMUR2 && !settings->partitioner_ignore_keys;
-    size_t quarter = (size_t)settings->buffer_memory / 4;
-    size_t request = (size_t)settings->max_request_size;
-    producer->largest_record =
-        request > KF__BATCH_HEADER_BYTES ? request - KF__BATCH_HEADER_BYTES : 0;
-    if (producer->largest_record > quarter)
-        producer->largest_record = quarter;
+    producer->largest_record = largest_record(settings);
     return err;
 }
 

@@ -28,6 +28,7 @@
 
 enum {
     KF__OUT_TOPIC_CHAINS = 64, /* of the table of topics */
+    KF__OUT_TOPIC_MAX = 249,   /* letters of a name: org.apache.kafka.common.internals.Topic */
     KF__OUT_IDEMPOTENT_MAX = 5 /* batches of a partition that a broker can tell from repeats */
 };
 
@@ -68,7 +69,8 @@ struct kf__out_partition {
 /* What a topic's partitions are now; never changes, another one takes its place. */
 struct kf__out_partitions {
     struct kf__out_partitions *older; /* kept until the end: somebody may read it */
-    int32_t count;
+    int32_t count;                    /* that the topic has */
+    int32_t held;                     /* more than that where it was created anew with fewer */
     struct kf__out_partition *items[];
 };
 
@@ -239,9 +241,12 @@ kf_err kf__producer_take(struct kf_producer *producer, const kf_record *record,
 
 /* ---- producer_topics.c ---- */
 
+/* NULL: no memory for it, or its name is too long. */
 struct kf__out_topic *kf__producer_topic(struct kf_producer *producer, const char *name);
-/* At least that many partitions; the I/O thread's, or a test's. KF_ERR_NO_MEMORY. */
-kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
+bool kf__out_topic_is_too_long(const char *name);
+/* So many partitions, from 1; those beyond are kept, their records too. The I/O thread's, or a
+ * test's. KF_ERR_NO_MEMORY. */
+kf_err kf__out_topic_resize(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count);
 /* On the I/O thread: tells the cluster of new topics. */
 void kf__producer_add_topics(struct kf_producer *producer);
 void kf__producer_wake_topics(struct kf_producer *producer); /* who waits for metadata */
@@ -279,9 +284,10 @@ void kf__producer_free_sealers(struct kf_producer *producer);
 
 /* ---- producer_send.c ---- */
 
-/* Any thread: the I/O thread should look at the partition; at once, or by `by`. */
+/* Any thread: the I/O thread should look at the partition; at once, or by `by`. `number`: of a
+ * batch that was opened there; 0: none. */
 void kf__producer_news(struct kf_producer *producer, struct kf__out_partition *partition,
-                       kf_time by);
+                       uint64_t number, kf_time by);
 /* The rest on the I/O thread. */
 void kf__producer_look(struct kf_producer *producer);
 /* Where the partition belongs now that something about it changed. */

@@ -27,6 +27,7 @@ struct taking {
     struct kf__out_batch *full; /* closed by it: to be sealed */
     bool news;
     kf_time news_by; /* -1: nothing said yet */
+    uint64_t number; /* of the batch that it opened; 0: none */
     kf_error *error;
 };
 
@@ -105,7 +106,7 @@ static void copy_trouble(struct kf__ask *ask)
 static kf_err tell_no_metadata(struct kf_producer *producer, const char *topic, kf_error *error)
 {
     struct trouble trouble = {.ask = {.begin = copy_trouble}, .error = KF_ERROR_INIT};
-    if (!kf__io_turns_here(&producer->io))
+    if (!kf__producer_must_not_wait(producer)) /* a close may wait for the callback that asks */
         kf__io_ask(&producer->io, &trouble.ask);
     if (trouble.error.code)
         return kf_error_set(error, KF_ERR_NO_BROKER, "no metadata of topic %s: %s", topic,
@@ -188,6 +189,9 @@ static kf_err find_topic(struct taking *taking, struct kf__out_topic **topic)
 {
     const char *name = taking->record->topic;
     *topic = kf__producer_topic(taking->producer, name);
+    if (!*topic && kf__out_topic_is_too_long(name))
+        return kf_error_set(taking->error, KF_ERR_INVALID_TOPIC_EXCEPTION,
+                            "a topic's name has at most %d letters", KF__OUT_TOPIC_MAX);
     if (!*topic)
         return kf_error_set(taking->error, KF_ERR_NO_MEMORY, "no memory for topic %s", name);
     int32_t index = taking->record->partition < 0 ? 0 : taking->record->partition;
@@ -287,7 +291,7 @@ static void announce(struct taking *taking, struct kf__out_batch *batch)
 {
     struct kf_producer *producer = taking->producer;
     pthread_mutex_lock(&producer->lock);
-    batch->number = ++producer->last_number;
+    batch->number = taking->number = ++producer->last_number;
     kf__link_append(&producer->unfinished, &batch->unfinished);
     pthread_mutex_unlock(&producer->lock);
     taking->news = true;
@@ -308,6 +312,16 @@ static bool fits(const struct taking *taking, const struct kf__out_batch *batch)
 {
     return kf__out_batch_size(batch) + taking->bound <=
            (size_t)taking->producer->io.settings.batch_size;
+}
+
+/* Where all receipts are ours there may be no thread for callbacks, and the quick way starts none:
+ * until there is one, all that joins such a batch comes by here. */
+static void count_inside(const struct taking *taking, struct kf__out_batch *batch)
+{
+    batch->inside += taking->inside;
+    if (batch->inside &&
+        !atomic_load_explicit(&taking->producer->teller_runs, memory_order_relaxed))
+        batch->limit = 0;
 }
 
 static kf_err put(struct taking *taking, struct kf__out_partition *partition)
@@ -338,7 +352,7 @@ static kf_err put(struct taking *taking, struct kf__out_partition *partition)
             want_batch(taking, partition);
     }
     if (!err)
-        batch->inside += taking->inside;
+        count_inside(taking, batch);
     if (!err && batch->count == 1)
         announce(taking, batch);
     if (!err && (taking->haste == KF__AT_ONCE || taking->haste == KF__BY_CALLER) &&
@@ -405,11 +419,12 @@ static void tell_io(struct taking *taking, struct kf__out_partition *partition)
     if (taking->full)
         kf__producer_seal(producer, taking->full);
     if (taking->news)
-        kf__producer_news(producer, partition,
+        kf__producer_news(producer, partition, taking->number,
                           taking->haste == KF__BY_CALLER ? KF_FOREVER : taking->news_by);
     taking->full = NULL;
     taking->news = false;
     taking->news_by = -1;
+    taking->number = 0;
 }
 
 static kf_err tell_full(const struct taking *taking)
@@ -495,7 +510,6 @@ static kf_err take_checked(struct kf_producer *producer, const kf_record *record
         .producer = producer,
         .record = record,
         .receipt = receipt,
-        .bound = kf__record_bound(record),
         .deadline = deadline,
         .haste = haste,
         .inside = kf__receipt_is_inside(&receipt),
@@ -504,8 +518,10 @@ static kf_err take_checked(struct kf_producer *producer, const kf_record *record
         .error = error,
     };
     kf_err err = check_shape(record, error);
-    if (!err)
+    if (!err) {
+        taking.bound = kf__record_bound(record);
         err = check_size(producer, taking.bound, bytes_apart(&taking), error);
+    }
     if (!err)
         err = prepare_callbacks(&taking);
     if (!err)

@@ -23,8 +23,15 @@ enum {
 
 /* ---- news ---- */
 
+/* A flush, or one who waits for memory, had a look begun: it may have come too early for this. */
+static bool is_hurried(struct kf_producer *producer, uint64_t number)
+{
+    return (number && number <= atomic_load(&producer->flush_to)) ||
+           atomic_load(&producer->memory.waiting) > 0;
+}
+
 void kf__producer_news(struct kf_producer *producer, struct kf__out_partition *partition,
-                       kf_time by)
+                       uint64_t number, kf_time by)
 {
     if (!atomic_exchange(&partition->in_news, true)) {
         struct kf__out_partition *first = atomic_load(&producer->news);
@@ -32,7 +39,7 @@ void kf__producer_news(struct kf_producer *producer, struct kf__out_partition *p
             partition->next_news = first;
         while (!atomic_compare_exchange_weak(&producer->news, &first, partition));
     }
-    if (by < atomic_load(&producer->looks_at))
+    if (by < atomic_load(&producer->looks_at) || is_hurried(producer, number))
         kf__loop_post(producer->io.loop, &producer->task);
 }
 
@@ -225,7 +232,7 @@ void kf__producer_place_all(struct kf_producer *producer)
         for (struct kf__out_topic *topic = atomic_load(&producer->topics[i]); topic;
              topic = atomic_load(&topic->next)) {
             struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
-            for (int32_t j = 0; partitions && j < partitions->count; j++) {
+            for (int32_t j = 0; partitions && j < partitions->held; j++) {
                 struct kf__out_partition *partition = partitions->items[j];
                 if (!partition->backs_off && !partition->lingers)
                     leave_place(partition);
@@ -412,6 +419,8 @@ void kf__producer_look(struct kf_producer *producer)
         note_time(producer, producer->now + producer->io.settings.linger_ms * KF_MILLISECOND);
     end_lingering(producer);
     end_back_offs(producer);
+    if (atomic_load(&producer->failed)) /* what was let in just before comes behind the others */
+        kf__producer_fail_all(producer, producer->fatal.code);
     kf__producer_expire(producer);
     if (kf__producer_has_id(producer))
         do

@@ -1,7 +1,9 @@
 /*
  * producer_topics: the topics written to, and what metadata says of them.
  * Producing threads read the table and a topic's partitions without a lock:
- * both only grow, and what is replaced is kept until the end.
+ * the table only grows, and what is replaced is kept until the end. A topic that was created anew
+ * may have fewer partitions than before: those that are gone keep what waits in them until its
+ * time is up.
  */
 #include "runtime/producer/producer_inside.h"
 
@@ -57,11 +59,17 @@ static struct kf__out_topic *add(struct kf_producer *producer, size_t chain, con
     return topic;
 }
 
+/* From some length on no request carries it: all other topics would wait for metadata with it. */
+bool kf__out_topic_is_too_long(const char *name)
+{
+    return strnlen(name, KF__OUT_TOPIC_MAX + 1) > KF__OUT_TOPIC_MAX;
+}
+
 struct kf__out_topic *kf__producer_topic(struct kf_producer *producer, const char *name)
 {
     size_t chain = chain_of(name);
     struct kf__out_topic *topic = find(producer, chain, name);
-    if (topic)
+    if (topic || kf__out_topic_is_too_long(name))
         return topic;
     pthread_mutex_lock(&producer->lock);
     topic = find(producer, chain, name);
@@ -130,29 +138,37 @@ static kf_err grow_available(const kf_allocator *alloc, struct kf__out_topic *to
     return err;
 }
 
-kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count)
+/* The array that takes the place of `older`, with partitions up to `held`; NULL without memory. */
+static struct kf__out_partitions *longer(const kf_allocator *alloc, struct kf__out_topic *topic,
+                                         struct kf__out_partitions *older, int32_t held)
 {
-    struct kf__out_partitions *older = atomic_load(&topic->partitions);
-    int32_t had = older ? older->count : 0;
+    int32_t had = older ? older->held : 0;
     struct kf__out_partitions *partitions =
-        kf_alloc(alloc, sizeof *partitions + (size_t)count * sizeof(struct kf__out_partition *));
-    if (!partitions || grow_available(alloc, topic, count)) {
-        kf_free(alloc, partitions);
-        return KF_ERR_NO_MEMORY;
-    }
-    for (int32_t i = 0; i < had; i++)
-        partitions->items[i] = older->items[i];
-    for (int32_t i = had; i < count; i++) {
-        partitions->items[i] = new_partition(alloc, topic, i);
+        kf_alloc(alloc, sizeof *partitions + (size_t)held * sizeof(struct kf__out_partition *));
+    for (int32_t i = 0; partitions && i < held; i++) {
+        partitions->items[i] = i < had ? older->items[i] : new_partition(alloc, topic, i);
         if (partitions->items[i])
             continue;
         while (i > had)
             free_partition(alloc, partitions->items[--i]);
         kf_free(alloc, partitions);
-        return KF_ERR_NO_MEMORY;
+        return NULL;
     }
+    return partitions;
+}
+
+kf_err kf__out_topic_resize(const kf_allocator *alloc, struct kf__out_topic *topic, int32_t count)
+{
+    struct kf__out_partitions *older = atomic_load(&topic->partitions);
+    int32_t held = older && older->held > count ? older->held : count;
+    if (grow_available(alloc, topic, held))
+        return KF_ERR_NO_MEMORY;
+    struct kf__out_partitions *partitions = longer(alloc, topic, older, held);
+    if (!partitions)
+        return KF_ERR_NO_MEMORY;
     partitions->older = older;
     partitions->count = count;
+    partitions->held = held;
     atomic_store_explicit(&topic->partitions, partitions, memory_order_release);
     return KF_OK;
 }
@@ -160,7 +176,7 @@ kf_err kf__out_topic_grow(const kf_allocator *alloc, struct kf__out_topic *topic
 static void free_topic(const kf_allocator *alloc, struct kf__out_topic *topic)
 {
     struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
-    for (int32_t i = 0; partitions && i < partitions->count; i++)
+    for (int32_t i = 0; partitions && i < partitions->held; i++)
         free_partition(alloc, partitions->items[i]);
     while (partitions) {
         struct kf__out_partitions *older = partitions->older;
@@ -252,8 +268,8 @@ static bool take_topic(struct kf_producer *producer, struct kf__out_topic *topic
     const struct kf__topic_info *info = kf__out_topic_info(producer, topic);
     struct kf__out_partitions *partitions = atomic_load(&topic->partitions);
     int32_t count = partitions ? partitions->count : 0;
-    if (info && info->known && info->partition_count > count)
-        (void)kf__out_topic_grow(producer->alloc, topic, info->partition_count);
+    if (info && info->known && info->partition_count > 0 && info->partition_count != count)
+        (void)kf__out_topic_resize(producer->alloc, topic, info->partition_count);
     if (info && info->known)
         note_available(producer, topic, info);
     pthread_mutex_lock(&producer->lock);

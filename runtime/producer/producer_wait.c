@@ -276,32 +276,32 @@ static kf_err tell_caller(const kf_record *record, const kf_delivery *delivery, 
     return KF_OK;
 }
 
-/* This thread sends, receives and is told by itself: nobody else has to run for it. */
-static void turn_until_woken(struct kf__waiter *waiter, kf_time deadline)
-{
-    struct kf__loop *loop = waiter->producer->io.loop;
-    kf__loop_post(loop, &waiter->producer->task);
-    kf__loop_work(loop);
-    while (!waiter->woken && kf__loop_now(loop) < deadline)
-        kf__loop_turn(loop, deadline);
-    kf__io_leave(&waiter->producer->io);
-}
-
 /* Taken with KF__BY_CALLER: looked at here, or by who turns the loop already. One that joined a
  * batch which is known to be urgent brought no news. */
 static void see_off(struct kf__waiter *waiter, kf_time deadline)
 {
     struct kf_producer *producer = waiter->producer;
-    if (kf__io_enter(&producer->io))
-        turn_until_woken(waiter, deadline);
-    else if (atomic_load(&producer->news))
+    bool entered = kf__io_enter(&producer->io);
+    if (entered || atomic_load(&producer->news))
         kf__loop_post(producer->io.loop, &producer->task);
+    if (!entered)
+        return;
+    kf__io_turn(&producer->io, &waiter->woken, deadline);
+    kf__io_leave(&producer->io);
+}
+
+/* Not where interceptors hear of it first, on the callbacks' thread: it wakes nobody in a turn. */
+static bool is_told_here(const struct kf__waiter *waiter)
+{
+    return !waiter->fiber && waiter->producer->interceptors.count == 0;
 }
 
 kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time deadline,
                        kf_delivery *delivery, kf_error *error)
 {
     kf_err err = check_caller(producer, error);
+    if (!err && !record)
+        err = kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no record was given");
     if (err)
         return err;
     deadline = kf__producer_deadline(producer, deadline);
@@ -310,7 +310,7 @@ kf_err kf_produce_wait(kf_producer *producer, const kf_record *record, kf_time d
         return kf_error_set(error, KF_ERR_NO_MEMORY, "no memory to wait for a record");
     kf_delivery told = not_told(record);
     struct kf__receipt receipt = {.delivered = take_verdict, .context = waiter};
-    enum kf__haste haste = waiter->fiber ? KF__AT_ONCE : KF__BY_CALLER;
+    enum kf__haste haste = is_told_here(waiter) ? KF__BY_CALLER : KF__AT_ONCE;
     kf__waiter_hold(waiter);
     err = kf__producer_take(producer, record, receipt, haste, deadline, error);
     kf_time until = err ? 0 : timer_for(producer, deadline);
@@ -443,6 +443,8 @@ kf_err kf_produce_batch(kf_producer *producer, const kf_record *records, size_t 
                         kf_time deadline, kf_delivery *results, kf_error *error)
 {
     kf_err err = check_caller(producer, error);
+    if (!err && count && (!records || !results))
+        err = kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "no records, or no room for results");
     if (err)
         return err;
     struct collection *collection = new_collection(producer, count);

@@ -2,6 +2,7 @@
 #include "tools/kf/options.h"
 #include "tools/kf/verbs.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,19 @@ static void set_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/*
+ * Where one of the three is closed, the next socket would get its number, and be read or written
+ * for it. What stands there instead is opened the wrong way round: its use is an error as before.
+ */
+static void keep_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0) {
+            int opened = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+            (void)opened; /* the lowest number free: `fd` */
+        }
+}
+
 static int unknown_verb(const char *name)
 {
     const char *names[VERBS];
@@ -61,6 +75,7 @@ static int unknown_verb(const char *name)
 
 int main(int argc, char **argv)
 {
+    keep_streams();
     if (argc < 2) {
         print_usage(stderr);
         return KF__EXIT_USAGE;

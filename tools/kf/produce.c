@@ -54,6 +54,7 @@ struct slot {
     int64_t line;
     bool told;
     kf_err err;
+    kf_fate fate;
     int32_t partition;
     int64_t offset;
     char *reason; /* the broker's or the producer's own words; NULL: none */
@@ -98,11 +99,13 @@ static const struct kf__option options[] = {
 
 /* ---- what became of records ---- */
 
-static void name_failure(struct produce *produce, int64_t line, kf_err err, const char *text)
+static void name_failure(struct produce *produce, int64_t line, kf_fate fate, kf_err err,
+                         const char *text)
 {
     if (++produce->failed > NAMED_MAX)
         return;
-    fprintf(stderr, "kf produce: line %lld was not stored: %s (%s)\n", (long long)line, text,
+    fprintf(stderr, "kf produce: line %lld %s: %s (%s)\n", (long long)line,
+            fate == KF_FATE_UNKNOWN ? "may be stored or not" : "was not stored", text,
             kf_err_name(err));
 }
 
@@ -112,6 +115,7 @@ static void take_verdict(void *context, const kf_delivery *delivery)
     struct produce *produce = slot->produce;
     pthread_mutex_lock(&produce->lock);
     slot->err = delivery->err;
+    slot->fate = delivery->fate;
     slot->partition = delivery->partition;
     slot->offset = delivery->offset;
     slot->reason = delivery->reason ? strdup(delivery->reason) : NULL;
@@ -122,7 +126,7 @@ static void take_verdict(void *context, const kf_delivery *delivery)
 static void print_slot(struct produce *produce, const struct slot *slot)
 {
     if (slot->err)
-        name_failure(produce, slot->line, slot->err,
+        name_failure(produce, slot->line, slot->fate, slot->err,
                      slot->reason ? slot->reason : kf_err_text(slot->err));
     if (!produce->report)
         return;
@@ -274,7 +278,7 @@ static int take_line(struct produce *produce, const char *text, size_t size)
         return produce->broken ? KF__EXIT_PARTLY : KF__GO_ON;
     /* Its error is named here, with the whole sentence. */
     take_verdict(slot, &(kf_delivery){.partition = -1, .offset = -1});
-    name_failure(produce, produce->line, err, error.text);
+    name_failure(produce, produce->line, KF_NOT_STORED, err, error.text);
     if (is_of_one_record(err, produce))
         return KF__GO_ON;
     int code = kf_err_exit_code(err);
@@ -427,6 +431,8 @@ static int finish(struct produce *produce, int code)
     print_told(produce);
     if (produce->failed > NAMED_MAX)
         fprintf(stderr, "kf produce: … and %lld more\n", (long long)(produce->failed - NAMED_MAX));
+    if (stop_signal || produce->broken)
+        fprintf(stderr, "kf produce: ended behind line %lld\n", (long long)produce->line);
     if (stop_signal)
         return KF__EXIT_SIGNAL + stop_signal;
     if (code == KF__GO_ON)

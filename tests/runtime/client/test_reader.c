@@ -78,7 +78,7 @@ static void assign(int32_t partition, kf_seek seek, int64_t value)
 static kf_message next(void)
 {
     kf_message message = {0};
-    cr_assert(eq(int, kf_reader_read(reader, in_ms(5000), &message, &error), KF_OK), "%s",
+    cr_assert(eq(int, kf_reader_read(reader, in_ms(20000), &message, &error), KF_OK), "%s",
               error.text);
     return message;
 }
@@ -119,7 +119,8 @@ Test(reader, begins_where_it_is_told)
     assign(0, KF_SEEK_LATEST, 1000);
     cr_assert(eq(i64, next().offset, 0));
     assign(0, KF_SEEK_LATEST, 0);
-    cr_assert(eq(int, fail_to_read(100), KF_ERR_TIMED_OUT));
+    while (kf_reader_position(reader, "orders", 0) != RECORDS) /* else the next is the end, too */
+        cr_assert(eq(int, fail_to_read(20), KF_ERR_TIMED_OUT));
     append("orders", 0, 1);
     cr_assert(eq(i64, next().offset, RECORDS));
 }
@@ -136,7 +137,7 @@ Test(reader, names_the_offset_and_the_range_it_lies_outside_of_again_and_again)
     cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 0, 10), KF_OK));
     assign(0, KF_SEEK_OFFSET, 500);
     for (int i = 0; i < 2; i++) {
-        cr_assert(eq(int, fail_to_read(5000), KF_ERR_OFFSET_OUT_OF_RANGE));
+        cr_assert(eq(int, fail_to_read(20000), KF_ERR_OFFSET_OUT_OF_RANGE));
         cr_assert(eq(str, error.text,
                      "topic orders partition 0 has no offset 500: its first is 10, its end 100"));
     }
@@ -150,7 +151,7 @@ Test(reader, tells_a_batch_whose_checksum_is_wrong)
         .size = sizeof fault, .kind = KF_BROKER_CORRUPT_CRC, .api_key = KF_API_FETCH};
     cr_assert(ne(int, kf_broker_fault_add(broker, &fault), 0));
     assign(0, KF_SEEK_EARLIEST, 0);
-    cr_assert(eq(int, fail_to_read(5000), KF_ERR_BAD_CRC));
+    cr_assert(eq(int, fail_to_read(20000), KF_ERR_BAD_CRC));
     cr_assert(
         eq(int, memcmp(error.text, "topic orders partition 0, the batch at offsets 0 to ", 51), 0),
         "%s", error.text);

@@ -335,37 +335,33 @@ Test(fetch, seeks_to_the_ends_and_to_a_time)
 
 Test(fetch, a_seek_while_a_long_poll_is_out_does_not_wait_for_it)
 {
-    settings.max_wait_ms = 3000;
+    settings.max_wait_ms = 60000; /* whoever waited for it would fail */
     open_all(1, 2);
     produce(0, 10);
     for (int32_t p = 0; p < 2; p++)
         kf__fetching_seek(&readings[p].fetching, KF__START_AT, p == 0 ? 10 : 0, -1);
     turn_for(200);
-    kf_time before = kf__real_world.now(NULL);
     kf__fetching_seek(&readings[0].fetching, KF__START_AT, 2, -1);
     TURN_UNTIL(readings[0].count == 8);
-    cr_assert(lt(i64, kf__real_world.now(NULL) - before, KF_SECOND));
     assert_in_order(&readings[0], 2, 8);
     close_all();
 }
 
 Test(fetch, a_partition_that_falls_behind_leaves_the_long_poll)
 {
-    settings.max_wait_ms = 3000;
+    settings.max_wait_ms = 60000;
     settings.max_partition_bytes = 200; /* one batch or two */
     open_all(1, 2);
     for (int32_t p = 0; p < 2; p++)
         kf__fetching_seek(&readings[p].fetching, KF__START_AT, 0, -1);
     turn_for(200);
     produce(0, 40);
-    kf_time before = kf__real_world.now(NULL);
     TURN_UNTIL(readings[0].count >= 1);
     /* As an owner whose queue is full for a moment. */
     kf__fetching_want(&readings[0].fetching, false);
     turn_for(100);
     kf__fetching_want(&readings[0].fetching, true);
     TURN_UNTIL(readings[0].count == 40);
-    cr_assert(lt(i64, kf__real_world.now(NULL) - before, 2 * KF_SECOND));
     close_all();
 }
 

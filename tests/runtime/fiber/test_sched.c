@@ -378,10 +378,12 @@ Test(sched, a_plain_thread_may_spawn_and_join)
 /* ---- workers ---- */
 
 static sem_t gate;
+static atomic_int blocked_threads; /* ever */
 
 static void block_thread(struct job *job)
 {
     (void)job;
+    atomic_fetch_add(&blocked_threads, 1);
     while (sem_wait(&gate) != 0)
         continue;
 }
@@ -393,6 +395,8 @@ static void work_a_little(struct job *job)
         spin++;
     job->number = spin;
 }
+
+static void count_workers(struct job *job) { job->number = kf__sched_workers(sched); }
 
 /* Seen in comparable systems: one blocked handler, and the other partitions stand still. */
 Test(sched, blocked_handlers_delay_nobody)
@@ -406,11 +410,13 @@ Test(sched, blocked_handlers_delay_nobody)
     open_sched(4, 64);
     for (size_t i = 0; i < BLOCKED; i++)
         job_start(&blocked[i], block_thread);
-    usleep(20000);
+    while (atomic_load(&blocked_threads) < BLOCKED)
+        usleep(500);
     for (size_t i = 0; i < OTHERS; i++)
-        job_start(&others[i], work_a_little);
-    cr_assert(ended_within(others, OTHERS, KF_SECOND));
-    cr_assert_gt(kf__sched_workers(sched), 4);
+        job_start(&others[i], count_workers);
+    cr_assert(ended_within(others, OTHERS, 20 * KF_SECOND));
+    for (size_t i = 0; i < OTHERS; i++)
+        cr_assert_gt(others[i].number, 4); /* by now some of them may be gone */
     cr_assert_not(all_ended(blocked, BLOCKED));
     cr_assert_eq(atomic_load(&exhausted_at), 0);
 

@@ -324,6 +324,64 @@ Test(outbox, claims_again_after_a_failure)
     cr_assert(eq(int, table.troubles, 3));
 }
 
+static kf_err claim_unfiltered(void *context, kf_outbox_claim *claim, kf_error *why)
+{
+    (void)why;
+    kf_err err = KF_OK;
+    for (int i = 0; i < table.count && !err && kf_outbox_claim_rows(claim); i++) {
+        if (table.marked[i])
+            continue;
+        table.owner[aggregate_of(&table.rows[i].aggregate)] = context;
+        err = kf_outbox_claim_add(claim, &table.rows[i]);
+    }
+    return err;
+}
+
+/* With at most four rows in hand. */
+static void publish_few_at_once(kf_err (*claim)(void *, kf_outbox_claim *, kf_error *),
+                                int64_t rows)
+{
+    struct publisher publisher = {.stop_at = table.marked_count + rows};
+    kf_outbox_source source = {sizeof source, &publisher,       claim,
+                               mark_in_table, release_in_table, note_trouble};
+    kf_outbox_options options = {.size = sizeof options,
+                                 .topic = "orders",
+                                 .max_rows = 4,
+                                 .idle_ms = 5,
+                                 .backoff_ms = 1000,
+                                 .backoff_max_ms = 1000};
+    publisher.outbox = kf_outbox_new(producer, &source, &options, &error);
+    cr_assert(eq(int, kf_outbox_run(publisher.outbox, &error), KF_OK), "%s", error.text);
+    kf_outbox_free(publisher.outbox);
+}
+
+/* As where a topic was missing for a while: each fails until as many have as may wait. */
+static kf_err claim_with_trouble(void *context, kf_outbox_claim *claim, kf_error *why)
+{
+    static const uint8_t large[30000];
+    for (int i = 0; i < table.count; i++)
+        table.rows[i].payload = (kf_bytes){large, table.troubles < 8 ? sizeof large : 1};
+    return claim_from_table(context, claim, why);
+}
+
+Test(outbox, goes_on_once_as_many_aggregates_have_failed_as_may_wait)
+{
+    add_rows(12, 1);
+    publish_few_at_once(claim_with_trouble, 12);
+    cr_assert(eq(int, table.marked_count, 12));
+    cr_assert(eq(int, table.troubles, 8));
+}
+
+Test(outbox, wants_as_many_rows_more_as_it_passes_over)
+{
+    static const uint8_t large[30000];
+    for (int i = 0; i < 5; i++)
+        add_row(0, (kf_bytes){large, sizeof large});
+    add_row(1, (kf_bytes){NULL, 0});
+    publish_few_at_once(claim_unfiltered, 1);
+    cr_assert(table.marked[5]);
+}
+
 static void *run(void *argument)
 {
     struct publisher *publisher = argument;

@@ -167,7 +167,7 @@ static void place_anew(kf_producer *producer)
 /* end_lingering looks at the first only: one behind it that was due earlier would wait for it. */
 Test(producer_inside, keeps_those_that_linger_in_the_order_in_which_they_are_due)
 {
-    kf_producer *producer = open_with((const char *[]){"linger.ms", "3000", NULL});
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "30000", NULL});
     int32_t order[] = {2, 0, 1};
     for (int i = 0; i < 3; i++) {
         produce(producer, order[i], "v");
@@ -318,7 +318,7 @@ static void compare(kf_producer *producer)
 Test(producer_inside, sends_the_same_bytes_again)
 {
     kf_producer *producer =
-        open_with((const char *[]){"linger.ms", "1000", "compression.type", "snappy", NULL});
+        open_with((const char *[]){"linger.ms", "20000", "compression.type", "snappy", NULL});
     produce(producer, 0, "known");
     cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
     kf_broker_pause(broker);
@@ -332,6 +332,7 @@ Test(producer_inside, sends_the_same_bytes_again)
     on_io_thread(producer, compare);
     cr_assert(not(sent.differs));
     kf_broker_resume(broker);
+    cr_assert(eq(int, kf_flush(producer, in(20 * KF_SECOND)), KF_OK));
     wait_until_told(22);
     kf_producer_close(producer, in(KF_SECOND));
 }
@@ -425,7 +426,7 @@ static void *produce_large(void *partition)
     kf_record record = {.topic = "orders",
                         .partition = (int32_t)(intptr_t)partition,
                         .value = {large, sizeof large}};
-    kf_err err = kf_produce(short_of_memory, &record, NULL, NULL, in(3 * KF_SECOND), NULL);
+    kf_err err = kf_produce(short_of_memory, &record, NULL, NULL, in(20 * KF_SECOND), NULL);
     return (void *)(intptr_t)err;
 }
 

@@ -236,9 +236,15 @@ Test(producer_order, repeats_nothing_behind_a_batch_whose_time_ran_out)
         kf_sleep(2 * KF_MILLISECOND);
     }
     flush(producer);
-    told_once(400);
-    cr_assert(ge(i64, check_log(0), 300));
-    cr_assert(eq(int, (int)verdicts[399].fate, KF_STORED));
+    /* A machine at a standstill lets one more record's time run out; the next one gets through. */
+    int count = 400;
+    for (; count < 450 && verdicts[count - 1].fate != KF_STORED; count++) {
+        produce_some(producer, 0, count, count + 1);
+        flush(producer);
+    }
+    told_once(count);
+    cr_assert(eq(int, (int)verdicts[count - 1].fate, KF_STORED));
+    cr_assert(ge(i64, check_log(0), atomic_load(&stored)));
     kf_producer_close(producer, in(KF_SECOND));
 }
 
@@ -264,16 +270,27 @@ Test(producer_order, refuses_idempotence_that_contradicts_acks)
 
 /* ---- verdicts ---- */
 
+/* Within its short time where the machine lets it: then the next one is, for all is set up. */
+static void store_one(kf_producer *producer, const kf_record *record)
+{
+    kf_err err = KF_ERR_TIMED_OUT;
+    for (int tries = 0; tries < 20 && err; tries++)
+        err = kf_produce_wait(producer, record, in(5 * KF_SECOND), NULL, &error);
+    cr_assert(eq(int, err, KF_OK), "%s", error.text);
+}
+
 Test(producer_order, says_unknown_of_a_record_that_a_broker_had_when_time_ran_out)
 {
     const char *settings[] = {"delivery.timeout.ms", "300", NULL};
     kf_producer *producer = open_with(settings);
     kf_record record = record_of(0, "0");
     kf_delivery delivery;
-    cr_assert(eq(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error), 0));
-    add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
-    kf_err err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error);
-    cr_assert(eq(int, err, KF_ERR_TIMED_OUT));
+    store_one(producer, &record);
+    int32_t fault = add_fault((kf_broker_fault){.kind = KF_BROKER_DROP_ANSWER});
+    do { /* the time of one may be over before the machine lets it leave */
+        kf_err err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error);
+        cr_assert(eq(int, err, KF_ERR_TIMED_OUT));
+    } while (delivery.fate == KF_NOT_STORED && kf_broker_fault_hits(broker, fault) == 0);
     cr_assert(eq(int, (int)delivery.fate, KF_FATE_UNKNOWN));
     kf_producer_close(producer, in(KF_SECOND));
 }
@@ -284,10 +301,16 @@ Test(producer_order, says_not_stored_of_a_record_that_never_left)
     kf_producer *producer = open_with(settings);
     kf_record record = record_of(0, "0");
     kf_delivery delivery;
-    add_fault((kf_broker_fault){.kind = KF_BROKER_ANSWER_ERROR,
-                                .api_key = KF_API_INIT_PRODUCER_ID,
-                                .error = KF_ERR_COORDINATOR_LOAD_IN_PROGRESS});
-    kf_err err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error);
+    int32_t fault = add_fault((kf_broker_fault){.kind = KF_BROKER_ANSWER_ERROR,
+                                                .api_key = KF_API_INIT_PRODUCER_ID,
+                                                .error = KF_ERR_COORDINATOR_LOAD_IN_PROGRESS});
+    /* Until the second question it may be that the first answer has not been heard. */
+    kf_err err;
+    bool heard;
+    do {
+        heard = kf_broker_fault_hits(broker, fault) > 1;
+        err = kf_produce_wait(producer, &record, in(5 * KF_SECOND), &delivery, &error);
+    } while (err == KF_ERR_TIMED_OUT && !heard);
     cr_assert(eq(int, err, KF_ERR_COORDINATOR_LOAD_IN_PROGRESS));
     cr_assert(eq(int, (int)delivery.fate, KF_NOT_STORED));
     kf_producer_close(producer, in(KF_SECOND));
@@ -299,7 +322,7 @@ Test(producer_order, says_not_stored_of_a_record_whose_broker_could_not_be_reach
     kf_producer *producer = open_with(settings);
     kf_record record = record_of(0, "0");
     kf_delivery delivery;
-    cr_assert(eq(int, kf_produce_wait(producer, &record, in(5 * KF_SECOND), NULL, &error), KF_OK));
+    store_one(producer, &record);
     kf_broker_stop_node(broker, 1);
     kf_broker_stop_node(broker, 2);
     /* The first may still leave on the connection whose end nobody has noticed yet. */
@@ -339,7 +362,7 @@ static void take_batch(void *context, const kf_delivery *delivery)
 
 Test(producer_order, tells_each_batch_once)
 {
-    const char *settings[] = {"linger.ms", "1000", NULL};
+    const char *settings[] = {"linger.ms", "20000", NULL};
     kf_producer *producer = open_with(settings);
     kf_producer_on_batch(producer, take_batch, NULL);
     for (int i = 0; i < 30; i++) {
@@ -356,7 +379,7 @@ Test(producer_order, tells_each_batch_once)
 
 static void split_with(const char *codec)
 {
-    const char *settings[] = {"linger.ms",        "2000", "batch.size", "100000",
+    const char *settings[] = {"linger.ms",        "20000", "batch.size", "100000",
                               "compression.type", codec,  NULL};
     kf_producer *producer = open_with(settings);
     int32_t fault = fail_produce(1, 1, 5, KF_ERR_MESSAGE_TOO_LARGE);

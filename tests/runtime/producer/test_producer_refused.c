@@ -142,7 +142,7 @@ static void check(size_t number, kf_err err, int64_t offset, const char *words)
 Test(producer_refused, fails_records_without_a_key_in_a_compacted_topic_and_stores_the_others)
 {
     set("cleanup.policy", "compact");
-    kf_producer *producer = open_with((const char *[]){"linger.ms", "500", NULL});
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "20000", NULL});
     kf_bytes key = {(const uint8_t *)"k", 1};
     for (size_t i = 0; i < RECORDS; i++)
         produce(producer, i, (kf_record){.key = i % 3 == 1 ? (kf_bytes){NULL, 0} : key});
@@ -160,7 +160,7 @@ Test(producer_refused, fails_records_of_another_time_and_stores_the_others)
 {
     set("message.timestamp.before.max.ms", "3600000");
     kf_producer *producer =
-        open_with((const char *[]){"linger.ms", "500", "compression.type", "lz4", NULL});
+        open_with((const char *[]){"linger.ms", "20000", "compression.type", "lz4", NULL});
     for (size_t i = 0; i < RECORDS; i++)
         produce(producer, i, (kf_record){.timestamp = i == 5 ? 1000 : 0});
     kf_producer_close(producer, in(10 * KF_SECOND));
@@ -174,7 +174,7 @@ Test(producer_refused, fails_records_of_another_time_and_stores_the_others)
 Test(producer_refused, fails_all_where_each_record_is_named)
 {
     set("cleanup.policy", "compact");
-    kf_producer *producer = open_with((const char *[]){"linger.ms", "500", NULL});
+    kf_producer *producer = open_with((const char *[]){"linger.ms", "20000", NULL});
     for (size_t i = 0; i < RECORDS; i++)
         produce(producer, i, (kf_record){.partition = 0});
     kf_producer_close(producer, in(10 * KF_SECOND));

@@ -245,15 +245,19 @@ Test(producer_take, gives_back_only_once_the_request_has_ended_what_ran_out_of_t
     produce_small(producer, 0);
     cr_assert(eq(int, kf_flush(producer, in(5 * KF_SECOND)), KF_OK));
     kf_broker_pause(broker);
-    struct value value;
-    fill(&value, LARGE, 9);
-    cr_assert(eq(int, take_to(producer, 0, &value), KF_OK));
-    while (!atomic_load(&value.told))
-        kf_sleep(KF_MILLISECOND);
-    cr_assert(eq(int, (int)value.fate, KF_FATE_UNKNOWN));
+    struct value values[5];
+    int tries = 0;
+    do { /* the time of one may be over before the machine lets it leave */
+        fill(&values[tries], LARGE, 9);
+        cr_assert(eq(int, take_to(producer, 0, &values[tries]), KF_OK));
+        while (!atomic_load(&values[tries].told))
+            kf_sleep(KF_MILLISECOND);
+    } while (values[tries++].fate == KF_NOT_STORED && tries < 5);
+    cr_assert(eq(int, (int)values[tries - 1].fate, KF_FATE_UNKNOWN));
     kf_broker_resume(broker);
-    kf_producer_close(producer, in(5 * KF_SECOND));
-    done_once(&value);
+    kf_producer_close(producer, in(20 * KF_SECOND));
+    while (tries > 0)
+        done_once(&values[--tries]);
 }
 
 Test(producer_take, gives_back_without_acks_once_the_bytes_have_left)
