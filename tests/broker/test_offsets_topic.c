@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <stdio.h>
 
 enum {
     MAX_BYTES = 64 << 10,
@@ -263,4 +264,108 @@ Test(offsets_topic, an_offset_of_a_transaction_that_cannot_be_written_is_not_kep
     cr_assert(eq(int, commit_within(producer, 11), KF_ERR_POLICY_VIOLATION));
     cr_assert(eq(int, end(producer, true), 0)); /* what ends has room */
     cr_assert(eq(i64, kf_broker_committed(broker, "g", "t", 0), 9));
+}
+
+/* ---- classic groups ---- */
+
+static char member[80];
+
+/* JoinGroup until the group knows the member. */
+static void join(int32_t session_ms, const char *instance)
+{
+    struct kf_join_group_request request;
+    struct kf_join_group_response response;
+    struct kf_join_group_request_protocol protocol = {.name = kf__text("range"),
+                                                      .metadata = {(const uint8_t *)"\1\2", 2}};
+    kf_reset(&kf_schema_of_join_group_request, &request);
+    request.group_id = kf__text("g");
+    request.session_timeout_ms = session_ms;
+    request.rebalance_timeout_ms = 10000;
+    request.protocol_type = kf__text("consumer");
+    request.member_id = kf__text("");
+    request.group_instance_id = kf__text(instance);
+    request.protocols.items = &protocol;
+    request.protocols.count = 1;
+    client_call(&client, KF_API_JOIN_GROUP, 5, &request, &response);
+    if (response.error_code == KF_ERR_MEMBER_ID_REQUIRED) {
+        snprintf(member, sizeof member, "%.*s", (int)response.member_id.size,
+                 response.member_id.data);
+        request.member_id = kf__text(member);
+        client_call(&client, KF_API_JOIN_GROUP, 5, &request, &response);
+    }
+    cr_assert(eq(int, response.error_code, 0));
+    snprintf(member, sizeof member, "%.*s", (int)response.member_id.size, response.member_id.data);
+}
+
+static int16_t assign(int32_t generation)
+{
+    struct kf_sync_group_request request;
+    struct kf_sync_group_response response;
+    struct kf_sync_group_request_assignment assignment = {.member_id = kf__text(member),
+                                                          .assignment = {(const uint8_t *)"\3", 1}};
+    kf_reset(&kf_schema_of_sync_group_request, &request);
+    request.group_id = kf__text("g");
+    request.generation_id = generation;
+    request.member_id = kf__text(member);
+    request.assignments.items = &assignment;
+    request.assignments.count = 1;
+    client_call(&client, KF_API_SYNC_GROUP, 2, &request, &response);
+    return response.error_code;
+}
+
+static int16_t leave(void)
+{
+    struct kf_leave_group_request request;
+    struct kf_leave_group_response response;
+    kf_reset(&kf_schema_of_leave_group_request, &request);
+    request.group_id = kf__text("g");
+    request.member_id = kf__text(member);
+    client_call(&client, KF_API_LEAVE_GROUP, 2, &request, &response);
+    return response.error_code;
+}
+
+#define GROUP "GroupMetadata {\"group\":\"g\"} v3 {\"protocolType\":"
+
+static void expect_member(int32_t generation, const char *instance, int32_t session_ms)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             GROUP "\"consumer\",\"generation\":%d,\"protocol\":\"range\",\"leader\":\"%s\","
+                   "\"currentStateTimestamp\":T,\"members\":[{\"memberId\":\"%s\","
+                   "\"groupInstanceId\":%s,\"clientId\":\"test\",\"clientHost\":\"/127.0.0.1\","
+                   "\"rebalanceTimeout\":10000,\"sessionTimeout\":%d,\"subscription\":\"AQI=\","
+                   "\"assignment\":\"Aw==\"}]}\n",
+             (int)generation, member, member, instance, (int)session_ms);
+    expect(text);
+}
+
+Test(offsets_topic, holds_a_classic_group_when_it_is_made_stable_and_empty)
+{
+    join(10000, NULL);
+    expect(GROUP "\"\",\"generation\":0,\"protocol\":null,\"leader\":null,"
+                 "\"currentStateTimestamp\":T,\"members\":[]}\n");
+    cr_assert(eq(int, assign(1), 0));
+    expect_member(1, "null", 10000);
+    cr_assert(eq(int, leave(), 0));
+    expect(GROUP "\"consumer\",\"generation\":2,\"protocol\":null,\"leader\":null,"
+                 "\"currentStateTimestamp\":T,\"members\":[]}\n");
+}
+
+Test(offsets_topic, holds_a_static_members_new_id)
+{
+    join(10000, "i");
+    cr_assert(eq(int, assign(1), 0));
+    internal_records(broker, KF__OFFSETS_TOPIC, PLACE_OF_G, &seen);
+    join(12000, "i");
+    expect_member(1, "\"i\"", 12000);
+}
+
+Test(offsets_topic, an_assignment_that_cannot_be_written_is_not_given)
+{
+    join(10000, NULL);
+    fill_logs();
+    const char *state = NULL;
+    cr_assert(eq(int, assign(1), KF_ERR_POLICY_VIOLATION));
+    kf_broker_group_members(broker, "g", &state);
+    cr_assert(eq(str, (char *)(uintptr_t)state, "PreparingRebalance"));
 }

@@ -145,8 +145,10 @@ static void open_parts(kf_broker *broker)
     const kf_allocator *alloc = &broker->budget.state;
     broker->virtual_now = VIRTUAL_START_S * KF_SECOND;
     uint64_t seed = seed_of(broker);
-    struct kf__group_sink sink = {
-        .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
+    struct kf__group_sink sink = {.context = broker,
+                                  .joined = kf__answer_joined,
+                                  .synced = kf__answer_synced,
+                                  .store = kf__offsets_store_group};
     kf__broker_topics_init(&broker->topics, alloc, broker->options.nodes, seed);
     kf__coordinator_init(&broker->coordinator, alloc, sink);
     broker->coordinator.zero_ms =

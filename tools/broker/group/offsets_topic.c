@@ -7,6 +7,7 @@
 enum {
     VALUE_WITH_EXPIRY = 1,
     VALUE_WITH_TOPIC_ID = 4,
+    GROUP_VALUE = 3,
 };
 
 static const struct kf__internal_record offset_commit = {
@@ -136,6 +137,60 @@ kf_err kf__offsets_commit_pending(struct kf_broker *broker,
             kf__pending_take(pending, &copies[i], ++broker->committed.writes);
     }
     kf_free(broker->alloc, copies);
+    return err;
+}
+
+/* ---- classic groups ---- */
+
+typedef struct kf_group_metadata_value_member_metadata member_row;
+
+static kf_bytes or_empty(kf_bytes bytes)
+{
+    static const uint8_t nothing[1];
+    return bytes.data ? bytes : (kf_bytes){.data = nothing, .size = 0};
+}
+
+static void tell_member(const struct kf__classic_group *group,
+                        const struct kf__group_member *member, member_row *row)
+{
+    *row = (member_row){
+        .member_id = member->id,
+        .group_instance_id = member->instance_id,
+        .client_id = member->client_id.data ? member->client_id : kf__text(""),
+        .client_host = member->client_host.data ? member->client_host : kf__text(""),
+        .rebalance_timeout = (int32_t)(member->rebalance_timeout / KF_MILLISECOND),
+        .session_timeout = (int32_t)(member->session_timeout / KF_MILLISECOND),
+        .subscription = or_empty(kf__group_metadata(member, group->protocol_name)),
+        .assignment = or_empty(member->assignment),
+    };
+}
+
+kf_err kf__offsets_store_group(void *context, const struct kf__classic_group *group)
+{
+    static const struct kf__internal_way way = {.must = false};
+    struct kf_broker *broker = context;
+    struct kf_group_metadata_key key;
+    struct kf_group_metadata_value value;
+    struct kf__internal_batch batch;
+    member_row *rows = kf_alloc_array(broker->alloc, (size_t)group->member_count + 1, sizeof *rows);
+    if (!rows)
+        return KF_ERR_NO_MEMORY;
+    kf_reset(&kf_schema_of_group_metadata_key, &key);
+    kf_reset(&kf_schema_of_group_metadata_value, &value);
+    kf__internal_begin(&batch, broker);
+    key.group = group->id;
+    value.protocol_type = group->protocol_type.data ? group->protocol_type : kf__text("");
+    value.generation = group->generation;
+    value.protocol = group->protocol_name;
+    value.current_state_timestamp = batch.wall_ms;
+    value.leader = group->leader ? group->leader->id : (kf_string){0};
+    value.members.items = rows;
+    value.members.count = group->member_count;
+    for (int32_t i = 0; i < group->member_count; i++)
+        tell_member(group, group->members[i], &rows[i]);
+    kf__internal_put(&batch, &group_metadata, &key, GROUP_VALUE, &value);
+    kf_err err = kf__internal_write(&batch, KF__OFFSETS, group->id, &way);
+    kf_free(broker->alloc, rows);
     return err;
 }
 

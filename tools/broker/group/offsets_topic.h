@@ -6,6 +6,8 @@
  *     record            key              value
  *     OffsetCommit      1                4 with the topic's id; 1 with an expiry of its own
  *     a tombstone       1                null: deleted, expired, or its topic is gone
+ *     GroupMetadata     2                3: a classic group with its members, when it is made,
+ * stable or empty; a tombstone when it goes
  *
  * Called by the API files, events.c and broker.c.
  */
@@ -36,6 +38,8 @@ kf_err kf__offsets_delete(struct kf_broker *broker, kf_string group,
 kf_err kf__group_delete(struct kf_broker *broker, kf_string group);
 /* Of all groups: the topic goes. What can't be written goes without a word. */
 void kf__offsets_drop_topic(struct kf_broker *broker, kf_string topic);
+/* For the coordinator of classic groups; `context` is the broker. */
+kf_err kf__offsets_store_group(void *context, const struct kf__classic_group *group);
 /* For expiry.h; `context` is the broker. */
 kf_err kf__offsets_forget(void *context, kf_string group, const struct kf__committed_group *offsets,
                           const bool *goes, bool last);
