@@ -15,7 +15,6 @@
 #include "net/loop/thread.h"
 #include "runtime/fiber/sched.h"
 #include <kafiber/fiber.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -25,30 +24,6 @@ enum {
 
 /* So long the I/O thread stays aside after the last guest; and lets none in after two at once. */
 #define ASIDE (100 * KF_MILLISECOND)
-
-/* ---- conditions ---- */
-
-void kf__condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-bool kf__condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, kf_time deadline)
-{
-    if (deadline == KF_FOREVER)
-        return pthread_cond_wait(condition, lock) == 0;
-    if (deadline <= kf_now())
-        return false;
-    struct timespec until = {
-        .tv_sec = (time_t)(deadline / KF_SECOND),
-        .tv_nsec = (long)(deadline % KF_SECOND),
-    };
-    return pthread_cond_timedwait(condition, lock, &until) == 0;
-}
 
 /* ---- asking ---- */
 

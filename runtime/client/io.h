@@ -103,9 +103,4 @@ struct kf__io_wait {
 void kf__io_wait_for_node(struct kf__io *io, struct kf__io_wait *wait, int32_t node,
                           kf_time deadline, void (*go_on)(struct kf__io_wait *wait));
 
-/* A condition variable whose waits end by kf_now()'s clock. */
-void kf__condition_init(pthread_cond_t *condition);
-/* False when the deadline has passed. */
-bool kf__condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, kf_time deadline);
-
 #endif

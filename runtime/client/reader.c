@@ -10,6 +10,7 @@
  * A reader is a client with partitions: where something is asked for by name
  * (bounds, partitions) it calls itself. Partitions take turns, a batch each.
  */
+#include "net/loop/thread.h"
 #include "proto/compress/compress.h"
 #include "runtime/client/client.h"
 #include "runtime/fetch/credit.h"

@@ -4,6 +4,7 @@
  */
 #include "runtime/producer/producer_inside.h"
 
+#include "net/loop/thread.h"
 #include "runtime/fiber/sched.h"
 #include <string.h>
 

@@ -98,7 +98,7 @@ Test(acl, what_is_allowed_implies_describing)
         add(ALLOW, "User:bob", implying[i], TOPIC, LITERAL, "orders");
         cr_assert(may("User:bob", DESCRIBE, "orders"));
         cr_assert(not(may("User:bob", KF__ACL_DESCRIBE_CONFIGS, "orders")));
-        kf__acls_remove(&acls, 0);
+        kf__acls_remove_marked(&acls, (const bool[]){true});
     }
     add(ALLOW, "User:bob", KF__ACL_ALTER_CONFIGS, TOPIC, LITERAL, "orders");
     cr_assert(may("User:bob", KF__ACL_DESCRIBE_CONFIGS, "orders"));

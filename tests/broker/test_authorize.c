@@ -326,11 +326,42 @@ Test(acl_apis, makes_tells_and_deletes_entries)
     cr_assert(eq(i32, told.resources.count, 1));
 }
 
+/* As Kafka does: what fits two filters is told twice, and one that makes no sense spoils no other.
+ */
+Test(acl_apis, each_filter_tells_what_it_fits)
+{
+    static const struct kf_delete_acls_request_delete_acls_filter all = {
+        .resource_type_filter = 2, .pattern_type_filter = 1, .operation = 1, .permission_type = 1};
+    struct kf_delete_acls_request_delete_acls_filter filters[5] = {all, all, all, all, all};
+    struct kf_delete_acls_request delete = {0};
+    struct kf_delete_acls_response deleted;
+    create(&fine);
+    filters[1].resource_type_filter = 99;
+    filters[2].pattern_type_filter = 5;
+    filters[3].permission_type = -1;
+    delete.filters.items = filters;
+    delete.filters.count = 5;
+    client_call(&client, KF_API_DELETE_ACLS, 3, &delete, &deleted);
+    for (int i = 0; i < 5; i++) {
+        bool fits = i == 0 || i == 4;
+        cr_assert(eq(i16, deleted.filter_results.items[i].error_code, fits ? 0 : 42));
+        cr_assert(eq(i32, deleted.filter_results.items[i].matching_acls.count, fits ? 1 : 0));
+    }
+    cr_assert(zero(ptr, (void *)(uintptr_t)deleted.filter_results.items[4]
+                            .matching_acls.items[0]
+                            .error_message.data));
+    cr_assert(eq(sz, deleted.filter_results.items[2].error_message.size,
+                 strlen("Unknown patternFilter.")));
+    cr_assert(
+        eq(sz, deleted.filter_results.items[3].error_message.size, strlen("Unknown entryFilter.")));
+}
+
 Test(acl_apis, refuses_nonsense_as_kafka_does)
 {
     struct kf_create_acls_request_acl_creation acl = fine;
     acl.operation = 1;
     cr_assert(eq(i16, create(&acl).results.items[0].error_code, -1));
+    cr_assert(zero(ptr, (void *)(uintptr_t)create(&acl).results.items[0].error_message.data));
     acl = fine;
     acl.resource_type = 9;
     cr_assert(eq(i16, create(&acl).results.items[0].error_code, 42));

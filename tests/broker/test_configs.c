@@ -178,7 +178,72 @@ Test(configs, tells_the_brokers_options_as_static)
     cr_assert(eq(i16, describe(BROKER, "2", NULL).error, 42));
 }
 
+/* As a broker with a server.properties of its own would. */
+Test(configs, tells_what_a_node_is)
+{
+    static const char *const rows[][2] = {
+        {"broker.id", "1"}, {"node.id", "1"}, {"log.dirs", "/kafiber/memory"}};
+    char listeners[64];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct told told = describe(BROKER, "1", rows[i][0]);
+        cr_assert(eq(str, told.value, (char *)(uintptr_t)rows[i][1]), "%s", rows[i][0]);
+        cr_assert(eq(i8, told.source, 4));
+    }
+    cr_assert(eq(i32, describe(BROKER, "1", "broker.id").synonyms, 2));
+    cr_assert(eq(i32, describe(BROKER, "1", "node.id").synonyms, 1));
+    snprintf(listeners, sizeof listeners, "PLAINTEXT://%.*s",
+             (int)strcspn(kf_broker_bootstrap(broker), ","), kf_broker_bootstrap(broker));
+    cr_assert(eq(str, describe(BROKER, "1", "listeners").value, listeners));
+    cr_assert(eq(str, describe(BROKER, "1", "broker.rack").value, (char *)""));
+    cr_assert(eq(i8, describe(BROKER, "1", "broker.rack").source, 5));
+}
+
 /* ---- altering ---- */
+
+/* As Kafka does: told without synonyms in DescribeConfigs. */
+Test(configs, ages_of_logs_may_be_told_to_brokers_in_hours_and_minutes)
+{
+    static const struct {
+        const char *key, *value, *topics_key, *ms;
+    } rows[] = {{"log.retention.hours", "2", "retention.ms", "7200000"},
+                {"log.retention.minutes", "3", "retention.ms", "180000"},
+                {"log.retention.hours", "1", "retention.ms", "180000"}, /* minutes win */
+                {"log.retention.minutes", "-5", "retention.ms", "-1"},
+                {"log.retention.minutes", NULL, "retention.ms", "3600000"},
+                {"log.retention.ms", "77", "retention.ms", "77"},
+                {"log.retention.ms", NULL, "retention.ms", "3600000"},
+                {"log.retention.hours", NULL, "retention.ms", "604800000"},
+                {"log.roll.hours", "5", "segment.ms", "18000000"},
+                {"log.roll.jitter.hours", "1", "segment.jitter.ms", "3600000"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        cr_assert(eq(int,
+                     kf_broker_set_config(broker, KF_BROKER_BROKER, "", rows[i].key, rows[i].value),
+                     KF_OK));
+        struct told told = describe(TOPIC, "orders", rows[i].topics_key);
+        cr_assert(eq(str, told.value, (char *)(uintptr_t)rows[i].ms), "%s", rows[i].key);
+    }
+    struct told told = describe(TOPIC, "orders", "segment.ms");
+    cr_assert(eq(int, told.source, 5));
+    cr_assert(eq(i32, told.synonyms, 0));
+}
+
+/* A record of 1970 is older than that. */
+Test(configs, retention_follows_what_brokers_are_told_in_hours)
+{
+    int64_t start, end;
+    cr_assert(eq(
+        int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", "log.retention.hours", "-1"), 0));
+    cr_assert(
+        eq(int, kf_broker_produce(broker, "orders", 0, (kf_bytes){0}, (kf_bytes){0}, 1, NULL), 0));
+    cr_assert(eq(int, kf_broker_clean(broker, "orders"), KF_OK));
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, start, 0));
+    cr_assert(
+        eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", "log.retention.hours", "1"), 0));
+    cr_assert(eq(int, kf_broker_clean(broker, "orders"), KF_OK));
+    cr_assert(eq(int, kf_broker_offsets(broker, "orders", 0, &start, &end), KF_OK));
+    cr_assert(eq(i64, start, 1));
+}
 
 Test(configs, refuses_with_kafkas_errors)
 {

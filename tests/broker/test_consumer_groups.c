@@ -39,7 +39,7 @@ TestSuite(consumer_group_releases, .timeout = 60);
 static kf_string text(const char *of) { return (kf_string){of, of ? strlen(of) : 0}; }
 
 /* Epoch 0 joins, for `topic` or, where it is NULL, for what matches "o.*". */
-static int16_t beat(const char *member, int32_t epoch, const char *topic)
+static int16_t beat_by(const char *assignor, const char *member, int32_t epoch, const char *topic)
 {
     struct kf_consumer_group_heartbeat_request request;
     kf_string name = text(topic);
@@ -47,6 +47,7 @@ static int16_t beat(const char *member, int32_t epoch, const char *topic)
     request.group_id = text("g");
     request.member_id = text(member);
     request.member_epoch = epoch;
+    request.server_assignor = text(assignor);
     if (epoch == 0) {
         request.rebalance_timeout_ms = 60000;
         request.topic_partitions.count = 0;
@@ -58,6 +59,16 @@ static int16_t beat(const char *member, int32_t epoch, const char *topic)
     }
     client_call(&client, KF_API_CONSUMER_GROUP_HEARTBEAT, 1, &request, &told);
     return told.error_code;
+}
+
+static int16_t beat(const char *member, int32_t epoch, const char *topic)
+{
+    return beat_by(NULL, member, epoch, topic);
+}
+
+static int16_t beat_with(const char *member, const char *assignor)
+{
+    return beat_by(assignor, member, 0, "orders");
 }
 
 static struct kf_consumer_group_describe_response_described_group describe(void)
@@ -96,6 +107,43 @@ static void put_acl(const char *topic, int8_t operation, int8_t permission)
     request.creations.count = 1;
     client_call(&client, KF_API_CREATE_ACLS, 3, &request, &response);
     cr_assert(eq(i16, response.results.items[0].error_code, 0));
+}
+
+Test(consumer_groups, have_the_assignors_that_the_broker_is_configured_for)
+{
+    struct kf_consumer_group_describe_request request;
+    struct kf_consumer_group_describe_response response;
+    kf_string group = text("g");
+    cr_assert(
+        eq(int,
+           kf_broker_set_config(broker, KF_BROKER_BROKER, "", "group.consumer.assignors", "range"),
+           KF_OK));
+    cr_assert(eq(i16, beat_with("m", "uniform"), KF_ERR_UNSUPPORTED_ASSIGNOR));
+    cr_assert(eq(sz, told.error_message.size,
+                 strlen("ServerAssignor uniform is not supported. Supported assignors: range.")));
+    cr_assert(eq(i16, beat_with("m", NULL), 0));
+    kf_reset(&kf_schema_of_consumer_group_describe_request, &request);
+    request.group_ids.items = &group;
+    request.group_ids.count = 1;
+    client_call(&client, KF_API_CONSUMER_GROUP_DESCRIBE, 1, &request, &response);
+    kf_string assignor = response.groups.items[0].assignor_name;
+    cr_assert(eq(sz, assignor.size, strlen("range")));
+    cr_assert(eq(int,
+                 kf_broker_set_config(broker, KF_BROKER_BROKER, "", "group.consumer.assignors",
+                                      "com.example.Own"),
+                 KF_OK));
+    cr_assert(eq(i16, beat_with("m", "range"), KF_ERR_UNSUPPORTED_ASSIGNOR));
+}
+
+/* What the broker is not configured for, it doesn't speak. */
+Test(consumer_groups, speak_their_protocol_only_where_the_broker_is_configured_for_it)
+{
+    static const char key[] = "group.coordinator.rebalance.protocols";
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, "classic,share"), 0));
+    cr_assert(eq(i16, beat("m", 0, "orders"), KF_ERR_UNSUPPORTED_VERSION));
+    cr_assert(
+        eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, "classic,consumer"), 0));
+    cr_assert(eq(i16, beat("m", 0, "orders"), 0));
 }
 
 Test(consumer_groups, tests_may_ask_who_is_in_one)

@@ -47,6 +47,9 @@ static void open_broker(void)
     cr_assert(eq(
         int, kf_broker_set_config(broker, KF_BROKER_BROKER, NULL, "offsets.retention.minutes", "1"),
         KF_OK));
+    cr_assert(eq(
+        int, kf_broker_set_config(broker, KF_BROKER_BROKER, NULL, "connections.max.idle.ms", "-1"),
+        KF_OK));
     dial();
 }
 

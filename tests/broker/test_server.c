@@ -12,6 +12,20 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__linux__) && defined(__LP64__)
+#include <sys/syscall.h>
+
+/* A wall clock that jumps an hour ahead when told to; whoever asks for another one gets that. */
+static bool jumped;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    long err = syscall(SYS_clock_gettime, clock, now);
+    if (!err && clock == CLOCK_REALTIME && jumped)
+        now->tv_sec += 3600;
+    return (int)err;
+}
+#endif
 
 enum {
     IDLE = 150,
@@ -430,11 +444,37 @@ Test(server, has_one_thread_that_waits_and_others_that_come_back_in_time)
     }
 }
 
+#if defined(__linux__) && defined(__LP64__)
+Test(server, comes_back_in_time_whatever_the_wall_clock_does)
+{
+    pthread_t thread;
+    kf_err waited = KF_ERR_STATE;
+    bool waits = false;
+    open_broker(KF__BACKEND_AUTO, 1, false);
+    turn();
+    pthread_create(&thread, NULL, turn_once, &waited);
+    while (!waits) {
+        pause_ms(1);
+        pthread_mutex_lock(&broker->lock);
+        waits = broker->server.polls;
+        pthread_mutex_unlock(&broker->lock);
+    }
+    jumped = true; /* between asking for the time and waiting */
+    cr_assert(eq(int, kf_broker_step(broker, 10), KF_OK));
+    kf_broker_wake(broker);
+    pthread_join(thread, NULL);
+    kf_broker_stop(broker);
+}
+#endif
+
 /* Of what nobody does anything with, nothing is left to look at. */
 Test(server, has_nothing_to_do_for_connections_that_rest)
 {
     static struct client clients[IDLE];
     open_broker(KF__BACKEND_AUTO, 1, false);
+    cr_assert(
+        eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", "connections.max.idle.ms", "-1"),
+           KF_OK)); /* else each has a timer */
     for (int c = 0; c < IDLE; c++) {
         open_client(&clients[c], 1);
         cr_assert(eq(int, kf_broker_step(broker, 1000), KF_OK));

@@ -116,6 +116,17 @@ static kf_err add_partition(int16_t epoch)
         .partition_error_code;
 }
 
+/* Clients from before KIP-890's second part; those after it add their partitions by writing. */
+Test(transactions, are_not_asked_for_where_the_broker_is_configured_not_to)
+{
+    static const char key[] = "transaction.partition.verification.enable";
+    cr_assert(eq(int, produce(11, 0, 0), KF_ERR_TRANSACTION_ABORTABLE));
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, "false"), KF_OK));
+    cr_assert(eq(int, produce(11, 0, 0), KF_OK));
+    cr_assert(eq(int, kf_broker_set_config(broker, KF_BROKER_BROKER, "", key, NULL), KF_OK));
+    cr_assert(eq(int, produce(11, 0, 1), KF_OK)); /* its transaction is open here */
+}
+
 static kf_err end(int16_t version, int16_t epoch, bool commit)
 {
     struct kf_end_txn_request request;

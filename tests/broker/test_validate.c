@@ -39,6 +39,7 @@ static void open_all(void)
     kf_arena_init(&arena, &kf_default_allocator, 0);
     settings = (struct kf__topic_settings){.max_message_bytes = 1000,
                                            .segment_bytes = 1000,
+                                           .max_unpacked_record_bytes = 1000,
                                            .before_max_ms = INT64_MAX,
                                            .after_max_ms = 3600000};
     expected = (struct kf__expected){.topic = kf__text("orders"),
@@ -98,6 +99,19 @@ Test(validate, takes_a_whole_batch_and_tells_its_largest_timestamp)
     make(KF_CODEC_SNAPPY);
     cr_assert(eq(int, validate(), KF_OK));
     cr_assert(eq(i64, max_timestamp, now + 7));
+}
+
+/* Seven bytes after its length, the second record six; KAFKA-20843's limit is one of records that
+   were compressed. */
+Test(validate, refuses_a_compressed_record_larger_than_the_topic_allows)
+{
+    make(KF_CODEC_SNAPPY);
+    settings.max_unpacked_record_bytes = 8;
+    cr_assert(eq(int, validate(), KF_OK));
+    settings.max_unpacked_record_bytes = 7;
+    refuses(KF_ERR_INVALID_RECORD, true, "");
+    make(KF_CODEC_NONE);
+    cr_assert(eq(int, validate(), KF_OK));
 }
 
 /* Kafka's ProduceRequest looks no further than to the last whole batch. */

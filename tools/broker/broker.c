@@ -37,6 +37,12 @@ int64_t kf__broker_config(const struct kf_broker *broker, const char *key)
     return kf__configs_number(&broker->configs, KF__RESOURCE_BROKER, none, key);
 }
 
+const struct kf__limits *kf__broker_limits(struct kf_broker *broker)
+{
+    kf__limits_follow(&broker->limits, &broker->configs);
+    return &broker->limits;
+}
+
 bool kf__is_too_much_metadata(const struct kf_broker *broker, kf_string metadata)
 {
     return metadata.size > 0 &&
@@ -247,6 +253,8 @@ static kf_err put_configs(kf_broker *broker)
                          o->group_initial_rebalance_delay_ms);
     if (!err)
         err = put_static(broker, "group.min.session.timeout.ms", o->group_min_session_timeout_ms);
+    if (!err && o->sasl.max_reauth_ms > 0)
+        err = put_static(broker, "connections.max.reauth.ms", o->sasl.max_reauth_ms);
     if (!err && o->no_auto_create)
         err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""),
                               kf__text("auto.create.topics.enable"), kf__text("false"));
@@ -313,7 +321,7 @@ kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend b
     broker->server.alloc = broker->alloc;
     kf__server_init(&broker->server);
     pthread_mutex_init(&broker->lock, NULL);
-    pthread_cond_init(&broker->poll_ends, NULL);
+    kf__condition_init(&broker->poll_ends);
     open_parts(broker);
     if (open_broker(broker, backend, error)) {
         close_parts(broker);

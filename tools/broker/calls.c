@@ -124,7 +124,7 @@ static kf_err find_record(struct kf_broker *broker, const struct kf__partition_l
         broker->scratch.used = 0;
         kf_err err = kf__batch_peek(log->batches[at].bytes, log->batches[at].size, batch);
         if (!err)
-            err = kf__batch_open(batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
+            err = kf__batch_open(batch, &broker->codecs, &broker->scratch, KF__MAX_UNPACKED_BYTES,
                                  &records);
         while (!err && more) {
             err = kf__records_next(&records, record, &more);

@@ -9,6 +9,7 @@
 #include "tools/broker/admin/acl.h"
 #include "tools/broker/admin/configs.h"
 #include "tools/broker/admin/features.h"
+#include "tools/broker/admin/limits.h"
 #include "tools/broker/admin/quotas.h"
 #include "tools/broker/admin/versions.h"
 #include "tools/broker/group/committed.h"
@@ -25,11 +26,9 @@
 
 enum {
     KF__MAX_API_KEY = 127,
-    KF__FETCH_MAX_BYTES = 55 << 20,    /* fetch.max.bytes of the broker: Kafka's default */
-    KF__MAX_REQUEST_BYTES = 100 << 20, /* socket.request.max.bytes: Kafka's default */
-    KF__MAX_SASL_BYTES = 512 << 10,    /* sasl.server.max.receive.size: of a stranger's requests */
-    KF__MAX_IN_BYTES = 512 << 20,      /* received, of all connections: who needs more is closed */
-    KF__MAX_DECODED_BYTES = 256 << 20, /* of one request's structs */
+    KF__MAX_UNPACKED_BYTES = 100 << 20, /* of one batch, decompressed */
+    KF__MAX_IN_BYTES = 512 << 20,       /* received, of all connections: who needs more is closed */
+    KF__MAX_DECODED_BYTES = 256 << 20,  /* of one request's structs */
     KF__CLUSTER_ID_BYTES = 23,
 };
 
@@ -57,6 +56,7 @@ struct kf_broker {
     struct kf__topic_settings plain; /* of topics without configs of their own */
     uint64_t plain_as_of;            /* configs.changes */
     bool knows_plain;
+    struct kf__limits limits; /* read through kf__broker_limits */
     struct kf__features features;
     struct kf__acls acls;
     struct kf__quotas quotas;
@@ -90,6 +90,8 @@ struct kf_broker {
 
 /* A config of all brokers: its number, a boolean's as 0 or 1. */
 int64_t kf__broker_config(const struct kf_broker *broker, const char *key);
+/* What all brokers are configured to take and give at once; read before any config changes. */
+const struct kf__limits *kf__broker_limits(struct kf_broker *broker);
 /* kf_broker_start, waiting in this way. */
 kf_broker *kf__broker_start(const kf_broker_options *options, enum kf__backend backend,
                             kf_error *error);
@@ -108,6 +110,8 @@ void kf__broker_pass(struct kf_broker *broker, kf_time until);
 /* What is configured for a consumer group; `context` is the broker. */
 void kf__consumer_settings_of(void *context, kf_string group,
                               struct kf__consumer_settings *settings);
+/* Do groups of the new protocol exist here, by release, feature level and configs? */
+bool kf__consumer_groups_are_on(const struct kf_broker *broker);
 /* The coordinator of classic groups learns what is configured for them now. */
 void kf__classic_settings_take(struct kf_broker *broker);
 

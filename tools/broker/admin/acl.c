@@ -83,12 +83,16 @@ kf_err kf__acls_add(struct kf__acls *acls, const struct kf__acl *acl)
     return KF_OK;
 }
 
-void kf__acls_remove(struct kf__acls *acls, size_t index)
+void kf__acls_remove_marked(struct kf__acls *acls, const bool *marked)
 {
-    free_acl(acls->alloc, &acls->items[index]);
-    acls->count--;
-    memmove(acls->items + index, acls->items + index + 1,
-            (acls->count - index) * sizeof *acls->items);
+    size_t kept = 0;
+    for (size_t i = 0; i < acls->count; i++) {
+        if (marked[i])
+            free_acl(acls->alloc, &acls->items[i]);
+        else
+            acls->items[kept++] = acls->items[i];
+    }
+    acls->count = kept;
 }
 
 /* ---- filters ---- */

@@ -84,7 +84,8 @@ void kf__acls_free(struct kf__acls *acls);
 
 /* Copies; one that is there already changes nothing. */
 kf_err kf__acls_add(struct kf__acls *acls, const struct kf__acl *acl);
-void kf__acls_remove(struct kf__acls *acls, size_t index);
+/* A mark for each entry, in their order. */
+void kf__acls_remove_marked(struct kf__acls *acls, const bool *marked);
 bool kf__acl_fits(const struct kf__acl *filter, const struct kf__acl *acl);
 
 /* Who asks, from where. */

@@ -244,34 +244,6 @@ static kf_err resolve(const struct kf_broker *broker, const struct kf__config_ch
     return err ? err : check_value(broker, all->resource, change->name, *value, why);
 }
 
-static bool is_named(const struct kf__config_changes *changes, kf_string key)
-{
-    for (size_t i = 0; i < changes->count; i++)
-        if (kf__text_equal(changes->items[i].name, key))
-            return true;
-    return false;
-}
-
-/* AlterConfigs: what isn't named goes back to the default. */
-static kf_err drop_others(struct kf_broker *broker, const struct kf__config_changes *changes)
-{
-    const struct kf__config_resource *has =
-        kf__configs_find(&broker->configs, changes->resource, changes->name);
-    for (size_t i = 0; has && i < has->count;) {
-        kf_string key = has->items[i].name;
-        if (is_named(changes, key)) {
-            i++;
-            continue;
-        }
-        kf_err err = kf__configs_set(&broker->configs, changes->resource, changes->name, key,
-                                     (kf_string){0});
-        if (err)
-            return err;
-        has = kf__configs_find(&broker->configs, changes->resource, changes->name);
-    }
-    return KF_OK;
-}
-
 enum {
     MAX_CHANGES = 1000, /* of one resource: there are fewer configs than that */
 };
@@ -292,18 +264,34 @@ static kf_err check_shape(const struct kf__config_changes *changes, char *why)
     return KF_OK;
 }
 
-static kf_err carry_out(struct kf_broker *broker, const struct kf__config_changes *changes,
-                        bool store, char *why)
+/* Into the draft; NULL: only looks whether they may be made. */
+static kf_err make_changes(const struct kf_broker *broker, const struct kf__config_changes *changes,
+                           struct kf__configs *draft, char *why)
 {
     char room[MAX_LIST_BYTES];
     kf_err err = KF_OK;
     for (size_t i = 0; !err && i < changes->count; i++) {
         kf_string value;
         err = resolve(broker, changes, &changes->items[i], room, &value, why);
-        if (!err && store)
-            err = kf__configs_set(&broker->configs, changes->resource, changes->name,
-                                  changes->items[i].name, value);
+        if (!err && draft)
+            err = kf__configs_set(draft, changes->resource, changes->name, changes->items[i].name,
+                                  value);
     }
+    return err;
+}
+
+/* All or none. AlterConfigs begins with nothing: what isn't named goes back to the default. */
+static kf_err carry_out(struct kf_broker *broker, const struct kf__config_changes *changes,
+                        char *why)
+{
+    struct kf__configs draft;
+    kf_err err = kf__configs_draft(&broker->configs, changes->resource, changes->name,
+                                   changes->replace, &draft);
+    if (!err)
+        err = make_changes(broker, changes, &draft, why);
+    if (!err)
+        err = kf__configs_adopt(&broker->configs, &draft, changes->resource, changes->name);
+    kf__configs_free(&draft);
     return err;
 }
 
@@ -313,9 +301,22 @@ kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string valu
     const struct kf__setting *setting = kf__setting_find(KF__RESOURCE_BROKER, key);
     if (!setting || !setting->read_only || (value.data && !kf__setting_takes(setting, value, why)))
         return KF_ERR_INVALID_REQUEST;
-    kf_err err = kf__configs_set(&broker->configs, KF__RESOURCE_STATIC, kf__text(""), key, value);
+    struct kf__configs draft;
+    kf_string none = kf__text("");
+    kf_err err = kf__configs_draft(&broker->configs, KF__RESOURCE_STATIC, none, false, &draft);
+    if (!err)
+        err = kf__configs_set(&draft, KF__RESOURCE_STATIC, none, key, value);
+    if (!err)
+        err = kf__configs_convert_ages(&draft);
+    if (!err)
+        err = kf__configs_adopt(&broker->configs, &draft, KF__RESOURCE_STATIC, none);
+    kf__configs_free(&draft);
+    if (err)
+        return err;
     broker->txns.expiration_ms = kf__broker_config(broker, "transactional.id.expiration.ms");
-    return err;
+    broker->sasl.max_reauth_ms = kf__broker_config(broker, "connections.max.reauth.ms");
+    kf__apply_configs(broker, NULL);
+    return KF_OK;
 }
 
 kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_changes *changes,
@@ -326,19 +327,18 @@ kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_chang
     if (!err)
         err = check_name(broker, changes, why);
     if (!err)
-        err = carry_out(broker, changes, false, why);
+        err = make_changes(broker, changes, NULL, why);
     if (err || changes->validate_only)
         return err;
-    if (changes->replace)
-        err = drop_others(broker, changes);
-    if (!err)
-        err = carry_out(broker, changes, true, why);
+    err = carry_out(broker, changes, why);
+    if (err)
+        return err;
     if (changes->resource == KF__RESOURCE_TOPIC)
         kf__apply_configs(broker, kf__broker_topics_find(&broker->topics, changes->name));
     else if (changes->resource == KF__RESOURCE_BROKER)
         kf__apply_configs(broker, NULL);
     broker->changes++;
-    return err;
+    return KF_OK;
 }
 
 /* ---- what the log obeys ---- */
@@ -353,6 +353,7 @@ static void read_settings(const struct kf__configs *configs, kf_string topic,
     int64_t insync, level = 0;
     const struct number numbers[] = {
         {"max.message.bytes", &s->max_message_bytes},
+        {"max.decompressed.message.bytes", &s->max_unpacked_record_bytes},
         {"segment.bytes", &s->segment_bytes},
         {"retention.ms", &s->retention_ms},
         {"retention.bytes", &s->retention_bytes},

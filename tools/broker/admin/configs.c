@@ -173,9 +173,42 @@ kf_err kf__configs_set(struct kf__configs *configs, int8_t resource, kf_string n
     if (!found)
         return KF_ERR_NO_MEMORY;
     size_t at = key_place(found, key, &here);
+    kf_err err = KF_OK;
     if (value.data)
-        return put(configs, found, at, here, key, value);
-    take_out(configs, found, at);
+        err = put(configs, found, at, here, key, value);
+    else
+        take_out(configs, found, at);
+    if (err && found->count == 0)
+        kf__configs_drop(configs, resource, name);
+    return err;
+}
+
+kf_err kf__configs_draft(const struct kf__configs *configs, int8_t resource, kf_string name,
+                         bool blank, struct kf__configs *draft)
+{
+    const struct kf__config_resource *has =
+        blank ? NULL : kf__configs_find(configs, resource, name);
+    kf_err err = KF_OK;
+    kf__configs_init(draft, configs->alloc);
+    for (size_t i = 0; has && !err && i < has->count; i++)
+        err = kf__configs_set(draft, resource, name, has->items[i].name, has->items[i].value);
+    return err;
+}
+
+kf_err kf__configs_adopt(struct kf__configs *configs, struct kf__configs *draft, int8_t resource,
+                         kf_string name)
+{
+    if (draft->count == 0) {
+        kf__configs_drop(configs, resource, name);
+        return KF_OK;
+    }
+    struct kf__config_resource *place = open_resource(configs, resource, name);
+    if (!place)
+        return KF_ERR_NO_MEMORY;
+    struct kf__config_resource before = *place;
+    *place = draft->items[0];
+    draft->items[0] = before;
+    configs->changes += resource != KF__RESOURCE_TOPIC;
     return KF_OK;
 }
 
@@ -263,6 +296,46 @@ size_t kf__configs_layers(const struct kf__configs *configs, int8_t resource, kf
     return found.count;
 }
 
+static kf_string own_static(const struct kf__configs *configs, const char *key)
+{
+    return kf__configs_own(configs, KF__RESOURCE_STATIC, kf__text(""), kf__text(key));
+}
+
+/* An age that was converted stands among the options under the topics' name, which is none of a
+   broker's. */
+kf_string kf__configs_fallback(const struct kf__configs *configs, const struct kf__setting *setting)
+{
+    kf_string age = own_static(configs, setting->name);
+    return age.data ? age : kf__text(setting->value);
+}
+
+kf_err kf__configs_convert_ages(struct kf__configs *configs)
+{
+    enum {
+        MS_OF_MINUTE = 60000,
+        MS_OF_HOUR = 3600000
+    };
+    static const struct {
+        const char *topics_key, *minutes, *hours;
+    } rows[] = {{"retention.ms", "log.retention.minutes", "log.retention.hours"},
+                {"segment.ms", "", "log.roll.hours"},
+                {"segment.jitter.ms", "", "log.roll.jitter.hours"}};
+    kf_err err = KF_OK;
+    for (size_t i = 0; !err && i < sizeof rows / sizeof *rows; i++) {
+        char digits[24];
+        kf_string minutes = own_static(configs, rows[i].minutes), age = {0};
+        kf_string told = minutes.data ? minutes : own_static(configs, rows[i].hours);
+        if (told.data) {
+            int64_t ms = strtoll(told.data, NULL, 10) * (minutes.data ? MS_OF_MINUTE : MS_OF_HOUR);
+            snprintf(digits, sizeof digits, "%lld", (long long)(ms < 0 ? -1 : ms));
+            age = kf__text(digits);
+        }
+        err = kf__configs_set(configs, KF__RESOURCE_STATIC, kf__text(""),
+                              kf__text(rows[i].topics_key), age);
+    }
+    return err;
+}
+
 kf_string kf__configs_value(const struct kf__configs *configs, int8_t resource, kf_string name,
                             const char *key)
 {
@@ -272,7 +345,8 @@ kf_string kf__configs_value(const struct kf__configs *configs, int8_t resource, 
         return (kf_string){0};
     if (kf__configs_layers(configs, resource, name, 0, setting, layers) > 0)
         return layers[0].value;
-    return kf__text(setting->value);
+    return resource == KF__RESOURCE_TOPIC ? kf__configs_fallback(configs, setting)
+                                          : kf__text(setting->value);
 }
 
 int64_t kf__configs_number(const struct kf__configs *configs, int8_t resource, kf_string name,

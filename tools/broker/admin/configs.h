@@ -64,6 +64,15 @@ void kf__configs_free(struct kf__configs *configs);
 /* Copies. A null value takes the setting out. */
 kf_err kf__configs_set(struct kf__configs *configs, int8_t resource, kf_string name, kf_string key,
                        kf_string value);
+/*
+ * Several settings of one resource, all or none: they are set in a draft, which
+ * begins with what is set there (or, with `blank`, with nothing), and then takes
+ * the resource's place. The draft is freed by kf__configs_free either way.
+ */
+kf_err kf__configs_draft(const struct kf__configs *configs, int8_t resource, kf_string name,
+                         bool blank, struct kf__configs *draft);
+kf_err kf__configs_adopt(struct kf__configs *configs, struct kf__configs *draft, int8_t resource,
+                         kf_string name);
 void kf__configs_drop(struct kf__configs *configs, int8_t resource, kf_string name);
 /* NULL where nothing is set. */
 const struct kf__config_resource *kf__configs_find(const struct kf__configs *configs,
@@ -71,6 +80,12 @@ const struct kf__config_resource *kf__configs_find(const struct kf__configs *con
 /* Null where it isn't set there itself. */
 kf_string kf__configs_own(const struct kf__configs *configs, int8_t resource, kf_string name,
                           kf_string key);
+/* What counts where no layer holds the setting: its default, or for a topic's age what brokers are
+   told in hours or minutes. */
+kf_string kf__configs_fallback(const struct kf__configs *configs,
+                               const struct kf__setting *setting);
+/* To be called when a broker's age in hours or minutes has been set. KF_ERR_NO_MEMORY. */
+kf_err kf__configs_convert_ages(struct kf__configs *configs);
 
 /*
  * The layers that hold a setting, the one that counts first; how many there

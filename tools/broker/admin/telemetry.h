@@ -8,10 +8,6 @@
 
 #include "tools/broker/server/exchange.h"
 
-enum {
-    KF__TELEMETRY_MAX_BYTES = 1 << 20, /* telemetry.max.bytes */
-};
-
 struct kf__telemetry_wish {
     int32_t id; /* follows from what is wished for */
     int32_t interval_ms;

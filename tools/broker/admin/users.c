@@ -82,20 +82,23 @@ struct kf__user *kf__users_put(struct kf__users *users, kf_string name)
     return user;
 }
 
-static kf_err put_credential(struct kf__users *users, struct kf__user *user, enum kf__digest digest,
+/* The user is made, where there is none, when nothing else can fail. */
+static kf_err put_credential(struct kf__users *users, kf_string name, enum kf__digest digest,
                              int32_t iterations, kf_bytes salt, const uint8_t *salted)
 {
     struct kf__scram_keys keys;
-    struct kf__credential *credential = &user->credentials[digest];
     kf_bytes copy;
     kf_err err = kf__bytes_copy(users->alloc, salt, &copy);
     if (err)
         return err;
     err = kf__scram_derive(digest, salted, &keys);
-    if (err) {
+    struct kf__user *user = err ? NULL : kf__users_put(users, name);
+    if (!user) {
         kf__bytes_free(users->alloc, &copy);
-        return err;
+        kf__wipe(&keys, sizeof keys);
+        return err ? err : KF_ERR_NO_MEMORY;
     }
+    struct kf__credential *credential = &user->credentials[digest];
     drop_credential(users->alloc, credential);
     credential->iterations = iterations;
     credential->salt = copy;
@@ -105,7 +108,7 @@ static kf_err put_credential(struct kf__users *users, struct kf__user *user, enu
     return KF_OK;
 }
 
-static kf_err put_password(struct kf__users *users, struct kf__user *user, enum kf__digest digest,
+static kf_err put_password(struct kf__users *users, kf_string name, enum kf__digest digest,
                            kf_string password)
 {
     uint8_t salt[SALT_BYTES], salted[KF__DIGEST_MAX];
@@ -114,7 +117,7 @@ static kf_err put_password(struct kf__users *users, struct kf__user *user, enum 
     if (!err)
         err = kf__pbkdf2(digest, bytes, (kf_bytes){salt, sizeof salt}, KF__USER_ITERATIONS, salted);
     if (!err)
-        err = put_credential(users, user, digest, KF__USER_ITERATIONS,
+        err = put_credential(users, name, digest, KF__USER_ITERATIONS,
                              (kf_bytes){salt, sizeof salt}, salted);
     kf__wipe(salted, sizeof salted);
     return err;
@@ -130,8 +133,8 @@ kf_err kf__users_set_password(struct kf__users *users, kf_string name, kf_string
     user->password = copy;
     if (!kf__has_crypto())
         return KF_OK;
-    kf_err err = put_password(users, user, KF__SHA256, password);
-    return err ? err : put_password(users, user, KF__SHA512, password);
+    kf_err err = put_password(users, name, KF__SHA256, password);
+    return err ? err : put_password(users, name, KF__SHA512, password);
 }
 
 kf_err kf__users_set_scram(struct kf__users *users, kf_string name, enum kf__digest digest,
@@ -140,12 +143,9 @@ kf_err kf__users_set_scram(struct kf__users *users, kf_string name, enum kf__dig
     uint8_t salted[KF__DIGEST_MAX] = {0}; /* as a key it is the same with zeros behind it */
     if (salted_password.size > kf__digest_size(digest))
         return KF_ERR_UNACCEPTABLE_CREDENTIAL;
-    struct kf__user *user = kf__users_put(users, name);
-    if (!user)
-        return KF_ERR_NO_MEMORY;
     if (salted_password.size > 0)
         memcpy(salted, salted_password.data, salted_password.size);
-    kf_err err = put_credential(users, user, digest, iterations, salt, salted);
+    kf_err err = put_credential(users, name, digest, iterations, salt, salted);
     kf__wipe(salted, sizeof salted);
     return err;
 }

@@ -94,21 +94,48 @@ static kf_err find_key(const struct kf__quota_entity *entity, kf_string name,
     return KF_OK;
 }
 
-/* All operations of the entry, or none. */
-static kf_err alter(struct kf__exchange *exchange, const asked_entry *asked, bool store, char *why)
+static kf_err check(const asked_entry *asked, struct kf__quota_entity *entity, char *why)
 {
-    struct kf__quota_entity entity;
-    kf_err err = read_entity(asked, &entity, why);
+    kf_err err = read_entity(asked, entity, why);
+    for (int32_t i = 0; !err && i < asked->ops.count; i++) {
+        enum kf__quota_key key;
+        err = find_key(entity, asked->ops.items[i].key, &key, why);
+        if (!err && !asked->ops.items[i].remove)
+            err = check_value(key, asked->ops.items[i].value, why);
+    }
+    return err;
+}
+
+/* The operations of one kind. */
+static kf_err store(struct kf__quotas *quotas, const asked_entry *asked,
+                    const struct kf__quota_entity *entity, bool removes)
+{
+    char why[WHY_BYTES];
+    kf_err err = KF_OK;
     for (int32_t i = 0; !err && i < asked->ops.count; i++) {
         enum kf__quota_key key;
         double value = asked->ops.items[i].value;
-        bool removed = asked->ops.items[i].remove;
-        err = find_key(&entity, asked->ops.items[i].key, &key, why);
-        if (!err && !removed)
-            err = check_value(key, value, why);
-        if (!err && store)
-            err = kf__quotas_set(&exchange->broker->quotas, &entity, key, removed ? NULL : &value);
+        if (asked->ops.items[i].remove != removes)
+            continue;
+        err = find_key(entity, asked->ops.items[i].key, &key, why);
+        if (!err)
+            err = kf__quotas_set(quotas, entity, key, removes ? NULL : &value);
     }
+    return err;
+}
+
+/* All operations of the entry, or none: only the first value may find no memory, for the entity,
+   and it would find none that a removal has just taken away. */
+static kf_err alter(struct kf__exchange *exchange, const asked_entry *asked, bool validate_only,
+                    char *why)
+{
+    struct kf__quotas *quotas = &exchange->broker->quotas;
+    struct kf__quota_entity entity;
+    kf_err err = check(asked, &entity, why);
+    if (!err && !validate_only)
+        err = store(quotas, asked, &entity, false);
+    if (!err && !validate_only)
+        err = store(quotas, asked, &entity, true);
     return err;
 }
 
@@ -187,6 +214,10 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const char *marks = mark_twins(exchange);
     if (!marks || !KF__FILL(exchange, "entries", response->entries, request->entries.count))
         return KF__REFUSED;
+    for (int32_t i = 0; i < request->entries.count; i++)
+        if (!KF__FILL(exchange, "entries/entity", response->entries.items[i].entity,
+                      request->entries.items[i].entity.count))
+            return KF__REFUSED;
     for (int32_t i = 0; i < request->entries.count; i++) {
         const asked_entry *asked = &request->entries.items[i];
         struct kf_alter_client_quotas_response_entry_data *answer = &response->entries.items[i];
@@ -195,13 +226,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         if (!err && (marks[i] != KF__ONCE || has_key_twice(asked)))
             err = refuse(why, "Ignoring duplicate entity%.*s", (kf_string){0});
         if (!err)
-            err = alter(exchange, asked, false, why);
-        if (!err && !request->validate_only)
-            err = alter(exchange, asked, true, why);
+            err = alter(exchange, asked, request->validate_only, why);
         answer->error_code = kf__wire_error(err);
         answer->error_message = kf__answer_text(exchange, kf__text(why[0] ? why : NULL));
-        if (!KF__FILL(exchange, "entries/entity", answer->entity, asked->entity.count))
-            return KF__REFUSED;
         answer->entity.count = 0;
         for (int32_t e = 0; e < asked->entity.count; e++)
             tell_part(asked, e, answer);

@@ -124,11 +124,10 @@ static bool tell_group(struct kf__exchange *exchange, const struct kf__consumer_
                        group_answer *answer)
 {
     const struct kf_consumer_group_describe_request *request = exchange->request;
-    kf_string assignor = kf__consumer_group_assignor(group);
     answer->group_state = kf__text(kf__consumer_group_state(group));
     answer->group_epoch = group->epoch;
     answer->assignment_epoch = group->assignment_epoch;
-    answer->assignor_name = assignor.data ? assignor : kf__text("uniform");
+    answer->assignor_name = kf__consumer_group_assignor(group);
     if (request->include_authorized_operations)
         answer->authorized_operations =
             kf__allowed_operations(exchange, KF__ACL_GROUP, answer->group_id);
@@ -147,7 +146,7 @@ static bool describe(struct kf__exchange *exchange, group_answer *answer)
     const struct kf__consumer_group *group =
         kf__consumers_find(&broker->consumers, answer->group_id);
     kf_err err = KF_OK;
-    if (!kf__feature_is_on(&broker->features, "group.version"))
+    if (!kf__consumer_groups_are_on(broker))
         err = KF_ERR_UNSUPPORTED_VERSION;
     if (!err)
         err = kf__check_coordinator(exchange, answer->group_id);

@@ -117,7 +117,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const beat_request *request = exchange->request;
     struct kf_consumer_group_heartbeat_response *response = exchange->response;
     kf_err err = KF_OK;
-    if (!kf__feature_is_on(&exchange->broker->features, "group.version"))
+    if (!kf__consumer_groups_are_on(exchange->broker))
         err = KF_ERR_UNSUPPORTED_VERSION;
     if (!err)
         err = kf__check_coordinator(exchange, request->group_id);

@@ -97,8 +97,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         if (!err)
             err = create(exchange, &request->creations.items[i], why);
         response->results.items[i].error_code = kf__wire_error(err);
-        if (!err || why[0])
-            response->results.items[i].error_message = kf__answer_text(exchange, kf__text(why));
+        response->results.items[i].error_message =
+            kf__answer_text(exchange, kf__text(!err || why[0] ? why : NULL));
     }
     return KF__ANSWERED;
 }

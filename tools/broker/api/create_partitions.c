@@ -71,6 +71,8 @@ static kf_err extend(struct kf__exchange *exchange, const asked_topic *asked, ch
         err = kf__topics_assign(topics, &topic->partitions[before + i],
                                 asked->assignments.items[i].broker_ids.items,
                                 asked->assignments.items[i].broker_ids.count);
+    if (err && before > 0)
+        kf__topics_shrink(topics, topic, before);
     exchange->broker->changes++;
     return err;
 }

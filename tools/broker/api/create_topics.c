@@ -167,8 +167,10 @@ static bool list_configs(struct kf__exchange *exchange, const asked_topic *asked
     for (size_t i = 0; i < count; i++) {
         size_t found = kf__configs_layers(&exchange->broker->configs, KF__RESOURCE_TOPIC,
                                           asked->name, exchange->node, &rows[i], layers);
-        struct kf__config_layer first = {.value = kf__text(rows[i].value),
-                                         .source = KF__SOURCE_DEFAULT};
+        kf_string fallback = kf__configs_fallback(&exchange->broker->configs, &rows[i]);
+        bool is_age = fallback.data != rows[i].value;
+        struct kf__config_layer first = {.value = fallback,
+                                         .source = is_age ? KF__SOURCE_STATIC : KF__SOURCE_DEFAULT};
         if (found > 0)
             first = layers[0];
         for (int32_t j = 0; j < asked->configs.count; j++)

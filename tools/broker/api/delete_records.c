@@ -27,14 +27,16 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     struct kf_delete_records_response *response = exchange->response;
     if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
+    for (int32_t t = 0; t < request->topics.count; t++)
+        if (!KF__FILL(exchange, "topics/partitions", response->topics.items[t].partitions,
+                      request->topics.items[t].partitions.count))
+            return KF__REFUSED; /* before anything is deleted */
     for (int32_t t = 0; t < request->topics.count; t++) {
         response->topics.items[t].name = request->topics.items[t].name;
         struct kf__topic *topic =
             kf__broker_topics_find(&exchange->broker->topics, request->topics.items[t].name);
         kf_err denied = kf__may_unknown(exchange, topic, request->topics.items[t].name);
         int32_t count = request->topics.items[t].partitions.count;
-        if (!KF__FILL(exchange, "topics/partitions", response->topics.items[t].partitions, count))
-            return KF__REFUSED;
         for (int32_t p = 0; p < count; p++) {
             int32_t index = request->topics.items[t].partitions.items[p].partition_index;
             int64_t before = request->topics.items[t].partitions.items[p].offset;

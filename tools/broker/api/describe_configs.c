@@ -7,6 +7,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/nearest_replica.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -56,6 +57,49 @@ static bool tell_synonyms(struct kf__exchange *exchange, const struct kf__config
     return true;
 }
 
+/* "PLAINTEXT://127.0.0.1:9092,…" of this node. */
+static kf_string listeners_of(struct kf__exchange *exchange)
+{
+    const struct kf__server *server = &exchange->broker->server;
+    char text[KF__MAX_LISTENERS * 140] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < server->listeners.count; i++) {
+        const struct kf__listener *one = &server->listeners.items[i];
+        bool v6 = strchr(one->host, ':') != NULL;
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s://%s%s%s:%u", i ? "," : "",
+                                 one->name, v6 ? "[" : "", one->host, v6 ? "]" : "",
+                                 (unsigned)server->nodes[exchange->node].ports[i].number);
+    }
+    return kf__answer_text(exchange, kf__text(text));
+}
+
+/* What every broker's server.properties would say of itself; null: it doesn't. */
+static kf_string own_value(struct kf__exchange *exchange, const char *name)
+{
+    char id[12];
+    snprintf(id, sizeof id, "%d", (int)exchange->node);
+    if (strcmp(name, "broker.id") == 0 || strcmp(name, "node.id") == 0)
+        return kf__answer_text(exchange, kf__text(id));
+    if (strcmp(name, "broker.rack") == 0)
+        return kf__rack_of(exchange->broker, exchange->node);
+    if (strcmp(name, "listeners") == 0)
+        return listeners_of(exchange);
+    return kf__text(strcmp(name, "log.dirs") == 0 ? KF__LOG_DIR : NULL);
+}
+
+/* Above the default, below what was set. */
+static size_t add_own(struct kf__exchange *exchange, const struct kf__setting *setting,
+                      struct kf__config_layer *layers, size_t count)
+{
+    bool is_set = count > 0 && layers[0].source != KF__SOURCE_DEFAULT;
+    kf_string value = is_set ? (kf_string){0} : own_value(exchange, setting->name);
+    if (!value.data)
+        return count;
+    layers[1] = layers[0];
+    layers[0] = (struct kf__config_layer){kf__text(setting->name), value, KF__SOURCE_STATIC};
+    return count + 1;
+}
+
 static bool tell(struct kf__exchange *exchange, const asked_resource *asked,
                  const struct kf__setting *setting, int32_t node, config_answer *answer)
 {
@@ -63,7 +107,12 @@ static bool tell(struct kf__exchange *exchange, const asked_resource *asked,
     struct kf__config_layer layers[KF__MAX_CONFIG_LAYERS];
     size_t count = kf__configs_layers(&exchange->broker->configs, asked->resource_type,
                                       asked->resource_name, node, setting, layers);
-    kf_string value = count > 0 ? layers[0].value : kf__text(setting->value);
+    if (asked->resource_type == KF__RESOURCE_BROKER && node > 0)
+        count = add_own(exchange, setting, layers, count);
+    bool topics = asked->resource_type == KF__RESOURCE_TOPIC;
+    kf_string value = count > 0 ? layers[0].value
+                      : topics  ? kf__configs_fallback(&exchange->broker->configs, setting)
+                                : kf__text(setting->value);
     answer->name = kf__text(setting->name);
     answer->value = setting->secret ? (kf_string){0} : kf__answer_text(exchange, value);
     answer->read_only = setting->read_only;

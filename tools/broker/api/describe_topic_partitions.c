@@ -10,10 +10,6 @@
 
 #include <stdlib.h>
 
-enum {
-    MOST_PARTITIONS = 2000, /* of one answer: max.request.partition.size.limit */
-};
-
 typedef struct kf_describe_topic_partitions_response_topic topic_answer;
 typedef struct kf_describe_topic_partitions_response_partition partition_answer;
 
@@ -159,9 +155,10 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_describe_topic_partitions_request *request = exchange->request;
     struct kf_describe_topic_partitions_response *response = exchange->response;
+    int32_t most = (int32_t)kf__broker_limits(exchange->broker)->partitions_of_answer;
     int32_t room = request->response_partition_limit;
     int32_t count;
-    room = room < 1 ? 1 : room > MOST_PARTITIONS ? MOST_PARTITIONS : room;
+    room = room < 1 ? 1 : room > most ? most : room;
     if (!is_cursor_fine(request))
         return refuse_all(exchange) ? KF__ANSWERED : KF__REFUSED;
     const kf_string *names = list_names(exchange, &count);

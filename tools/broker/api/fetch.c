@@ -174,8 +174,8 @@ static size_t request_limit(const struct kf__exchange *exchange)
     const struct kf_fetch_request *request = exchange->request;
     if (request->max_bytes < 0)
         return 0;
-    size_t limit = request->max_bytes < KF__FETCH_MAX_BYTES ? (size_t)request->max_bytes
-                                                            : (size_t)KF__FETCH_MAX_BYTES;
+    size_t most = (size_t)kf__broker_limits(exchange->broker)->fetch_bytes;
+    size_t limit = (size_t)request->max_bytes < most ? (size_t)request->max_bytes : most;
     size_t room = kf__quota_room(exchange, KF__QUOTA_CONSUMER_RATE);
     return limit < room ? limit : room;
 }

@@ -27,7 +27,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         return KF__REFUSED;
     response->subscription_id = wish.id;
     response->push_interval_ms = wish.interval_ms;
-    response->telemetry_max_bytes = KF__TELEMETRY_MAX_BYTES;
+    response->telemetry_max_bytes = (int32_t)kf__broker_limits(exchange->broker)->telemetry_bytes;
     response->delta_temporality = true;
     response->accepted_compression_types.items = compressions;
     response->accepted_compression_types.count = sizeof compressions;

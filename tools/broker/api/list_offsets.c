@@ -32,7 +32,7 @@ static kf_err find_in_batch(struct kf_broker *broker, const struct kf__plog_batc
     broker->scratch.used = 0;
     kf_err err = kf__batch_peek(in->bytes, in->size, &batch);
     if (!err)
-        err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
+        err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_UNPACKED_BYTES,
                              &records);
     bool more = true;
     while (!err) {

@@ -89,6 +89,8 @@ static kf_err admit(struct kf__exchange *exchange, const struct kf__topic *topic
     const struct kf__producer *known = kf__producers_find(producers, batch->producer_id);
     if (known && known->txn_first_offset >= 0 && known->epoch == batch->producer_epoch)
         return KF_OK;
+    if (!adds && !kf__broker_config(exchange->broker, "transaction.partition.verification.enable"))
+        return KF_OK;
     struct kf__txn_claim claim = {.id = request->transactional_id,
                                   .producer_id = batch->producer_id,
                                   .epoch = batch->producer_epoch};

@@ -20,7 +20,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         err = KF_ERR_UNKNOWN_SUBSCRIPTION_ID;
     if (!err && (request->compression_type < 0 || request->compression_type > KF_CODEC_ZSTD))
         err = KF_ERR_UNSUPPORTED_COMPRESSION_TYPE;
-    if (!err && request->metrics.size > KF__TELEMETRY_MAX_BYTES)
+    if (!err &&
+        (int64_t)request->metrics.size > kf__broker_limits(exchange->broker)->telemetry_bytes)
         err = KF_ERR_TELEMETRY_TOO_LARGE;
     response->error_code = kf__wire_error(err);
     return KF__ANSWERED;

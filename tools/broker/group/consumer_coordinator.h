@@ -37,7 +37,10 @@ struct kf__consumer_settings {
     int32_t heartbeat_ms;
     int32_t max_size;
     int32_t classic_max_size;
-    int migration; /* enum kf__migration, added up */
+    int migration;   /* enum kf__migration, added up */
+    bool no_uniform; /* group.consumer.assignors has it not */
+    bool no_range;
+    bool range_first; /* what a group has whose members prefer none */
 };
 
 struct kf__consumers {

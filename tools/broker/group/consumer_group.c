@@ -368,9 +368,8 @@ kf_string kf__consumer_group_assignor(const struct kf__consumer_group *group)
         uniform += kf__text_equal(group->members[i]->assignor, kf__text("uniform"));
         range += kf__text_equal(group->members[i]->assignor, kf__text("range"));
     }
-    if (uniform == 0 && range == 0)
-        return (kf_string){0};
-    return kf__text(uniform >= range ? "uniform" : "range");
+    bool none = uniform == 0 && range == 0;
+    return kf__text((none && group->range_first) || range > uniform ? "range" : "uniform");
 }
 
 int32_t kf__consumer_group_classic(const struct kf__consumer_group *group)

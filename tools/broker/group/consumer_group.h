@@ -79,6 +79,7 @@ struct kf__consumer_group {
     uint64_t resolved_ids; /* how many topics had been made by then */
     uint64_t seen_topics;  /* kf__topics.changes when topics_hash was made */
     bool resubscribed;     /* since then */
+    bool range_first;      /* as settings had it with the last heartbeat */
     size_t bytes;          /* counted for it so far */
 };
 
@@ -128,7 +129,7 @@ void kf__group_regex_take(const kf_allocator *alloc, struct kf__group_regex *reg
                           kf_string *topics, int32_t count);
 /* Does some member subscribe to the topic, by name or by expression? */
 bool kf__consumer_group_subscribes(const struct kf__consumer_group *group, kf_string topic);
-/* The assignor that most members prefer; null: none prefers any. */
+/* The assignor that most members prefer, or the broker's first. */
 kf_string kf__consumer_group_assignor(const struct kf__consumer_group *group);
 /* Members that speak the classic protocol. */
 int32_t kf__consumer_group_classic(const struct kf__consumer_group *group);

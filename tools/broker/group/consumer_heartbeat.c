@@ -64,7 +64,22 @@ static kf_err check_join(const struct kf__beat *beat, struct kf__beat_answer *an
     return KF_OK;
 }
 
-static kf_err check_request(const struct kf__beat *beat, struct kf__beat_answer *answer)
+/* null: none is preferred */
+static kf_err check_assignor(const struct kf__consumer_settings *settings, kf_string assignor,
+                             struct kf__beat_answer *answer)
+{
+    bool uniform = !settings->no_uniform, range = !settings->no_range;
+    if (!assignor.data || (uniform && kf__text_equal(assignor, kf__text("uniform"))) ||
+        (range && kf__text_equal(assignor, kf__text("range"))))
+        return KF_OK;
+    return refuse(answer, KF_ERR_UNSUPPORTED_ASSIGNOR,
+                  "ServerAssignor %.*s is not supported. Supported assignors: %s%s%s.",
+                  shown(assignor), assignor.data, uniform ? "uniform" : "",
+                  uniform && range ? ", " : "", range ? "range" : "");
+}
+
+static kf_err check_request(const struct kf__consumer_settings *settings,
+                            const struct kf__beat *beat, struct kf__beat_answer *answer)
 {
     int32_t epoch = beat->member_epoch;
     bool names_itself = beat->version >= 1 || epoch > 0 || epoch == KF__EPOCH_LEAVES;
@@ -83,12 +98,7 @@ static kf_err check_request(const struct kf__beat *beat, struct kf__beat_answer 
         return refuse(answer, KF_ERR_INVALID_REQUEST, "InstanceId can't be null.");
     if (epoch < KF__EPOCH_LEAVES_FOR_A_WHILE)
         return refuse(answer, KF_ERR_INVALID_REQUEST, "MemberEpoch is invalid.");
-    if (beat->assignor.data && !kf__text_equal(beat->assignor, kf__text("uniform")) &&
-        !kf__text_equal(beat->assignor, kf__text("range")))
-        return refuse(answer, KF_ERR_UNSUPPORTED_ASSIGNOR,
-                      "ServerAssignor %.*s is not supported. Supported assignors: uniform, range.",
-                      shown(beat->assignor), beat->assignor.data);
-    return KF_OK;
+    return check_assignor(settings, beat->assignor, answer);
 }
 
 /* ---- who it is ---- */
@@ -432,15 +442,16 @@ void kf__consumers_beat(struct kf__consumers *consumers, kf_time now, const stru
 {
     struct turn turn = {.consumers = consumers, .beat = beat, .answer = answer, .now = now};
     *answer = (struct kf__beat_answer){0};
-    kf_err err = check_request(beat, answer);
-    if (!err)
-        consumers->settings(consumers->context, beat->group, &turn.settings);
+    consumers->settings(consumers->context, beat->group, &turn.settings);
+    kf_err err = check_request(&turn.settings, beat, answer);
     if (!err && beat->member_epoch < 0) {
         err = leave(&turn);
     } else if (!err) {
         err = open_group(&turn);
-        if (!err)
+        if (!err) {
+            turn.group->range_first = turn.settings.range_first;
             err = beat_group(&turn);
+        }
     }
     answer->error = err;
 }

@@ -39,6 +39,19 @@ static int migration_of(const struct kf_broker *broker)
     return KF__MIGRATE_NEVER;
 }
 
+/* Ours are Kafka's two; others would be a plug-in's. */
+static void take_assignors(const struct kf_broker *broker, struct kf__consumer_settings *settings)
+{
+    kf_string names = kf__configs_value(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                                        "group.consumer.assignors");
+    kf_string first = {0};
+    size_t at = 0;
+    (void)kf__list_next(names, &at, &first);
+    settings->no_uniform = !kf__list_has(names, kf__text("uniform"));
+    settings->no_range = !kf__list_has(names, kf__text("range"));
+    settings->range_first = kf__text_equal(first, kf__text("range"));
+}
+
 void kf__consumer_settings_of(void *context, kf_string group,
                               struct kf__consumer_settings *settings)
 {
@@ -51,6 +64,15 @@ void kf__consumer_settings_of(void *context, kf_string group,
         .classic_max_size = (int32_t)kf__broker_config(broker, "group.max.size"),
         .migration = migration_of(broker),
     };
+    take_assignors(broker, settings);
+}
+
+bool kf__consumer_groups_are_on(const struct kf_broker *broker)
+{
+    kf_string protocols = kf__configs_value(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                                            "group.coordinator.rebalance.protocols");
+    return kf__feature_is_on(&broker->features, "group.version") &&
+           kf__list_has(protocols, kf__text("consumer"));
 }
 
 void kf__classic_settings_take(struct kf_broker *broker)

@@ -158,7 +158,7 @@ static kf_err search_log(kf_broker *broker, const struct kf__partition_log *log,
         if (!err && batch.control)
             continue;
         if (!err)
-            err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
+            err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_UNPACKED_BYTES,
                                  &records);
         while (!err && more) {
             err = kf__records_next(&records, &record, &more);

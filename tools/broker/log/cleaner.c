@@ -144,7 +144,7 @@ static kf_err collect_keys(struct compaction *c, const struct kf__partition_log 
         if (err || batch.control || is_aborted(c->aborted, &batch))
             continue;
         broker->scratch.used = 0;
-        err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_REQUEST_BYTES,
+        err = kf__batch_open(&batch, &broker->codecs, &broker->scratch, KF__MAX_UNPACKED_BYTES,
                              &records);
         while (!err && more) {
             err = kf__records_next(&records, &record, &more);

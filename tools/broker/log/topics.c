@@ -210,14 +210,23 @@ kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int
         return KF_ERR_NO_MEMORY;
     topic->partitions = grown;
     int32_t first = topic->partition_count > 0 ? grown[0].replicas[0] - 1 : 0;
-    for (int32_t i = topic->partition_count; i < partitions; i++) {
+    int32_t before = topic->partition_count;
+    for (int32_t i = before; i < partitions; i++) {
         kf_err err = partition_init(topics, &grown[i], first + i, replicas);
-        if (err)
+        if (err) {
+            kf__topics_shrink(topics, topic, before);
             return err;
+        }
         topic->partition_count = i + 1;
     }
     topics->changes++;
     return KF_OK;
+}
+
+void kf__topics_shrink(const struct kf__topics *topics, struct kf__topic *topic, int32_t partitions)
+{
+    while (topic->partition_count > partitions)
+        partition_free(topics, &topic->partitions[--topic->partition_count]);
 }
 
 static bool is_repeated(const int32_t *ids, int32_t index)

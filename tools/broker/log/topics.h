@@ -33,6 +33,7 @@ struct kf__partition {
 /* What a topic's configs say where the broker has to obey (configs.h holds the words). */
 struct kf__topic_settings {
     int64_t max_message_bytes;
+    int64_t max_unpacked_record_bytes; /* max.decompressed.message.bytes */
     int64_t segment_bytes;
     int64_t retention_ms;    /* -1: no limit */
     int64_t retention_bytes; /* -1: no limit */
@@ -104,7 +105,11 @@ kf_err kf__topics_create(struct kf__topics *topics, kf_string name, int32_t part
                          int32_t replicas, struct kf__topic **topic);
 /* Of one that comes back from a snapshot; no other has it. */
 void kf__topics_set_id(struct kf__topics *topics, struct kf__topic *topic, kf_uuid id);
+/* All of the partitions, or none. */
 kf_err kf__topics_extend(struct kf__topics *topics, struct kf__topic *topic, int32_t partitions);
+/* Takes back what was added a moment ago, and nobody has seen. */
+void kf__topics_shrink(const struct kf__topics *topics, struct kf__topic *topic,
+                       int32_t partitions);
 /* Replicas that somebody wants for a partition; else INVALID_REPLICA_ASSIGNMENT and Kafka's
  * sentence. */
 kf_err kf__topics_check_replicas(const struct kf__topics *topics, const int32_t *ids, int32_t count,

@@ -135,6 +135,14 @@ static kf_err broken(const struct kf__batch *batch, kf_err err)
     return unpacked ? KF_ERR_INVALID_RECORD : KF_ERR_UNKNOWN_SERVER_ERROR;
 }
 
+/* Of a record whose length stands at `from`, that length left out. */
+static int64_t body_size(const uint8_t *from, const uint8_t *end)
+{
+    while (from < end && *from & 0x80)
+        from++;
+    return end - from - 1;
+}
+
 static kf_err check_records(const struct kf__batch *batch, const struct kf__expected *expected,
                             int64_t *max_timestamp, struct kf__complaint *complaint)
 {
@@ -144,9 +152,13 @@ static kf_err check_records(const struct kf__batch *batch, const struct kf__expe
     expected->scratch->used = 0;
     kf_err err = kf__batch_open(batch, expected->codecs, expected->scratch, MAX_UNPACKED, &records);
     for (int32_t i = 0; !err; i++) {
+        const uint8_t *at = records.at;
         err = kf__records_next(&records, &record, &more);
         if (err || !more)
             break;
+        if (batch->codec != KF_CODEC_NONE &&
+            body_size(at, records.at) > expected->settings->max_unpacked_record_bytes)
+            return KF_ERR_INVALID_RECORD;
         if (batch->codec != KF_CODEC_NONE && record.offset != batch->base_offset + i)
             return KF_ERR_UNKNOWN_SERVER_ERROR;
         if (record.timestamp > *max_timestamp)

@@ -330,11 +330,11 @@ static uint32_t read_size(const uint8_t *at)
 }
 
 /* Whoever must say who he is may not send much before. */
-static uint32_t largest_request(const struct kf_broker *broker,
-                                const struct kf__connection *connection)
+static int64_t largest_request(struct kf_broker *broker, const struct kf__connection *connection)
 {
+    const struct kf__limits *limits = kf__broker_limits(broker);
     bool stranger = must_authenticate(broker, connection) && !connection->session.principal[0];
-    return stranger ? KF__MAX_SASL_BYTES : KF__MAX_REQUEST_BYTES;
+    return stranger ? limits->stranger_bytes : limits->request_bytes;
 }
 
 void kf__dispatch(struct kf_broker *broker, struct kf__connection *connection, kf_time now)

@@ -53,11 +53,13 @@ struct kf__connection {
     bool more_waits;     /* bytes have come that nobody reads yet */
     kf_time answer_at;   /* a delayed answer; 0: none */
     kf_time muted_until; /* throttled; 0: not */
+    kf_time heard_at;    /* when something moved here last */
+    kf_time idle_at;     /* when to look whether that was too long ago; KF_FOREVER: never */
     bool closing;
 
     struct kf__link stirred; /* among those that the turn's end settles */
     struct kf__link parked;  /* among those whose request waits for an answer */
-    struct kf__timer timer;  /* the earliest of answer_at, muted_until, the request's deadline */
+    struct kf__timer timer;  /* the earliest of the times above and the request's deadline */
 };
 
 struct kf__port {
@@ -151,6 +153,8 @@ void kf__server_accept_socket(struct kf_broker *broker, int32_t node, int32_t li
    kf__server_end_poll. */
 void kf__server_close_connection(struct kf_broker *broker, struct kf__connection *connection);
 void kf__server_close_all(struct kf_broker *broker);
+/* Who has been idle for too long goes. */
+void kf__server_drop_idle(struct kf_broker *broker, struct kf__connection *connection, kf_time now);
 /* Something happened to it. */
 void kf__server_stir(struct kf__server *server, struct kf__connection *connection);
 void kf__server_stir_all(struct kf__server *server);

@@ -9,6 +9,7 @@
 #include "tools/broker/state.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 enum {
@@ -78,6 +79,48 @@ static struct kf__connection *add_connection(struct kf__server *server, int32_t 
     return connection;
 }
 
+static kf_time idle_after(struct kf_broker *broker, kf_time since)
+{
+    int64_t ms = kf__broker_limits(broker)->idle_ms;
+    return ms < 0 || ms > KF_FOREVER / KF_MILLISECOND / 2 ? KF_FOREVER
+                                                          : since + ms * KF_MILLISECOND;
+}
+
+static void begin(struct kf_broker *broker, struct kf__connection *connection)
+{
+    connection->heard_at = kf__broker_now(broker);
+    connection->idle_at = idle_after(broker, connection->heard_at);
+    connection->closing |= !kf__server_begin_tls(&broker->server, connection);
+}
+
+/* "127.0.0.1:100,…": how many of this address; -1: nothing is said of it. */
+static int64_t override_of(const struct kf_broker *broker, const char *host)
+{
+    size_t at = 0, size = strlen(host);
+    kf_string item, list = kf__configs_value(&broker->configs, KF__RESOURCE_BROKER, kf__text(""),
+                                             "max.connections.per.ip.overrides");
+    while (kf__list_next(list, &at, &item))
+        if (item.size > size + 1 && memcmp(item.data, host, size) == 0 && item.data[size] == ':')
+            return strtoll(item.data + size + 1, NULL, 10);
+    return -1;
+}
+
+static bool is_one_too_many(struct kf_broker *broker, const struct kf__connection *connection)
+{
+    const struct kf__server *server = &broker->server;
+    int64_t most = kf__broker_limits(broker)->connections_of_ip, count = 0;
+    int64_t own = override_of(broker, connection->peer + 1); /* behind the slash */
+    most = own >= 0 ? own : most;
+    if (most >= server->max_connections)
+        return false;
+    for (uint32_t i = 0; i < server->slot_count; i++) {
+        const struct kf__connection *other = server->slots[i].connection;
+        count +=
+            other && other->node == connection->node && strcmp(other->peer, connection->peer) == 0;
+    }
+    return count > most;
+}
+
 bool kf__server_accept_pipe(struct kf_broker *broker, int32_t node, struct kf__pipe *pipe)
 {
     struct kf__connection *connection = add_connection(&broker->server, node, 0);
@@ -85,7 +128,7 @@ bool kf__server_accept_pipe(struct kf_broker *broker, int32_t node, struct kf__p
         return false;
     connection->pipe = pipe;
     snprintf(connection->peer, sizeof connection->peer, "/127.0.0.1");
-    connection->closing = !kf__server_begin_tls(&broker->server, connection);
+    begin(broker, connection);
     return true;
 }
 
@@ -109,10 +152,21 @@ void kf__server_accept_socket(struct kf_broker *broker, int32_t node, int32_t li
     }
     connection->fd = fd;
     name_peer(connection, peer);
-    connection->closing = !kf__server_begin_tls(&broker->server, connection);
+    connection->closing = is_one_too_many(broker, connection);
+    begin(broker, connection);
 }
 
 /* ---- going ---- */
+
+/* Not while it waits for an answer of ours. */
+void kf__server_drop_idle(struct kf_broker *broker, struct kf__connection *connection, kf_time now)
+{
+    if (connection->idle_at > now)
+        return;
+    kf_time since = connection->frame_size > 0 ? now : connection->heard_at;
+    connection->idle_at = idle_after(broker, since);
+    connection->closing |= connection->idle_at <= now;
+}
 
 static void close_socket(struct kf_broker *broker, struct kf__connection *connection)
 {

@@ -8,11 +8,12 @@
  */
 #include "tools/broker/server/server.h"
 
+#include "net/loop/thread.h"
+#include "net/loop/world.h"
 #include "tools/broker/faults/events.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -80,7 +81,7 @@ static kf_time deadline_of(const struct kf__connection *connection)
         deadline = earlier(deadline, connection->answer_at);
     if (connection->muted_until > 0)
         deadline = earlier(deadline, connection->muted_until);
-    return deadline;
+    return earlier(deadline, connection->idle_at);
 }
 
 /* Closed, or waiting for what it needs now. */
@@ -91,10 +92,14 @@ static void settle_one(struct kf_broker *broker, struct kf__connection *connecti
     if (!connection->closing && kf__server_want(server, place, connection->id, connection->fd,
                                                 &connection->wanted, kf__server_wanted(connection)))
         connection->closing = true;
-    if (connection->closing)
+    if (connection->closing) {
         kf__server_close_connection(broker, connection);
-    else
-        kf__timers_set(&server->timers, &connection->timer, deadline_of(connection));
+        return;
+    }
+    struct kf__timer *timer = &connection->timer;
+    kf_time deadline = deadline_of(connection);
+    if (!timer->set || timer->at != deadline)
+        kf__timers_set(&server->timers, timer, deadline);
 }
 
 static void settle(struct kf_broker *broker)
@@ -124,6 +129,7 @@ static void serve(struct kf_broker *broker, struct kf__connection *connection, i
                   kf_time now)
 {
     kf__server_stir(&broker->server, connection);
+    connection->heard_at = now;
     if (events & KF__HANGUP && connection->frame_size > 0)
         connection->closing = true; /* nobody is left to read the answer */
     if (events & KF__WRITABLE)
@@ -184,16 +190,12 @@ static kf_err wait_for_sockets(struct kf_broker *broker, int wait)
 static bool await_turn(struct kf_broker *broker, int timeout_ms)
 {
     const struct kf__server *server = &broker->server;
-    struct timespec until;
-    int error = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += timeout_ms % 1000 * 1000000L;
-    until.tv_sec += timeout_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    while (!error && (server->guests > 0 || server->polls))
-        error = timeout_ms < 0 ? pthread_cond_wait(&broker->poll_ends, &broker->lock)
-                               : pthread_cond_timedwait(&broker->poll_ends, &broker->lock, &until);
-    return !error;
+    kf_time deadline =
+        timeout_ms < 0 ? KF_FOREVER : kf__real_world.now(NULL) + timeout_ms * KF_MILLISECOND;
+    bool in_time = true;
+    while (in_time && (server->guests > 0 || server->polls))
+        in_time = kf__condition_wait(&broker->poll_ends, &broker->lock, deadline);
+    return in_time;
 }
 
 /* ---- a turn ---- */
@@ -207,6 +209,7 @@ static void let_time_pass(struct kf_broker *broker, struct kf__connection *conne
     }
     if (connection->muted_until > 0 && connection->muted_until <= now)
         connection->muted_until = 0;
+    kf__server_drop_idle(broker, connection, now);
     bool idle = connection->frame_size == 0 && connection->muted_until == 0 && !broker->paused;
     if (idle && !connection->closing) {
         connection->more_waits = false;
