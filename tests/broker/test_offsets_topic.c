@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     MAX_BYTES = 64 << 10,
@@ -16,6 +17,7 @@ enum {
 static kf_broker *broker;
 static struct client client;
 static int64_t seen;
+static kf_string said; /* as metadata of an offset */
 
 static void open_broker(void)
 {
@@ -26,6 +28,7 @@ static void open_broker(void)
     cr_assert(eq(int, kf_broker_create_topic(broker, "t", 3, 1), KF_OK));
     client_open(&client, kf_broker_bootstrap(broker), 1);
     seen = 0;
+    said = kf__text("m");
 }
 
 static void close_broker(void)
@@ -54,7 +57,7 @@ static int16_t commit(int16_t version, int64_t offset, int64_t retention_ms)
         {.committed_offset = offset,
          .committed_leader_epoch = version < 6 ? -1 : 0,
          .commit_timestamp = -1,
-         .committed_metadata = kf__text("m")},
+         .committed_metadata = said},
         {.partition_index = 1,
          .committed_offset = offset + 1,
          .committed_leader_epoch = -1,
@@ -173,6 +176,29 @@ Test(offsets_topic, a_commit_that_cannot_be_written_is_not_made)
     kf_broker_offsets(broker, KF__OFFSETS_TOPIC, PLACE_OF_G, &start, &after);
     cr_assert(eq(i64, after, end));
     cr_assert(eq(int, delete_group(), 0)); /* what goes has room */
+}
+
+Test(offsets_topic, is_compacted_when_it_has_grown)
+{
+    enum {
+        METADATA = 4096 /* offset.metadata.max.bytes */
+    };
+    static char metadata[METADATA];
+    int64_t start, end_offset;
+    kf_broker_options options = {.size = sizeof options, .thread = true};
+    close_broker();
+    broker = kf_broker_start(&options, NULL);
+    kf_broker_create_topic(broker, "t", 2, 1);
+    client_open(&client, kf_broker_bootstrap(broker), 1);
+    memset(metadata, 'm', sizeof metadata);
+    said = (kf_string){metadata, sizeof metadata};
+    size_t before = kf_broker_memory(broker);
+    for (int64_t i = 0; i < 1000; i++)
+        cr_assert(eq(int, commit(8, i, -1), 0));
+    kf_broker_offsets(broker, KF__OFFSETS_TOPIC, PLACE_OF_G, &start, &end_offset);
+    cr_assert(eq(i64, end_offset, 2000));
+    cr_assert(lt(sz, kf_broker_memory(broker) - before, 3 << 20));
+    cr_assert(eq(i64, kf_broker_committed(broker, "g", "t", 0), 999));
 }
 
 /* ---- transactions ---- */

@@ -1,5 +1,6 @@
 #include "tools/broker/log/internal_log.h"
 
+#include "tools/broker/log/cleaner.h"
 #include "tools/broker/state.h"
 
 void kf__internal_begin(struct kf__internal_batch *batch, struct kf_broker *broker)
@@ -38,6 +39,20 @@ void kf__internal_put(struct kf__internal_batch *batch, const struct kf__interna
     batch->count++;
 }
 
+enum {
+    TIDY_AT = 1 << 20, /* bytes, and twice of what compaction left */
+};
+
+static void tidy(struct kf_broker *broker, const struct kf__topic *topic,
+                 struct kf__partition *partition)
+{
+    if (partition->log.bytes < TIDY_AT || partition->log.bytes < partition->tidy_at)
+        return;
+    kf__server_own_output(broker);
+    (void)kf__clean(broker, &topic->settings, partition, kf__broker_wall_ms(broker));
+    partition->tidy_at = partition->log.bytes * 2;
+}
+
 static kf_err append(struct kf_broker *broker, struct kf__topic *topic,
                      struct kf__partition *partition, const struct kf__buffer *bytes, bool must)
 {
@@ -56,6 +71,7 @@ static kf_err append(struct kf_broker *broker, struct kf__topic *topic,
     broker->changes++;
     broker->appends++;
     broker->new_marks |= kf__partition_mark(topic, (int32_t)(partition - topic->partitions));
+    tidy(broker, topic, partition);
     return KF_OK;
 }
 

@@ -2,7 +2,8 @@
  * internal_log: how a coordinator writes into its internal topic: records by
  * the rows of schema/, a batch at a time, into the ordinary log, where readers
  * find them as they find all records. What they say is the callers' matter:
- * group/offsets_topic.c, txn/txn_topic.c.
+ * group/offsets_topic.c, txn/txn_topic.c. A partition that has become large is
+ * compacted by itself, as no other is: coordinators write as long as they run.
  */
 #ifndef KF_BROKER_INTERNAL_LOG_H
 #define KF_BROKER_INTERNAL_LOG_H

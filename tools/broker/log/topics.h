@@ -27,6 +27,7 @@ struct kf__partition {
     int32_t leader_epoch;
     int32_t replica_count;
     int32_t *replicas; /* preferred leader first */
+    size_t tidy_at;    /* of an internal topic: bytes at which it is compacted; 0: not decided */
     struct kf__replicas sync;
 };
 

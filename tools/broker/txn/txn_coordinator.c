@@ -415,7 +415,7 @@ static bool is_expired(const struct kf__txns *txns, const struct kf__txn *txn,
                        struct kf__txn_now now)
 {
     return txn->state != KF__TXN_ONGOING && !kf__txn_is_ending(txn) &&
-           now.wall_ms - txn->changed_ms >= txns->expiration_ms;
+           txn->changed_ms <= now.wall_ms - txns->expiration_ms;
 }
 
 static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
