@@ -42,6 +42,8 @@ struct kf__group_sink {
     void *context;
     void (*joined)(void *context, void *token, const struct kf__joined *answer);
     void (*synced)(void *context, void *token, const struct kf__synced *answer);
+    /* The group as it is from now on, for those who keep it; NULL: nobody does. */
+    kf_err (*store)(void *context, const struct kf__classic_group *group);
 };
 
 struct kf__coordinator {
