@@ -265,6 +265,13 @@ static void leave_or_stay(struct kf__member *member, kf_time now)
     member->retry_at = now;
 }
 
+/* What drains before a leave has to be drained by then: LeaveGroup needs some time, too. */
+static kf_time leave_bound(const struct kf__member *member, kf_time now)
+{
+    kf_time left = member->leave_deadline - now;
+    return member->leave_deadline - earlier(later(left / 4, 0), KF_SECOND);
+}
+
 static void start_leave(struct kf__member *member, kf_time now)
 {
     cancel(member, KF__MEMBER_JOIN);
@@ -276,9 +283,7 @@ static void start_leave(struct kf__member *member, kf_time now)
         leave_or_stay(member, now);
         return;
     }
-    kf_time left = member->leave_deadline - now;
-    kf_time reserve = earlier(later(left / 4, 0), KF_SECOND);
-    drain(member, KF__MEMBER_LEAVE_DRAINING, member->leave_deadline - reserve, now);
+    drain(member, KF__MEMBER_LEAVE_DRAINING, leave_bound(member, now), now);
 }
 
 static void finish_drain(struct kf__member *member, kf_time now)
@@ -330,10 +335,8 @@ void kf__member_lose(struct kf__member *member, kf_err why, bool with_id, kf_tim
         forget_id(member);
     if (member->leaving) {
         member->state = KF__MEMBER_LEAVING;
-        member->retry_at = now;
         drop_all(member, why);
-        if (!member->id[0])
-            kf__member_gone(member, KF_OK);
+        leave_or_stay(member, now);
         return;
     }
     member->reason[0] = '\0';
@@ -454,14 +457,21 @@ void kf__member_leave(struct kf__member *member, kf_time deadline, kf_time now)
     member->leaving = true;
     member->leave_deadline = deadline;
     if (member->state == KF__MEMBER_DRAINING) {
-        /* What is being given up is waited for first, but not beyond the bound of leaving. */
-        member->drain_deadline = earlier(member->drain_deadline, now + (deadline - now) / 2);
+        /* What is being given up is waited for first, but not beyond the bound of leaving; what
+         * else is owned needs its part of that time. */
+        kf_time bound = member->owned.count ? now + (deadline - now) / 2 : leave_bound(member, now);
+        member->drain_deadline = earlier(member->drain_deadline, bound);
     } else if (member->state == KF__MEMBER_UNJOINED || member->state == KF__MEMBER_GONE) {
         kf__member_gone(member, KF_OK);
     } else {
         start_leave(member, now);
     }
     kf__member_proceed(member, now);
+}
+
+kf_time kf__member_drain_deadline(const struct kf__member *member)
+{
+    return states[member->state].drains ? member->drain_deadline : KF_FOREVER;
 }
 
 bool kf__member_is_watched(const struct kf__member *member)

@@ -124,6 +124,12 @@ kf_err kf__member_topics(struct kf__member *member, const struct kf__topic_shape
                          size_t count, kf_time now);
 /* The partitions of the last `revoked` are given up. */
 void kf__member_drained(struct kf__member *member, kf_time now);
+/*
+ * When the partitions of the last `revoked` are waited for no longer: what the
+ * callback was told, or earlier, where a leave came in between. KF_FOREVER:
+ * nothing drains.
+ */
+kf_time kf__member_drain_deadline(const struct kf__member *member);
 /* Leave the group: revokes everything first (callback), then LeaveGroup, then `left`. */
 void kf__member_leave(struct kf__member *member, kf_time deadline, kf_time now);
 /*

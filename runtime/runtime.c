@@ -129,6 +129,8 @@ kf_err kf_runtime_handle_with(kf_runtime *runtime, const char *topic, kf_semanti
     kf_topic_options mine = {.size = sizeof mine};
     if (options)
         memcpy(&mine, options, options->size < sizeof mine ? options->size : sizeof mine);
+    if (mine.stack_bytes > KF__STACK_MOST)
+        return refuse(runtime, topic, "its stacks are too large: stack_bytes is at most 64 MiB");
     struct kf__route *route = kf_alloc_zero(runtime->alloc, sizeof *route);
     if (!route)
         return kf_error_set(&runtime->error, KF_ERR_NO_MEMORY, "no memory for a handler");

@@ -56,7 +56,8 @@ typedef struct kf_broker_options {
     bool allow_if_no_acl;      /* allow.everyone.if.no.acl.found */
     const char *super_users;   /* "User:a;User:b": they may do everything */
     bool client_telemetry;     /* takes clients' metrics (KIP-714); Kafka does where a plug-in is */
-    const char *journal;       /* a file that gets one JSON line for each request; NULL: none */
+    const char *journal;       /* a file that gets one JSON line for each request; NULL: none. Of a
+                                  pipe the broker waits for who reads it */
 
     /*
      * "[NAME=]PROTOCOL://HOST:PORT", in place of `listen`; at most 8. Ports of
@@ -317,6 +318,14 @@ KF_API bool kf_broker_group_member_at(kf_broker *broker, const char *group, int3
  * `why` may be NULL.
  */
 KF_API int64_t kf_broker_refusals(kf_broker *broker, kf_error *why);
+
+/*
+ * How many lines options.journal lacks; `why` (may be NULL) names the file and
+ * why the first of them was lost. After a write that fails, on a full disk or
+ * to a pipe that nobody reads, nothing more is written: the last line may be
+ * cut. It is told on stderr once; requests are answered as ever.
+ */
+KF_API int64_t kf_broker_journal_lost(kf_broker *broker, kf_error *why);
 
 /* ---- faults ---- */
 

@@ -65,11 +65,12 @@ typedef struct kf_delivery {
     kf_err err;   /* KF_OK with KF_STORED alone; otherwise the last cause */
     kf_fate fate; /* each record gets exactly one */
     int32_t partition;
-    int32_t count;      /* of records: 1, or a whole batch */
-    int64_t offset;     /* of the (first) record; -1: not stored, or not known */
-    int64_t timestamp;  /* milliseconds: the record's, or the broker's where it stamps (then of the
-                           batch); -1: none, or not known */
-    const char *topic;  /* lives as long as the producer */
+    int32_t count;     /* of records: 1, or a whole batch */
+    int64_t offset;    /* of the (first) record; -1: not stored, or not known */
+    int64_t timestamp; /* milliseconds: the record's, or the broker's where it stamps (then of the
+                          batch); -1: none, or not known */
+    const char *topic; /* lives as long as the producer; of a record that was not taken, or not told
+                          in time: the record's own */
     const char *reason; /* the broker's own words; valid during the callback; NULL: none */
 } kf_delivery;
 

@@ -56,7 +56,7 @@ KF_API kf_runtime *kf_runtime_new(const kf_config *config, kf_error *error);
  */
 typedef struct kf_topic_options {
     size_t size;
-    size_t stack_bytes;       /* of a partition's fiber; 0: fiber.stack.bytes */
+    size_t stack_bytes;       /* of a partition's fiber, at most 64 MiB; 0: fiber.stack.bytes */
     int32_t retry_backoff_ms; /* first wait after a failure; 0: handler.retry.backoff.ms */
     int32_t retry_backoff_max_ms;
     int32_t chunk_max_records; /* at most once: records committed ahead; 0: 500 */

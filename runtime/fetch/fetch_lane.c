@@ -157,12 +157,27 @@ static void tell_trouble(struct kf__fetch_lane *lane, kf_err err)
     }
 }
 
+/* A nearest replica that can't be reached: the leader says anew from where to read (KIP-392). */
+static void leave_replica(struct kf__fetch_lane *lane)
+{
+    struct kf__link *at = lane->members.next;
+    while (at != &lane->members) {
+        struct kf__fetching *fetching = KF__OWNER(at, struct kf__fetching, in_lane);
+        at = at->next;
+        if (fetching->replica < 0)
+            continue;
+        fetching->replica = -1;
+        kf__fetching_place(fetching);
+    }
+}
+
 static void take_answer(struct kf__call *call, kf_err err, const struct kf__answer *answer)
 {
     struct kf__fetch_lane *lane = call->owner;
     lane->fetcher->under_way--;
     if (err) {
         kf__lane_reset_session(lane);
+        leave_replica(lane);
         kf__lane_back_off(lane);
         if (lane->attempts == TOLD_AFTER)
             tell_trouble(lane, err);

@@ -204,6 +204,11 @@ static bool follow_replica(struct kf__fetching *fetching, int32_t replica)
     struct kf__fetcher *fetcher = fetching->fetcher;
     if (replica < 0 || replica == fetching->node)
         return false;
+    if (!kf__cluster_has_node(fetcher->cluster, replica)) {
+        /* It is younger than our metadata; the leader would name it again at once. */
+        kf__fetching_trouble(fetching, KF_ERR_REPLICA_NOT_AVAILABLE, true);
+        return true;
+    }
     fetching->replica = replica;
     fetching->replica_until = kf__loop_now(fetcher->loop) + fetcher->settings.replica_lease;
     kf__fetching_place(fetching);
@@ -237,6 +242,7 @@ static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fet
     if (fetching->lane != lane)
         return;
     if (err) {
+        fetching->owner->settled(fetching); /* what came before it is sound */
         kf__fetching_trouble(fetching, err, false);
         return;
     }

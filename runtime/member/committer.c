@@ -181,7 +181,7 @@ static void settle_one(struct kf__committer *committer, struct kf__offset *offse
         kf__consumer_log(consumer, KF_LOG_WARNING, "commit.failed", partition, offset->in_flight,
                          err, "the offset was not committed: %s", kf_err_text(err));
     kf__offset_settled(&committer->offsets, offset, err, now_of(consumer));
-    if (partition->state == KF__PARTITION_DRAINED && is_hopeless(err))
+    if (kf__partition_needs_no_more(partition) && is_hopeless(err))
         kf__committer_forget(consumer, partition);
     kf__partition_committed(partition, err);
 }

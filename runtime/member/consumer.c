@@ -6,8 +6,11 @@
 #include <string.h>
 
 enum {
-    LEAVE_RESERVE = 10,           /* a tenth of the time to stop is kept for LeaveGroup */
-    LAST_MOMENT_MS = 200,         /* for handlers to return after kf_cancelled() became true */
+    LEAVE_RESERVE = 10, /* a tenth of the time to stop is kept for LeaveGroup */
+    /* For handlers to return after kf_cancelled() became true. They are counted: none of them
+     * passes while everything stands still. */
+    LAST_MOMENTS = 4,
+    MOMENT_MS = 50,
     SLAB_KEEP = 32 * 1024 * 1024, /* bytes of free slabs kept for the next responses */
 };
 
@@ -57,7 +60,7 @@ static void end(struct kf__consumer *consumer)
 void kf__consumer_check_end(struct kf__consumer *consumer)
 {
     if (consumer->stopping && consumer->left && consumer->tellings == 0 &&
-        kf__link_is_alone(&consumer->old))
+        kf__link_is_alone(&consumer->partitions) && kf__link_is_alone(&consumer->old))
         end(consumer);
 }
 
@@ -72,14 +75,18 @@ static void left(void *owner, kf_err err)
     kf__consumer_check_end(consumer);
 }
 
-/* The time to stop is over: handlers are asked to end, and get a last moment to do so. */
+/*
+ * The time to stop is over: handlers are asked to end, and get some last moments to do so. Where
+ * the loop could not run for a while, the bound of the drain has asked them only just now.
+ */
 static void fire_stop(struct kf__timer *timer, void *owner)
 {
     struct kf__consumer *consumer = owner;
     consumer->left = true;
-    if (!kf__link_is_alone(&consumer->partitions)) {
-        kf__consumer_condemn_all(consumer);
-        kf__timer_set(consumer->loop, timer, kf__loop_now(consumer->loop) + ms(LAST_MOMENT_MS));
+    bool waits = !kf__link_is_alone(&consumer->partitions) || !kf__link_is_alone(&consumer->old);
+    kf__consumer_condemn_all(consumer);
+    if (waits && consumer->last_moments++ < LAST_MOMENTS) {
+        kf__timer_set(consumer->loop, timer, kf__loop_now(consumer->loop) + ms(MOMENT_MS));
         return;
     }
     if (!kf__link_is_alone(&consumer->old)) {
@@ -104,6 +111,10 @@ void kf__consumer_stop(struct kf__consumer *consumer, kf_time until)
     consumer->stopping = true;
     kf__timer_set(consumer->loop, &consumer->stop, until);
     kf__member_leave(consumer->member, until - (until - now) / LEAVE_RESERVE, now);
+    /* A revoke that was under way ends no later than the member waits for it now. */
+    if (consumer->draining)
+        kf__timer_set(consumer->loop, &consumer->drain,
+                      kf__member_drain_deadline(consumer->member));
 }
 
 void kf__consumer_fail(struct kf__consumer *consumer, kf_err err, const char *text)

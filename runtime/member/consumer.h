@@ -92,6 +92,7 @@ struct kf__consumer {
 
     bool stopping;
     struct kf__timer stop;   /* the time to stop is over */
+    int last_moments;        /* that have passed since then */
     struct kf__task give_up; /* after an error that no retry cures */
     bool left;               /* the group */
     bool ended;

@@ -10,10 +10,6 @@
 
 #include <string.h>
 
-enum {
-    MOST_PARTITIONS = 1000000 /* of a topic: tables are indexed by what another member says */
-};
-
 /* One rebalance on its way through the user's callback. */
 struct telling {
     struct kf__task done;
@@ -23,14 +19,14 @@ struct telling {
     int64_t rebalances; /* KF_ASSIGNED: how many there had been */
 };
 
-/* Those assigned until then: the callback for later ones may not have run yet. */
+/* Those assigned just then: the callback for others may not have returned yet. */
 static void start_told(struct kf__consumer *consumer, int64_t rebalances)
 {
     struct kf__link *at = consumer->partitions.next;
     while (at != &consumer->partitions) {
         struct kf__partition *partition = KF__OWNER(at, struct kf__partition, link);
         at = at->next;
-        if (partition->assigned_in > rebalances)
+        if (partition->assigned_in != rebalances)
             continue;
         partition->user_told = true;
         kf__partition_begin(partition);
@@ -102,7 +98,7 @@ static kf_err own(struct kf__consumer *consumer, const struct kf__topic_partitio
 {
     if (kf__consumer_find(consumer, added->topic.data, added->topic.size, added->partition))
         return KF_OK;
-    if (added->partition < 0 || added->partition > MOST_PARTITIONS) {
+    if (added->partition < 0 || added->partition > KF__FETCH_MOST_PARTITIONS) {
         kf__consumer_log(consumer, KF_LOG_ERROR, "assigned.impossible", NULL, -1,
                          KF_ERR_INVALID_PARTITIONS,
                          "the group's leader assigned partition %d of %.*s, which can't exist",
@@ -237,10 +233,8 @@ static void give_up(struct kf__consumer *consumer, struct kf__partition *partiti
                          "next owner begins at %lld",
                          (long long)partition->account.done,
                          (long long)partition->account.committed);
-    if (partition->state == KF__PARTITION_DRAINED) {
-        kf__committer_forget(consumer, partition);
+    if (partition->state == KF__PARTITION_DRAINED && kf__committer_is_settled(partition))
         return;
-    }
     struct kf__topic_partition row = {{partition->topic_name, strlen(partition->topic_name)},
                                       partition->number};
     tell(consumer, KF_LOST, &(struct kf__partition_list){&row, 1});

@@ -124,6 +124,10 @@ static int64_t chunk_end(struct kf__partition *partition, int64_t begin)
         int64_t next = batch->header.last_offset + 1;
         if (next <= end)
             continue;
+        /* What compaction took costs nobody a handler. (The old formats don't say where they
+         * begin.) */
+        if (batch->header.magic == 2 && batch->header.base_offset > end)
+            end = batch->header.base_offset;
         int64_t count = next - end;
         int64_t whole = next - batch->header.base_offset;
         int64_t size = (int64_t)kf__held_size(batch);
@@ -163,7 +167,15 @@ void kf__partition_committed(struct kf__partition *partition, kf_err err)
         atomic_store_explicit(&partition->limit, partition->chunk_asked, memory_order_release);
         partition->chunk_asked = -1;
     }
+    if (partition->account.closed)
+        partition->chunk_asked = -1; /* nobody will ever handle it */
     settle(partition);
+}
+
+bool kf__partition_needs_no_more(const struct kf__partition *partition)
+{
+    return partition->state == KF__PARTITION_DRAINED ||
+           (partition->state == KF__PARTITION_DRAINING && is_at_most_once(partition));
 }
 
 /* ---- after an activation, a commit, a batch ---- */
@@ -208,11 +220,15 @@ static void reset_position(struct kf__partition *partition)
     kf_err why = partition->reset_why;
     partition->reset_why = KF_OK;
     int64_t position = kf__partition_position(partition);
-    if (why == KF_ERR_TRUNCATION_DETECTED)
-        kf__partition_start_at(
-            partition, position < partition->reset_offset ? position : partition->reset_offset, -1);
-    else
+    if (why != KF_ERR_TRUNCATION_DETECTED) {
         kf__positions_reset(partition, why);
+        return;
+    }
+    int64_t from = position < partition->reset_offset ? position : partition->reset_offset;
+    kf__partition_start_at(partition, from, -1);
+    /* What was committed beyond it is no offset of this log any more. */
+    kf__committer_note(partition->consumer, partition, from,
+                       kf__committer_busy_due(partition->consumer));
 }
 
 /* Whatever happened: does what the state now asks for. */

@@ -132,6 +132,8 @@ void kf__partition_pause(struct kf__partition *partition, bool paused);
 void kf__partition_start_at(struct kf__partition *partition, int64_t offset, int32_t epoch);
 /* Its commit came back. */
 void kf__partition_committed(struct kf__partition *partition, kf_err err);
+/* It is being given up, and nothing it may still handle asks for another commit. */
+bool kf__partition_needs_no_more(const struct kf__partition *partition);
 /* Memory is short: drops the batches of a partition that hasn't moved since the last call. */
 void kf__partition_give_back(struct kf__partition *partition);
 

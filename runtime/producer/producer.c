@@ -69,6 +69,17 @@ static kf_err choose_idempotence(struct kf_producer *producer, const kf_config *
     return KF_OK;
 }
 
+/* Each record that lingers would be given up before it leaves. */
+static kf_err check_times(const struct kf_producer *producer, kf_error *error)
+{
+    const struct kf__settings *settings = &producer->io.settings;
+    if (settings->linger_ms < settings->delivery_timeout_ms)
+        return KF_OK;
+    return kf_error_set(error, KF_ERR_CONFIG,
+                        "delivery.timeout.ms=%lld leaves no time behind linger.ms=%lld",
+                        (long long)settings->delivery_timeout_ms, (long long)settings->linger_ms);
+}
+
 /* In a tiny buffer what goes with the bytes counts: there each record is looked at. */
 static size_t largest_record(const struct kf__settings *settings)
 {
@@ -85,6 +96,8 @@ static kf_err prepare(struct kf_producer *producer, const kf_config *config, kf_
 {
     const struct kf__settings *settings = &producer->io.settings;
     kf_err err = check_codec(producer, error);
+    if (!err)
+        err = check_times(producer, error);
     if (!err)
         err = choose_idempotence(producer, config, error);
     producer->in_flight_max = settings->max_in_flight_requests_per_connection;

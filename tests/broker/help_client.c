@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,8 @@ static bool receive_all(int fd, uint8_t *into, size_t size)
     size_t got = 0;
     while (got < size) {
         ssize_t more = recv(fd, into + got, size - got, 0);
+        if (more < 0 && errno == EINTR) /* stopped and continued, on a socket with a timeout */
+            continue;
         if (more <= 0)
             return false;
         got += (size_t)more;

@@ -299,6 +299,22 @@ Test(configs, refuses_with_kafkas_errors)
     }
 }
 
+/* There is one, and nothing is logged by it: its level is kept and told. */
+Test(configs, the_loggers_level_is_altered_as_kafka_allows_it)
+{
+    enum {
+        LOGGER = 8
+    };
+    cr_assert(eq(i16, alter(LOGGER, "1", "root", 0, "BOGUS").error, KF_ERR_INVALID_CONFIG));
+    cr_assert(eq(i16, alter(LOGGER, "1", "other", 0, "DEBUG").error, KF_ERR_INVALID_CONFIG));
+    cr_assert(eq(i16, alter(LOGGER, "1", "root", 1, NULL).error, KF_ERR_INVALID_REQUEST));
+    cr_assert(eq(i16, alter(LOGGER, "1", "root", 2, "DEBUG").error, KF_ERR_INVALID_REQUEST));
+    cr_assert(eq(i16, alter(LOGGER, "2", "root", 0, "DEBUG").error, KF_ERR_INVALID_REQUEST));
+    cr_assert(eq(str, describe(LOGGER, "1", NULL).value, (char *)"INFO"));
+    cr_assert(eq(i16, alter(LOGGER, "1", "root", 0, "DEBUG").error, 0));
+    cr_assert(eq(str, describe(LOGGER, "1", NULL).value, (char *)"DEBUG"));
+}
+
 Test(configs, edits_lists)
 {
     cr_assert(eq(i16, alter(TOPIC, "orders", "cleanup.policy", 0, "compact").error, 0));
@@ -774,6 +790,30 @@ Test(configs, records_of_a_compacted_topic_are_not_deleted_by_request)
     partition.offset = 9;
     client_call(&client, KF_API_DELETE_RECORDS, 2, &request, &response);
     cr_assert(eq(i16, response.topics.items[0].partitions.items[0].error_code, 1));
+}
+
+/* As Kafka tells it: each partition once, by what was said of it last; topics without any not at
+ * all. */
+Test(configs, records_of_a_partition_that_is_named_twice_are_deleted_once)
+{
+    struct kf_delete_records_request request;
+    struct kf_delete_records_response response;
+    struct kf_delete_records_request_delete_records_partition partitions[2] = {{.offset = 0},
+                                                                               {.offset = 1}};
+    struct kf_delete_records_request_delete_records_topic topics[3] = {
+        {.name = text("orders")}, {.name = text("orders")}, {.name = text("other")}};
+    cr_assert(eq(int, produce("v", 1, "k"), KF_OK));
+    for (int i = 0; i < 2; i++) {
+        topics[i].partitions.items = &partitions[i];
+        topics[i].partitions.count = 1;
+    }
+    kf_reset(&kf_schema_of_delete_records_request, &request);
+    request.topics.items = topics;
+    request.topics.count = 3;
+    client_call(&client, KF_API_DELETE_RECORDS, 2, &request, &response);
+    cr_assert(eq(i32, response.topics.count, 1));
+    cr_assert(eq(i32, response.topics.items[0].partitions.count, 1));
+    cr_assert(eq(i64, response.topics.items[0].partitions.items[0].low_watermark, 1));
 }
 
 Test(configs, cleaning_follows_the_topics_policy)

@@ -508,7 +508,8 @@ Test(sasl_clients, are_told_that_their_token_has_expired)
     kf_config_sasl_token(config, give_expired, NULL);
     kf_client *client = kf_client_new(config, &error);
     int32_t partitions = 0;
-    cr_expect(eq(int, kf_client_partitions(client, "t", kf_now() + KF_SECOND, &partitions, &error),
+    cr_expect(eq(int,
+                 kf_client_partitions(client, "t", kf_now() + 3 * KF_SECOND, &partitions, &error),
                  KF_ERR_TOKEN_EXPIRED));
     kf_client_close(client);
     kf_config_free(config);

@@ -120,3 +120,40 @@ Test(settings, walks_a_list_without_the_spaces)
     at = 0;
     cr_assert(not(kf__list_next(kf__text(""), &at, &item)));
 }
+
+/* DescribeConfigs tells them so, and what obeys them reads them so. */
+Test(settings, reads_values_as_java_does)
+{
+    static const struct {
+        const char *name, *value, *canon;
+    } rows[] = {{"flush.ms", " +07\n", "7"},
+                {"retention.ms", "-1", "-1"},
+                {"preallocate", " TRUE", "true"},
+                {"preallocate", "False ", "false"},
+                {"cleanup.policy", " delete , compact ", "delete,compact"},
+                {"cleanup.policy", "", ""},
+                {"min.cleanable.dirty.ratio", "\t0.25 ", "0.25"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char room[KF__MAX_LIST_BYTES];
+        const struct kf__setting *setting =
+            kf__setting_find(KF__RESOURCE_TOPIC, kf__text(rows[i].name));
+        cr_assert(eq(str,
+                     (char *)(uintptr_t)why_not(KF__RESOURCE_TOPIC, rows[i].name, rows[i].value),
+                     (char *)""));
+        kf_string canon = kf__setting_canon(setting, kf__text(rows[i].value), room, sizeof room);
+        cr_assert(kf__text_equal(canon, kf__text(rows[i].canon)), "%s: %.*s", rows[i].value,
+                  (int)canon.size, canon.data);
+    }
+    cr_assert(eq(str, (char *)(uintptr_t)why_not(KF__RESOURCE_TOPIC, "cleanup.policy", "compact,"),
+                 (char *)"Configuration 'cleanup.policy' values must not be empty."));
+}
+
+Test(settings, reads_ids_as_java_does)
+{
+    static const char *const none[] = {"", " 1", "1 ", "x", "99999999999", "-"};
+    int32_t number;
+    cr_assert(kf__java_int(kf__text("-01"), &number));
+    cr_assert(eq(i32, number, -1));
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        cr_assert(not(kf__java_int(kf__text(none[i]), &number)), "'%s'", none[i]);
+}

@@ -998,6 +998,34 @@ Test(member, is_lost_while_leaving_and_has_nothing_left_to_leave)
     cr_assert(eq(str, (char *)noted(), "lost t:0 UNKNOWN_MEMBER_ID left NONE"));
 }
 
+Test(member, stays_as_a_static_member_that_is_lost_while_leaving)
+{
+    settings.instance_id = "static-1";
+    become_stable("cooperative-sticky", "t:0");
+    kf__member_leave(member, now + 10 * KF_SECOND, now);
+    pass(3 * KF_SECOND);
+    noted();
+    answer_heartbeat(KF_ERR_ILLEGAL_GENERATION);
+    cr_assert(eq(str, (char *)noted(), "lost t:0 ILLEGAL_GENERATION left NONE"));
+    pass(100 * KF_SECOND);
+    cr_assert(eq(str, (char *)noted(), ""));
+}
+
+Test(member, leaves_no_drain_under_way_before_its_time_where_nothing_else_is_owned)
+{
+    settings.assignors[0] = KF__ASSIGNOR_RANGE;
+    become_stable("range", "t:0,t:1");
+    pass(3 * KF_SECOND);
+    answer_heartbeat(KF_ERR_REBALANCE_IN_PROGRESS);
+    noted();
+    kf__member_leave(member, now + 10 * KF_SECOND, now);
+    cr_assert(eq(i64, kf__member_drain_deadline(member), now + 9 * KF_SECOND));
+    pass(8500 * KF_MILLISECOND);
+    cr_assert(eq(ptr, strstr(noted(), "leave"), NULL));
+    pass(500 * KF_MILLISECOND);
+    cr_assert(ne(ptr, strstr(noted(), "leave"), NULL));
+}
+
 Test(member, leaves_before_it_ever_joined)
 {
     start("t");

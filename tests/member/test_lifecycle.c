@@ -94,24 +94,23 @@ Test(member_lifecycle, a_step_returns_soon_however_long_the_batch)
     produce(&member, "t", 0, 1500);
     member_open(&member, "worker.threads=0", NULL);
     run(KF_AT_LEAST_ONCE);
-    kf_time longest = 0;
+    size_t most = 0; /* records in one step: each takes a millisecond and more */
     kf_time end = kf_now() + PATIENCE_MS * KF_MILLISECOND;
     while (member_handled(&member) < 1501 && kf_now() < end) {
-        kf_time before = kf_now();
-        kf_loop_step(member.runtime, before);
-        if (kf_now() - before > longest)
-            longest = kf_now() - before;
+        size_t before = member_handled(&member);
+        kf_loop_step(member.runtime, kf_now());
+        if (member_handled(&member) - before > most)
+            most = member_handled(&member) - before;
     }
     cr_assert(eq(sz, member_handled(&member), 1501));
-    cr_assert(lt(i64, longest, 300 * KF_MILLISECOND));
+    cr_assert(lt(sz, most, 100));
     cr_assert(eq(sz, member.lost, 0));
     member_close(&member);
 }
 
 static void *pause_all(void *argument)
 {
-    kf_err *err = argument;
-    *err = kf_pause(member.runtime, "t", -1);
+    atomic_store((atomic_int *)argument, kf_pause(member.runtime, "t", -1));
     return NULL;
 }
 
@@ -121,31 +120,63 @@ Test(member_lifecycle, another_threads_question_waits_for_the_callers_turn)
     member_open(&member, "worker.threads=0", NULL);
     run(KF_AT_LEAST_ONCE);
     turn_until_handled(5);
-    kf_err err = KF_ERR_STATE;
+    atomic_int err = KF_ERR_STATE;
     pthread_t thread;
     pthread_create(&thread, NULL, pause_all, &err);
-    kf_time end = kf_now() + 100 * KF_MILLISECOND;
-    while (kf_now() < end)
+    while (atomic_load(&err) == KF_ERR_STATE)
         turn(&member);
     pthread_join(thread, NULL);
-    cr_assert(eq(int, err, KF_OK));
+    cr_assert(eq(int, atomic_load(&err), KF_OK));
     kf_snapshot *snapshot = kf_runtime_snapshot(member.runtime);
     cr_assert(snapshot->partitions[0].paused);
     kf_snapshot_free(snapshot);
     member_close(&member);
 }
 
-/* ---- stops ---- */
+static kf_verdict sleep_until_cancelled(struct member *of, const kf_message *message)
+{
+    (void)message;
+    atomic_store(&of->is_stuck, true);
+    return kf_sleep(3600 * KF_SECOND) == KF_ERR_CANCELLED ? KF_FAILED : KF_HANDLED;
+}
+
+/* The loop stood still from before the handler was to be asked until the time to stop was over. */
+Test(member_lifecycle, a_handler_that_was_asked_to_end_just_now_is_not_stuck)
+{
+    begin(1, 1);
+    atomic_store(&member.decide, sleep_until_cancelled);
+    member_open(&member, "worker.threads=0", "shutdown.timeout.ms=500", NULL);
+    run(KF_AT_LEAST_ONCE);
+    while (!atomic_load(&member.is_stuck))
+        turn(&member);
+    kf_runtime_stop(member.runtime);
+    cr_assert(eq(int, kf_loop_step(member.runtime, 0), KF_OK));
+    usleep(700000);
+    kf_err err;
+    while ((err = kf_loop_step(member.runtime, kf_now() + 10 * KF_MILLISECOND)) == KF_OK)
+        continue;
+    cr_assert(eq(int, err, KF_ERR_CLOSED));
+    cr_assert(eq(int, member_stop(&member), KF_OK), "%s", member.error.text);
+    cr_assert(eq(i64, member_committed(&member, "t", 0), 0));
+    member_close(&member);
+}
+
+/* ---- stops: those that end at once could last a minute, and would be found out ---- */
+
+static void stops_at_once(void)
+{
+    kf_time before = kf_now();
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    cr_assert(lt(i64, kf_now() - before, 30 * KF_SECOND));
+}
 
 Test(member_lifecycle, a_stop_before_the_first_metadata_ends_at_once)
 {
     begin(1, 1);
     kf_broker_pause(member.broker);
-    member_open(&member, NULL);
+    member_open(&member, "shutdown.timeout.ms=60000", NULL);
     run(KF_AT_LEAST_ONCE);
-    kf_time before = kf_now();
-    cr_assert(eq(int, member_stop(&member), KF_OK));
-    cr_assert(lt(i64, kf_now() - before, 2 * KF_SECOND));
+    stops_at_once();
     kf_broker_resume(member.broker);
     member_close(&member);
 }
@@ -153,12 +184,10 @@ Test(member_lifecycle, a_stop_before_the_first_metadata_ends_at_once)
 Test(member_lifecycle, a_stop_before_the_start_is_heeded)
 {
     begin(1, 1);
-    member_open(&member, NULL);
+    member_open(&member, "shutdown.timeout.ms=60000", NULL);
     kf_runtime_stop(member.runtime);
     run(KF_AT_LEAST_ONCE);
-    kf_time before = kf_now();
-    cr_assert(eq(int, kf_runtime_wait(member.runtime, NULL), KF_OK));
-    cr_assert(lt(i64, kf_now() - before, 2 * KF_SECOND));
+    stops_at_once();
     cr_assert(eq(sz, member_count(&member), 0));
     member_close(&member);
 }
@@ -190,7 +219,7 @@ Test(member_lifecycle, a_broker_that_fell_silent_holds_a_stop_no_longer_than_its
     kf_broker_pause(member.broker);
     kf_time before = kf_now();
     member_stop(&member);
-    cr_assert(lt(i64, kf_now() - before, 2 * KF_SECOND));
+    cr_assert(lt(i64, kf_now() - before, 20 * KF_SECOND)); /* an answer's time is 30 s */
     kf_broker_resume(member.broker);
     member_close(&member);
 }
@@ -287,6 +316,24 @@ Test(member_lifecycle, the_first_error_sticks)
     member_close(&member);
 }
 
+/* No fiber could ever have it: its handlers would never run, and nobody would say so. */
+Test(member_lifecycle, a_stack_larger_than_any_is_refused)
+{
+    begin(1, 1);
+    member_open(&member, NULL);
+    kf_topic_options options = {.size = sizeof options, .stack_bytes = (64 << 20) + 1};
+    member_handle_with(&member, "t", KF_AT_LEAST_ONCE, &options);
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_runtime_run(member.runtime, &error), KF_ERR_INVALID_ARGUMENT));
+    cr_assert(strstr(error.text, "64 MiB") != NULL, "%s", error.text);
+    cr_assert(eq(int, kf_config_set(member.config, "fiber.stack.bytes", "67108865", &error),
+                 KF_ERR_CONFIG));
+    cr_assert(eq(int, kf_runtime_close(member.runtime), KF_OK));
+    member.is_open = false;
+    kf_config_free(member.config);
+    member_close(&member);
+}
+
 Test(member_lifecycle, no_runtime_at_all_does_nothing)
 {
     kf_error error = KF_ERROR_INIT;
@@ -336,23 +383,26 @@ Test(member_lifecycle, a_forked_child_is_told_and_harms_nobody)
     member_close(&member);
 }
 
+static void *end_when_handled(void *unused)
+{
+    while (member_handled(&member) < 5)
+        usleep(2000);
+    kill(getpid(), SIGTERM);
+    return unused;
+}
+
 Test(member_lifecycle, a_signal_ends_the_run_where_asked)
 {
     begin(1, 5);
     member_open(&member, "handle.signals=true", NULL);
     member_handle(&member, "t", KF_AT_LEAST_ONCE);
-    pid_t self = getpid();
-    pid_t child = fork();
-    if (child == 0) {
-        usleep(500000);
-        kill(self, SIGTERM);
-        _exit(0);
-    }
+    pthread_t thread;
+    pthread_create(&thread, NULL, end_when_handled, NULL);
     kf_error error = KF_ERROR_INIT;
     cr_assert(eq(int, kf_runtime_run(member.runtime, &error), KF_OK));
     cr_assert(eq(sz, member_handled(&member), 5));
     cr_assert(eq(i64, member_committed(&member, "t", 0), 5));
-    waitpid(child, NULL, 0);
+    pthread_join(thread, NULL);
     member_close(&member);
 }
 

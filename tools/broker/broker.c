@@ -13,7 +13,6 @@
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
-#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -169,6 +168,7 @@ static void open_parts(kf_broker *broker)
     broker->consumers.context = broker;
     broker->consumers.settings = kf__consumer_settings_of;
     broker->consumers.seed = seed ^ UINT64_C(0x6A09E667F3BCC909);
+    kf__journal_init(&broker->journal);
     kf__census_init(&broker->census, alloc);
     kf__committed_init(&broker->committed, alloc);
     kf__txns_init(&broker->txns, alloc, kf__txn_sink_of(broker));
@@ -211,8 +211,7 @@ static void close_parts(kf_broker *broker)
     kf__buffer_free(&broker->scratch);
     kf__buffer_free(&broker->rebatched);
     kf__buffer_free(&broker->handed_out);
-    if (broker->journal)
-        fclose(broker->journal);
+    kf__journal_close(&broker->journal);
     kf_free(broker->alloc, broker->racks);
     pthread_cond_destroy(&broker->poll_ends);
     pthread_mutex_destroy(&broker->lock);
@@ -293,9 +292,8 @@ static kf_err open_broker(kf_broker *broker, enum kf__backend backend, kf_error 
         err = kf__server_open(broker, options, backend, error);
     if (!err && (make_bootstraps(broker) || put_configs(broker) || copy_racks(broker)))
         err = kf_error_set(error, KF_ERR_NO_MEMORY, "out of memory");
-    if (!err && options->journal && !(broker->journal = fopen(options->journal, "a")))
-        err = kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", options->journal,
-                           strerror(errno));
+    if (!err && options->journal)
+        err = kf__journal_open(&broker->journal, options->journal, error);
     if (!err && options->thread && start_thread(broker))
         err = kf_error_set(error, KF_ERR_SYSTEM, "cannot start a thread");
     return err;

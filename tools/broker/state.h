@@ -17,6 +17,7 @@
 #include "tools/broker/group/group_coordinator.h"
 #include "tools/broker/group/pending_offsets.h"
 #include "tools/broker/instrument/census.h"
+#include "tools/broker/instrument/journal.h"
 #include "tools/broker/instrument/memory.h"
 #include "tools/broker/log/fetch_sessions.h"
 #include "tools/broker/server/budget.h"
@@ -79,7 +80,7 @@ struct kf_broker {
 
     struct kf__server server;
     struct kf__memory memory; /* with options.virtual_time */
-    FILE *journal;
+    struct kf__journal journal;
 
     pthread_mutex_t lock;     /* all of the above */
     pthread_cond_t poll_ends; /* and: a guest of the server has left */

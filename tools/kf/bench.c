@@ -200,7 +200,9 @@ static void show_progress(const struct bench *bench, kf_time *shown)
 
 static void produce_all(struct bench *bench)
 {
-    const char *topic = kf_producer_topic(bench->producer, bench->command.arguments.items[0]);
+    const char *name = bench->command.arguments.items[0];
+    const char *own = kf_producer_topic(bench->producer, name);
+    const char *topic = own ? own : name; /* kf_produce says why */
     kf_time until = 0;
     bool talk = isatty(STDERR_FILENO);
     kf_time shown = bench->began;
@@ -312,6 +314,8 @@ static int run(struct bench *bench)
     if (code != KF__GO_ON)
         return code;
     if (!make_values(bench)) {
+        fprintf(stderr, "kf bench produce: no memory for records of %lld bytes\n",
+                (long long)bench->size);
         kf_producer_close(bench->producer, 0);
         return KF__EXIT_PARTLY;
     }

@@ -396,7 +396,7 @@ static int serve(kf_broker *broker, const struct arguments *arguments)
         fprintf(stderr, "kf broker: %s\n", error.text);
         return 1;
     }
-    return 0;
+    return kf_broker_journal_lost(broker, NULL) > 0 ? 1 : 0; /* why has been told */
 }
 
 int kf__verb_broker(int argc, char **argv)

@@ -22,6 +22,7 @@
 enum {
     READ_BYTES = 65536,
     REPORT_MS = 10,      /* how soon a verdict is printed while stdin is quiet */
+    LOOK_MS = 500,       /* for a signal that came just before this thread began to wait */
     CUT_SHORT_MS = 5000, /* what a signal leaves for records under way */
     NAMED_MAX = 100,     /* records that failed, named one by one; the rest is counted */
 };
@@ -310,10 +311,12 @@ static bool make_room(struct input *input)
 static void wait_for_input(struct produce *produce)
 {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
-    while (print_told(produce) && !stop_signal && poll(&input, 1, REPORT_MS) == 0)
-        continue;
-    if (!produce->first)
-        fflush(stdout);
+    bool under_way;
+    do {
+        under_way = print_told(produce);
+        if (!under_way)
+            fflush(stdout);
+    } while (!stop_signal && poll(&input, 1, under_way ? REPORT_MS : LOOK_MS) == 0);
 }
 
 /* 0 at the end, below 0 after an error or a signal. */

@@ -417,12 +417,28 @@ Test(loop, a_post_between_turns_makes_the_descriptor_readable)
 
 static atomic_int working, most_working, done_jobs;
 
-static void work_slowly(struct kf__job *job)
+static void begin_work(void)
 {
-    (void)job;
     int now = atomic_fetch_add(&working, 1) + 1;
     if (now > atomic_load(&most_working))
         atomic_store(&most_working, now);
+}
+
+static void work_slowly(struct kf__job *job)
+{
+    (void)job;
+    begin_work();
+    usleep(5000);
+    atomic_fetch_sub(&working, 1);
+}
+
+/* The first waits for a second one beside it, whose thread the machine may be slow to begin. */
+static void work_beside_another(struct kf__job *job)
+{
+    (void)job;
+    begin_work();
+    for (int i = 0; i < 4000 && atomic_load(&most_working) < 2; i++)
+        usleep(5000);
     usleep(5000);
     atomic_fetch_sub(&working, 1);
 }
@@ -441,7 +457,7 @@ Test(loop, works_jobs_off_on_two_threads_and_reports_on_its_own)
         atomic_store(&done_jobs, 0);
         atomic_store(&most_working, 0);
         for (int i = 0; i < 10; i++) {
-            jobs[i] = (struct kf__job){.work = work_slowly, .done = count_done};
+            jobs[i] = (struct kf__job){.work = work_beside_another, .done = count_done};
             cr_assert(eq(int, kf__loop_offload(loop, &jobs[i]), KF_OK));
         }
         turn_until(&done_jobs, 10);

@@ -193,13 +193,15 @@ Test(client, names_the_partition_that_is_not_there)
 Test(client, tells_what_a_broker_advertises)
 {
     int16_t least = -1, most = -1;
-    cr_assert(eq(
-        int, kf_client_api_versions(client, 2, KF_API_METADATA, in_ms(20000), &least, &most, &error),
-        KF_OK));
+    cr_assert(
+        eq(int,
+           kf_client_api_versions(client, 2, KF_API_METADATA, in_ms(20000), &least, &most, &error),
+           KF_OK));
     cr_assert(ge(int, most, least));
-    cr_assert(eq(
-        int, kf_client_api_versions(client, KF_NODE_ANY, 32000, in_ms(20000), &least, &most, &error),
-        KF_ERR_API_NOT_SUPPORTED));
+    cr_assert(
+        eq(int,
+           kf_client_api_versions(client, KF_NODE_ANY, 32000, in_ms(20000), &least, &most, &error),
+           KF_ERR_API_NOT_SUPPORTED));
 }
 
 static void *call_many(void *context)

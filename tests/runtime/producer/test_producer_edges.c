@@ -124,6 +124,17 @@ Test(producer_edges, refuses_at_once_a_record_that_the_whole_buffer_cannot_take)
     kf_producer_close(producer, in(10 * KF_SECOND));
 }
 
+/* Java refuses it, too. */
+Test(producer_edges, refuses_to_linger_until_a_records_time_is_up)
+{
+    static const char *const settings[] = {"linger.ms", "2000", "delivery.timeout.ms", "1000",
+                                           NULL};
+    producer = help_open_producer(help_configure(broker, NULL, &error), settings, &error);
+    cr_assert(eq(ptr, (void *)producer, NULL));
+    cr_assert(eq(int, error.code, KF_ERR_CONFIG));
+    cr_assert(eq(str, error.text, "delivery.timeout.ms=1000 leaves no time behind linger.ms=2000"));
+}
+
 /* ---- whose thread callbacks run on ---- */
 
 /* The open batch was begun for one that waits, which needs no thread for callbacks. */

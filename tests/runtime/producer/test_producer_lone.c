@@ -8,6 +8,8 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static kf_broker *broker;
 static kf_error error;
@@ -117,6 +119,64 @@ Test(producer_lone, leaves_what_lingers_to_the_io_thread)
     while (!atomic_load(&told))
         kf_sleep(KF_MILLISECOND);
     kf_producer_close(producer, in(KF_SECOND));
+}
+
+/* ---- a child process ---- */
+
+static void leave_alone(void *context, kf_bytes value)
+{
+    (void)context;
+    (void)value;
+    _exit(9);
+}
+
+/* What the child sees first that is not as it should be; 0: nothing. */
+static int refused_in_child(void)
+{
+    kf_delivery results[2];
+    kf_record records[2] = {record, record};
+    if (kf_produce(producer, &record, NULL, NULL, KF_FOREVER, NULL) != KF_ERR_FORKED)
+        return 1;
+    if (send_one(KF_FOREVER, NULL) != KF_ERR_FORKED)
+        return 2;
+    if (kf_produce_batch(producer, records, 2, KF_FOREVER, results, NULL) != KF_ERR_FORKED)
+        return 3;
+    if (kf_produce_take(producer, &record, leave_alone, NULL, NULL, KF_FOREVER, NULL) !=
+        KF_ERR_FORKED)
+        return 4;
+    if (kf_flush(producer, KF_FOREVER) != KF_ERR_FORKED)
+        return 5;
+    return kf_producer_close(producer, KF_FOREVER) == KF_ERR_FORKED ? 0 : 6;
+}
+
+static atomic_bool stop_sending;
+
+static void *keep_sending(void *argument)
+{
+    (void)argument;
+    while (!atomic_load(&stop_sending))
+        cr_assert(eq(int, kf_produce_wait(producer, &record, in(20 * KF_SECOND), NULL, NULL), 0));
+    return NULL;
+}
+
+/* Whoever turns the loop stays behind in the parent. */
+Test(producer_lone, is_refused_in_a_child_process_while_a_thread_of_the_parent_turns_the_loop)
+{
+    pthread_t thread;
+    open_with(configure(), NULL);
+    pthread_create(&thread, NULL, keep_sending, NULL);
+    for (int i = 0; i < 10; i++) {
+        kf_sleep(5 * KF_MILLISECOND);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(refused_in_child());
+        int status;
+        cr_assert(eq(int, waitpid(child, &status, 0), child));
+        cr_assert(eq(int, status, 0));
+    }
+    atomic_store(&stop_sending, true);
+    pthread_join(thread, NULL);
+    cr_assert(eq(int, kf_producer_close(producer, in(20 * KF_SECOND)), KF_OK));
 }
 
 /* ---- callbacks in its turn ---- */

@@ -380,7 +380,7 @@ Test(producer_order, tells_each_batch_once)
 static void split_with(const char *codec)
 {
     const char *settings[] = {"linger.ms",        "20000", "batch.size", "100000",
-                              "compression.type", codec,  NULL};
+                              "compression.type", codec,   NULL};
     kf_producer *producer = open_with(settings);
     int32_t fault = fail_produce(1, 1, 5, KF_ERR_MESSAGE_TOO_LARGE);
     produce_some(producer, 0, 0, 300);

@@ -16,11 +16,26 @@ static kf_err refuse(kf_err err, char *why, const char *format, kf_string about)
     return err;
 }
 
+/* Is it this node that is named? "01" names it as well. */
+static kf_err check_node(const struct kf__config_changes *changes, const char *other, char *why)
+{
+    int32_t id;
+    kf_string name = changes->name;
+    if (!kf__java_int(name, &id))
+        return refuse(KF_ERR_INVALID_REQUEST, why, "Node id must be an integer, but it is: %.*s",
+                      name);
+    if (id == changes->node)
+        return KF_OK;
+    int used = snprintf(why, KF__MAX_WHY_BYTES, other, (int)changes->node);
+    snprintf(why + used, (size_t)(KF__MAX_WHY_BYTES - used), " received %.*s", (int)name.size,
+             name.data);
+    return KF_ERR_INVALID_REQUEST;
+}
+
 static kf_err check_name(const struct kf_broker *broker, const struct kf__config_changes *changes,
                          char *why)
 {
     kf_string name = changes->name;
-    char id[12];
     switch (changes->resource) {
     case KF__RESOURCE_TOPIC:
         if (name.size == 0)
@@ -41,20 +56,17 @@ static kf_err check_name(const struct kf_broker *broker, const struct kf__config
                           "Default client metrics resources are not allowed.%.*s", name);
         return KF_OK;
     case KF__RESOURCE_BROKER:
-        snprintf(id, sizeof id, "%d", (int)changes->node);
-        if (name.size == 0 || kf__text_equal(name, kf__text(id)))
-            return KF_OK;
-        for (size_t i = 0; i < name.size; i++)
-            if (name.data[i] < '0' || name.data[i] > '9')
-                return refuse(KF_ERR_INVALID_REQUEST, why,
-                              "Node id must be an integer, but it is: %.*s", name);
-        snprintf(why, KF__MAX_WHY_BYTES, "Unexpected broker id, expected %s, but received %.*s", id,
-                 (int)(name.size < 20 ? name.size : 20), name.data);
-        return KF_ERR_INVALID_REQUEST;
+        return name.size == 0 ? KF_OK
+                              : check_node(changes, "Unexpected broker id, expected %d, but", why);
+    case KF__RESOURCE_LOGGER:
+        if (!changes->replace)
+            return check_node(changes, "Unexpected node id. Expected %d, but", why);
+        break;
     default:
-        snprintf(why, KF__MAX_WHY_BYTES, "Unknown resource type %d", changes->resource);
-        return KF_ERR_INVALID_REQUEST;
+        break;
     }
+    snprintf(why, KF__MAX_WHY_BYTES, "Unknown resource type %d", changes->resource);
+    return KF_ERR_INVALID_REQUEST;
 }
 
 static kf_err check_unknown(int8_t resource, kf_string key, char *why)
@@ -160,6 +172,31 @@ kf_err kf__check_topic_config(kf_string name, kf_string value, char *why)
     return KF_OK;
 }
 
+/* There is one logger. */
+static kf_err check_level(const struct kf__config_change *change, char *why)
+{
+    static const char levels[] = "DEBUG, ERROR, FATAL, INFO, TRACE, WARN";
+    bool root = kf__text_equal(change->name, kf__text("root"));
+    bool sets = change->operation == KF__CONFIG_SET;
+    if (!sets && change->operation != KF__CONFIG_DELETE)
+        return refuse(KF_ERR_INVALID_REQUEST, why,
+                      "%.*s operation is not allowed for the BROKER_LOGGER resource",
+                      kf__text(change->operation == KF__CONFIG_APPEND ? "APPEND" : "SUBTRACT"));
+    if (!root)
+        return refuse(KF_ERR_INVALID_CONFIG, why, "Logger %.*s does not exist!", change->name);
+    if (!sets)
+        return refuse(KF_ERR_INVALID_REQUEST, why,
+                      "Removing the log level of the %.*s logger is not allowed", change->name);
+    if (kf__list_has(kf__text(levels), change->value))
+        return KF_OK;
+    snprintf(why, KF__MAX_WHY_BYTES,
+             "Cannot set the log level of root to %.*s as it is not a supported log level. Valid "
+             "log levels are %s",
+             (int)(change->value.size < 250 ? change->value.size : 250), change->value.data,
+             levels);
+    return KF_ERR_INVALID_CONFIG;
+}
+
 static kf_err check_value(const struct kf_broker *broker, int8_t resource, kf_string key,
                           kf_string value, char *why)
 {
@@ -207,19 +244,22 @@ static kf_err edit_list(kf_string list, const struct kf__config_change *change, 
     return KF_OK;
 }
 
-enum {
-    MAX_LIST_BYTES = 4096, /* of a list's value that APPEND or SUBTRACT makes */
-};
-
 /* What the change amounts to: a value in *value (perhaps in `room`), or null: out. */
 static kf_err resolve(const struct kf_broker *broker, const struct kf__config_changes *all,
                       const struct kf__config_change *change, char *room, kf_string *value,
                       char *why)
 {
+    const struct kf__setting *setting = kf__setting_find(all->resource, change->name);
     *value = change->value;
+    if (all->resource == KF__RESOURCE_LOGGER)
+        return check_level(change, why);
+    kf_err err = KF_OK;
     switch (change->operation) {
     case KF__CONFIG_SET:
-        return check_value(broker, all->resource, change->name, *value, why);
+        err = check_value(broker, all->resource, change->name, *value, why);
+        if (!err && setting)
+            *value = kf__setting_canon(setting, *value, room, KF__MAX_LIST_BYTES);
+        return err;
     case KF__CONFIG_DELETE:
         *value = (kf_string){0};
         return KF_OK;
@@ -229,7 +269,6 @@ static kf_err resolve(const struct kf_broker *broker, const struct kf__config_ch
     default:
         return KF_ERR_UNKNOWN_SERVER_ERROR;
     }
-    const struct kf__setting *setting = kf__setting_find(all->resource, change->name);
     if (!setting || setting->type != KF__SETTING_LIST) {
         snprintf(why, KF__MAX_WHY_BYTES, "Can't %s to key %.*s because its type is not LIST.",
                  change->operation == KF__CONFIG_APPEND ? "APPEND" : "SUBTRACT",
@@ -239,7 +278,7 @@ static kf_err resolve(const struct kf_broker *broker, const struct kf__config_ch
     kf_string now = kf__configs_own(&broker->configs, all->resource, all->name, change->name);
     if (!now.data)
         now = kf__text(setting->value);
-    kf_err err = edit_list(now, change, room, MAX_LIST_BYTES);
+    err = edit_list(now, change, room, KF__MAX_LIST_BYTES);
     *value = kf__text(room);
     return err ? err : check_value(broker, all->resource, change->name, *value, why);
 }
@@ -268,7 +307,7 @@ static kf_err check_shape(const struct kf__config_changes *changes, char *why)
 static kf_err make_changes(const struct kf_broker *broker, const struct kf__config_changes *changes,
                            struct kf__configs *draft, char *why)
 {
-    char room[MAX_LIST_BYTES];
+    char room[KF__MAX_LIST_BYTES];
     kf_err err = KF_OK;
     for (size_t i = 0; !err && i < changes->count; i++) {
         kf_string value;
@@ -301,8 +340,10 @@ kf_err kf__set_read_only(struct kf_broker *broker, kf_string key, kf_string valu
     const struct kf__setting *setting = kf__setting_find(KF__RESOURCE_BROKER, key);
     if (!setting || !setting->read_only || (value.data && !kf__setting_takes(setting, value, why)))
         return KF_ERR_INVALID_REQUEST;
+    char room[KF__MAX_LIST_BYTES];
     struct kf__configs draft;
     kf_string none = kf__text("");
+    value = kf__setting_canon(setting, value, room, sizeof room);
     kf_err err = kf__configs_draft(&broker->configs, KF__RESOURCE_STATIC, none, false, &draft);
     if (!err)
         err = kf__configs_set(&draft, KF__RESOURCE_STATIC, none, key, value);

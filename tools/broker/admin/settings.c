@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 /* ---- the rows ---- */
 
@@ -159,13 +160,14 @@ static const char *type_name(enum kf__setting_type type)
     }
 }
 
-static bool takes_whole(const struct kf__setting *setting, kf_string value, char *why)
+static bool takes_whole(const struct kf__setting *setting, kf_string value, kf_string told,
+                        char *why)
 {
     int64_t number;
     char reason[100];
     if (!read_whole(setting, value, &number)) {
         snprintf(reason, sizeof reason, "Not a number of type %s", type_name(setting->type));
-        return refuse(setting, value, reason, why);
+        return refuse(setting, told, reason, why);
     }
     bool low = setting->rule != KF__ANY_VALUE && number < setting->low;
     bool high =
@@ -241,6 +243,13 @@ static bool takes_list(const struct kf__setting *setting, kf_string value, char 
 {
     size_t at = 0;
     kf_string item;
+    while (setting->rule == KF__ONE_OF && kf__list_next(value, &at, &item))
+        if (item.size == 0) {
+            snprintf(why, KF__MAX_WHY_BYTES, "Configuration '%s' values must not be empty.",
+                     setting->name);
+            return false;
+        }
+    at = 0;
     if (setting->rule == KF__REPLICA_LIST && kf__text_equal(value, kf__text("*")))
         return true;
     while (kf__list_next(value, &at, &item)) {
@@ -269,22 +278,35 @@ static bool takes_text(const struct kf__setting *setting, kf_string value, char 
                   why);
 }
 
-bool kf__setting_takes(const struct kf__setting *setting, kf_string value, char *why)
+/* Java's idea of it: all that isn't above a space. */
+static kf_string trim(kf_string value)
 {
-    while (value.size > 0 && value.data[0] == ' ') {
+    while (value.size > 0 && (unsigned char)value.data[0] <= ' ') {
         value.data++;
         value.size--;
     }
-    while (value.size > 0 && value.data[value.size - 1] == ' ')
+    while (value.size > 0 && (unsigned char)value.data[value.size - 1] <= ' ')
         value.size--;
+    return value;
+}
+
+static bool is_word(kf_string value, const char *word)
+{
+    return value.size == strlen(word) && strncasecmp(value.data, word, value.size) == 0;
+}
+
+bool kf__setting_takes(const struct kf__setting *setting, kf_string value, char *why)
+{
+    kf_string told = value;
+    value = trim(value);
     switch (setting->type) {
     case KF__SETTING_BOOLEAN:
-        return kf__list_has(kf__text("true,false"), value) ||
+        return is_word(value, "true") || is_word(value, "false") ||
                refuse(setting, value, "Expected value to be either true or false", why);
     case KF__SETTING_INT:
     case KF__SETTING_SHORT:
     case KF__SETTING_LONG:
-        return takes_whole(setting, value, why);
+        return takes_whole(setting, value, told, why);
     case KF__SETTING_DOUBLE:
         return takes_double(setting, value, why);
     case KF__SETTING_LIST:
@@ -292,4 +314,54 @@ bool kf__setting_takes(const struct kf__setting *setting, kf_string value, char 
     default:
         return takes_text(setting, value, why);
     }
+}
+
+static kf_string join(kf_string list, char *room, size_t size)
+{
+    size_t used = 0, at = 0;
+    kf_string item;
+    if (list.size >= size)
+        return list;
+    while (kf__list_next(list, &at, &item)) {
+        if (used > 0)
+            room[used++] = ',';
+        memcpy(room + used, item.data, item.size);
+        used += item.size;
+    }
+    room[used] = 0;
+    return (kf_string){room, used};
+}
+
+kf_string kf__setting_canon(const struct kf__setting *setting, kf_string value, char *room,
+                            size_t size)
+{
+    int64_t number;
+    kf_string bare = trim(value);
+    if (!value.data)
+        return value;
+    switch (setting->type) {
+    case KF__SETTING_BOOLEAN:
+        return kf__text(is_word(bare, "true") ? "true" : "false");
+    case KF__SETTING_INT:
+    case KF__SETTING_SHORT:
+    case KF__SETTING_LONG:
+        if (!read_whole(setting, bare, &number))
+            return value;
+        snprintf(room, size, "%lld", (long long)number);
+        return kf__text(room);
+    case KF__SETTING_LIST:
+        return join(bare, room, size);
+    default:
+        return bare;
+    }
+}
+
+bool kf__java_int(kf_string text, int32_t *number)
+{
+    static const struct kf__setting an_int = {.type = KF__SETTING_INT};
+    int64_t read = 0;
+    bool whole =
+        text.size > 0 && (unsigned char)text.data[0] > ' ' && read_whole(&an_int, text, &read);
+    *number = (int32_t)read;
+    return whole;
 }

@@ -57,7 +57,8 @@ struct kf__setting {
 };
 
 enum {
-    KF__MAX_WHY_BYTES = 600, /* of a sentence about a value, or two topics' names */
+    KF__MAX_LIST_BYTES = 4096, /* of a list's value that is made of others */
+    KF__MAX_WHY_BYTES = 600,   /* of a sentence about a value, or two topics' names */
 };
 
 /* All of one kind of resource, by name; NULL and 0 where there is no such kind. */
@@ -67,6 +68,13 @@ const struct kf__setting *kf__setting_find(int8_t resource, kf_string name);
 
 /* False with Kafka's sentence in `why` (KF__MAX_WHY_BYTES) where the value won't do. */
 bool kf__setting_takes(const struct kf__setting *setting, kf_string value, char *why);
+
+/* The value as Kafka reads and tells it ("+07 " is 7, "True" true, "a , b" a,b), in `room` or where
+   it was; for one that kf__setting_takes. What doesn't fit is left as it is. */
+kf_string kf__setting_canon(const struct kf__setting *setting, kf_string value, char *room,
+                            size_t size);
+/* The whole of the text as an int, as Java reads it. */
+bool kf__java_int(kf_string text, int32_t *number);
 
 /* Items of "a, b,c", without the spaces around them; false at the end. *at begins at 0. */
 bool kf__list_next(kf_string list, size_t *at, kf_string *item);

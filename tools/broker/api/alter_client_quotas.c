@@ -13,7 +13,8 @@
 typedef struct kf_alter_client_quotas_request_entry_data asked_entry;
 
 enum {
-    WHY_BYTES = 300
+    WHY_BYTES = 300,
+    MOST_OPS = 50, /* of one entity; more are refused like a key that is named twice */
 };
 
 static kf_err refuse(char *why, const char *format, kf_string about)
@@ -99,8 +100,10 @@ static kf_err check(const asked_entry *asked, struct kf__quota_entity *entity, c
     kf_err err = read_entity(asked, entity, why);
     for (int32_t i = 0; !err && i < asked->ops.count; i++) {
         enum kf__quota_key key;
+        if (asked->ops.items[i].remove)
+            continue; /* whatever it is: it needn't be there */
         err = find_key(entity, asked->ops.items[i].key, &key, why);
-        if (!err && !asked->ops.items[i].remove)
+        if (!err)
             err = check_value(key, asked->ops.items[i].value, why);
     }
     return err;
@@ -115,10 +118,8 @@ static kf_err store(struct kf__quotas *quotas, const asked_entry *asked,
     for (int32_t i = 0; !err && i < asked->ops.count; i++) {
         enum kf__quota_key key;
         double value = asked->ops.items[i].value;
-        if (asked->ops.items[i].remove != removes)
-            continue;
-        err = find_key(entity, asked->ops.items[i].key, &key, why);
-        if (!err)
+        if (asked->ops.items[i].remove == removes &&
+            !find_key(entity, asked->ops.items[i].key, &key, why))
             err = kf__quotas_set(quotas, entity, key, removes ? NULL : &value);
     }
     return err;
@@ -183,10 +184,43 @@ static bool has_key_twice(const asked_entry *asked)
 {
     for (int32_t i = 0; i < asked->ops.count; i++)
         for (int32_t j = 0; j < i; j++)
-            if (i > KF__QUOTA_KEYS ||
-                kf__text_equal(asked->ops.items[i].key, asked->ops.items[j].key))
+            if (i > MOST_OPS || kf__text_equal(asked->ops.items[i].key, asked->ops.items[j].key))
                 return true;
     return false;
+}
+
+/* In Kafka's words, which name the parts in the order of Java's table. */
+static kf_err refuse_twins(const struct kf__quota_entity *entity, char *why)
+{
+    static const enum kf__quota_part parts[] = {KF__QUOTA_CLIENT, KF__QUOTA_IP, KF__QUOTA_USER};
+    int used = snprintf(why, WHY_BYTES, "Ignoring duplicate entity ClientQuotaEntity(entries={");
+    const char *comma = "";
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        kf_string name = entity->names[parts[i]];
+        if (!entity->has[parts[i]])
+            continue;
+        used += snprintf(
+            why + used, WHY_BYTES - (size_t)used, "%s%s=%.*s", comma, kf__quota_part_name(parts[i]),
+            name.data ? (int)(name.size < 80 ? name.size : 80) : 4, name.data ? name.data : "null");
+        comma = ", ";
+    }
+    snprintf(why + used, WHY_BYTES - (size_t)used, "})");
+    return KF_ERR_INVALID_REQUEST;
+}
+
+/* Of an entity that is named several times the first entry counts, and is refused all the same. */
+static kf_err alter_asked(struct kf__exchange *exchange, const asked_entry *asked, bool has_twin,
+                          char *why)
+{
+    const struct kf_alter_client_quotas_request *request = exchange->request;
+    struct kf__quota_entity entity;
+    kf_err err = read_entity(asked, &entity, why);
+    if (err)
+        return err;
+    bool twice = has_key_twice(asked);
+    if (!twice)
+        err = alter(exchange, asked, request->validate_only, why);
+    return twice || has_twin ? refuse_twins(&entity, why) : err;
 }
 
 /* A type named twice is told once. */
@@ -204,6 +238,24 @@ static void tell_part(const asked_entry *asked, int32_t index,
     answer->entity.items[at].entity_name = asked->entity.items[index].entity_name;
 }
 
+/* An entry of the answer for each entity. */
+static bool fill_entities(struct kf__exchange *exchange, const char *marks)
+{
+    const struct kf_alter_client_quotas_request *request = exchange->request;
+    struct kf_alter_client_quotas_response *response = exchange->response;
+    int32_t told = 0;
+    for (int32_t i = 0; i < request->entries.count; i++) {
+        if (marks[i] == KF__TWIN_AGAIN)
+            continue;
+        if (!KF__FILL(exchange, "entries/entity", response->entries.items[told].entity,
+                      request->entries.items[i].entity.count))
+            return false;
+        told++;
+    }
+    response->entries.count = told;
+    return true;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_alter_client_quotas_request *request = exchange->request;
@@ -214,19 +266,18 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const char *marks = mark_twins(exchange);
     if (!marks || !KF__FILL(exchange, "entries", response->entries, request->entries.count))
         return KF__REFUSED;
-    for (int32_t i = 0; i < request->entries.count; i++)
-        if (!KF__FILL(exchange, "entries/entity", response->entries.items[i].entity,
-                      request->entries.items[i].entity.count))
-            return KF__REFUSED;
-    for (int32_t i = 0; i < request->entries.count; i++) {
+    if (!fill_entities(exchange, marks))
+        return KF__REFUSED; /* before anything is altered */
+    for (int32_t i = 0, told = 0; i < request->entries.count; i++) {
         const asked_entry *asked = &request->entries.items[i];
-        struct kf_alter_client_quotas_response_entry_data *answer = &response->entries.items[i];
+        if (marks[i] == KF__TWIN_AGAIN)
+            continue;
+        struct kf_alter_client_quotas_response_entry_data *answer =
+            &response->entries.items[told++];
         char why[WHY_BYTES] = "";
         kf_err err = all;
-        if (!err && (marks[i] != KF__ONCE || has_key_twice(asked)))
-            err = refuse(why, "Ignoring duplicate entity%.*s", (kf_string){0});
         if (!err)
-            err = alter(exchange, asked, request->validate_only, why);
+            err = alter_asked(exchange, asked, marks[i] == KF__FIRST_OF_TWINS, why);
         answer->error_code = kf__wire_error(err);
         answer->error_message = kf__answer_text(exchange, kf__text(why[0] ? why : NULL));
         answer->entity.count = 0;

@@ -145,9 +145,13 @@ static kf_err create(struct kf_broker *broker, const asked_topic *asked, int32_t
     kf_err err = kf__broker_create(broker, asked->name, partitions, replicas, topic);
     if (!err)
         err = assign(broker, asked, *topic);
-    for (int32_t i = 0; !err && i < asked->configs.count; i++)
-        err = kf__configs_set(&broker->configs, KF__RESOURCE_TOPIC, asked->name,
-                              asked->configs.items[i].name, asked->configs.items[i].value);
+    for (int32_t i = 0; !err && i < asked->configs.count; i++) {
+        char room[KF__MAX_LIST_BYTES];
+        kf_string key = asked->configs.items[i].name;
+        kf_string value = kf__setting_canon(kf__setting_find(KF__RESOURCE_TOPIC, key),
+                                            asked->configs.items[i].value, room, sizeof room);
+        err = kf__configs_set(&broker->configs, KF__RESOURCE_TOPIC, asked->name, key, value);
+    }
     if (!err && asked->configs.count > 0)
         kf__apply_configs(broker, *topic);
     else if (err && *topic)

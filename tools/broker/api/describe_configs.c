@@ -153,8 +153,10 @@ static bool tell_all(struct kf__exchange *exchange, const asked_resource *asked,
 static bool tell_logger(struct kf__exchange *exchange, const asked_resource *asked,
                         resource_answer *answer)
 {
-    kf_string level = kf__configs_own(&exchange->broker->configs, KF__RESOURCE_LOGGER,
-                                      asked->resource_name, kf__text("root"));
+    char id[12];
+    snprintf(id, sizeof id, "%d", (int)exchange->node);
+    kf_string level = kf__configs_own(&exchange->broker->configs, KF__RESOURCE_LOGGER, kf__text(id),
+                                      kf__text("root"));
     if (!KF__FILL(exchange, "results/configs", answer->configs, 1))
         return false;
     config_answer *config = &answer->configs.items[0];
@@ -173,23 +175,21 @@ static kf_err check_broker(const struct kf__exchange *exchange, const asked_reso
 {
     kf_string name = asked->resource_name;
     bool logger = asked->resource_type == KF__RESOURCE_LOGGER;
-    char id[12];
     int shown = (int)(name.size < 100 ? name.size : 100);
-    snprintf(id, sizeof id, "%d", (int)exchange->node);
-    if ((name.size == 0 && !logger) || kf__text_equal(name, kf__text(id)))
-        return KF_OK;
+    int32_t id;
     if (name.size == 0) {
-        snprintf(why, KF__MAX_WHY_BYTES, "Broker id must not be empty");
-        return KF_ERR_INVALID_REQUEST;
+        if (logger)
+            snprintf(why, KF__MAX_WHY_BYTES, "Broker id must not be empty");
+        return logger ? KF_ERR_INVALID_REQUEST : KF_OK;
     }
-    for (size_t i = 0; i < name.size; i++)
-        if (name.data[i] < '0' || name.data[i] > '9') {
-            snprintf(why, KF__MAX_WHY_BYTES, "Broker id must be an integer, but it is: %.*s", shown,
-                     name.data);
-            return KF_ERR_INVALID_REQUEST;
-        }
-    snprintf(why, KF__MAX_WHY_BYTES, "Unexpected broker id, expected %s%s, but received %.*s", id,
-             logger ? "" : " or empty string", shown, name.data);
+    if (!kf__java_int(name, &id))
+        snprintf(why, KF__MAX_WHY_BYTES, "Broker id must be an integer, but it is: %.*s", shown,
+                 name.data);
+    else if (id != exchange->node)
+        snprintf(why, KF__MAX_WHY_BYTES, "Unexpected broker id, expected %d%s, but received %.*s",
+                 (int)exchange->node, logger ? "" : " or empty string", shown, name.data);
+    else
+        return KF_OK;
     return KF_ERR_INVALID_REQUEST;
 }
 

@@ -3,8 +3,103 @@
 #include "proto/bytes/utf8.h"
 #include "tools/broker/state.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <kafiber/dissect.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- the file ---- */
+
+void kf__journal_init(struct kf__journal *journal) { *journal = (struct kf__journal){.fd = -1}; }
+
+kf_err kf__journal_open(struct kf__journal *journal, const char *path, kf_error *error)
+{
+    struct stat status;
+    journal->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    if (journal->fd < 0)
+        return kf_error_set(error, KF_ERR_SYSTEM, "cannot open the journal %s: %s", path,
+                            strerror(errno));
+    journal->may_signal = fstat(journal->fd, &status) != 0 || !S_ISREG(status.st_mode);
+    return KF_OK;
+}
+
+void kf__journal_close(struct kf__journal *journal)
+{
+    if (journal->fd >= 0)
+        close(journal->fd);
+    journal->fd = -1;
+}
+
+/* 0 or an errno. */
+static int write_all(int fd, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t wrote = write(fd, bytes, size);
+        if (wrote < 0 && errno != EINTR)
+            return errno;
+        bytes += wrote > 0 ? wrote : 0;
+        size -= wrote > 0 ? (size_t)wrote : 0;
+    }
+    return 0;
+}
+
+/* The thread may be the program's own, which a signal of ours must not end. */
+static int write_unsignalled(int fd, const uint8_t *bytes, size_t size)
+{
+    sigset_t pipe, before, pending;
+    int taken;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    sigpending(&pending);
+    bool was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    int failed = write_all(fd, bytes, size);
+    sigpending(&pending);
+    if (failed == EPIPE && !was_pending && sigismember(&pending, SIGPIPE))
+        sigwait(&pipe, &taken);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed;
+}
+
+static void lose(struct kf_broker *broker, kf_err err, const char *why)
+{
+    struct kf__journal *journal = &broker->journal;
+    if (journal->lost++ > 0)
+        return;
+    kf_error_set(&journal->why, err, "the journal %s is incomplete: %s", broker->options.journal,
+                 why);
+    fprintf(stderr, "kafiber broker: %s\n", journal->why.text);
+}
+
+static void write_line(struct kf_broker *broker, const kf_writer *line)
+{
+    struct kf__journal *journal = &broker->journal;
+    if (line->err) {
+        lose(broker, KF_ERR_NO_MEMORY, kf_err_text(KF_ERR_NO_MEMORY));
+        return;
+    }
+    int failed = journal->may_signal ? write_unsignalled(journal->fd, line->bytes, line->used)
+                                     : write_all(journal->fd, line->bytes, line->used);
+    if (!failed)
+        return;
+    kf__journal_close(journal); /* what follows half a line would be no JSON */
+    lose(broker, KF_ERR_SYSTEM, strerror(failed));
+}
+
+int64_t kf_broker_journal_lost(kf_broker *broker, kf_error *why)
+{
+    pthread_mutex_lock(&broker->lock);
+    int64_t lost = broker->journal.lost;
+    if (lost > 0)
+        kf_error_set(why, broker->journal.why.code, "%s", broker->journal.why.text);
+    pthread_mutex_unlock(&broker->lock);
+    return lost;
+}
+
+/* ---- lines ---- */
 
 static void put(kf_writer *line, const char *text) { kf_writer_put(line, text, strlen(text)); }
 
@@ -44,10 +139,17 @@ static void begin(const struct kf_broker *broker, kf_writer *line, int64_t ago_m
 static void end(struct kf_broker *broker, kf_writer *line)
 {
     put(line, "}\n");
-    if (!line->err)
-        fwrite(line->bytes, 1, line->used, broker->journal);
-    fflush(broker->journal);
+    write_line(broker, line);
     kf_writer_free(line);
+}
+
+/* One that is no longer written still counts what it lacks. */
+static bool is_kept(struct kf_broker *broker)
+{
+    struct kf__journal *journal = &broker->journal;
+    if (journal->fd < 0 && journal->lost > 0)
+        journal->lost++;
+    return journal->fd >= 0;
 }
 
 static void put_head(kf_writer *line, const struct kf__exchange *exchange, int64_t took_us)
@@ -83,7 +185,7 @@ static void put_body(kf_writer *line, const struct kf__exchange *exchange, const
 void kf__journal_write(struct kf_broker *broker, const struct kf__exchange *exchange,
                        const char *outcome)
 {
-    if (!broker->journal)
+    if (!is_kept(broker))
         return;
     kf_time took = kf__broker_now(broker) - exchange->started;
     kf_writer line;
@@ -130,7 +232,7 @@ static const char *event_name(enum kf__event_kind kind)
 
 void kf__journal_event(struct kf_broker *broker, const struct kf__event *event, kf_err result)
 {
-    if (!broker->journal)
+    if (!is_kept(broker))
         return;
     kf_writer line;
     char text[160];
@@ -148,7 +250,7 @@ void kf__journal_event(struct kf_broker *broker, const struct kf__event *event, 
 void kf__journal_refusal(struct kf_broker *broker, int32_t node, uint64_t connection,
                          const char *why)
 {
-    if (!broker->journal)
+    if (!is_kept(broker))
         return;
     kf_writer line;
     char text[96];
