@@ -39,7 +39,7 @@ static void put_masked(const char *at, const char *end)
         for (size_t i = 0; i < sizeof masks / sizeof *masks; i++) {
             size_t length = strlen(masks[i].field);
             if ((size_t)(end - at) < length || memcmp(at, masks[i].field, length) != 0 ||
-                at[length] == '-')
+                (at[length] == '-' && at[length - 1] != '"')) /* -1 stays */
                 continue;
             put(at, length);
             put(masks[i].instead, strlen(masks[i].instead));

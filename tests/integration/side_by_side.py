@@ -513,30 +513,41 @@ class Play:
 
     def records(self, side, topic):
         """What coordinators have written: for each partition the records that the rows know."""
-        names = RECORDS[topic]
         asked = {"topics": [{"name": topic}], "allowAutoTopicCreation": False}
         count = len(self.answer(side, "Metadata", 9, asked)["topics"][0]["partitions"])
-        parts = [{"partition": p, "currentLeaderEpoch": -1, "logStartOffset": -1,
-                  "fetchOffset": 0, "partitionMaxBytes": 1 << 26} for p in range(count)]
-        asked = {"replicaId": -1, "maxWaitMs": 0, "minBytes": 0, "maxBytes": 1 << 26,
-                 "sessionEpoch": -1, "topics": [{"topic": topic, "partitions": parts}]}
-        answer = self.answer(side, "Fetch", 11, asked)["responses"][0]["partitions"]
-        for partition in sorted(answer, key=lambda row: row["partitionIndex"]):
-            for item in batches(base64.b64decode(partition["records"] or "")):
-                head = {"partition": partition["partitionIndex"], "producerId": item["producerId"],
+        for partition in range(count):
+            for item in self.batches_of(side, topic, partition):
+                head = {"partition": partition, "producerId": item["producerId"],
                         "attributes": item["attributes"], "producerEpoch": item["producerEpoch"],
                         "sequence": item["baseSequence"]}
                 for key, value in records_of(bytes.fromhex(item["payload"])):
+                    name = RECORDS[topic].get(int.from_bytes(key[:2], "big"))
                     if item["attributes"] & CONTROL:
                         yield {**head, "key": key.hex(), "value": value.hex()}
-                    elif name := names.get(int.from_bytes(key[:2], "big")):
+                    elif name:
                         yield {**head, name: self.message(name + "Key", 0, key),
                                "value": value and self.message(name + "Value", None, value)}
+
+    def batches_of(self, side, topic, partition):
+        """An answer need not have all of them."""
+        offset, more = 0, True
+        while more:
+            part = {"partition": partition, "currentLeaderEpoch": -1, "logStartOffset": -1,
+                    "fetchOffset": offset, "partitionMaxBytes": 1 << 26}
+            asked = {"replicaId": -1, "maxWaitMs": 0, "minBytes": 0, "maxBytes": 1 << 26,
+                     "sessionEpoch": -1, "topics": [{"topic": topic, "partitions": [part]}]}
+            answer = self.answer(side, "Fetch", 11, asked)["responses"][0]["partitions"][0]
+            more = batches(base64.b64decode(answer["records"] or ""))
+            yield from more
+            offset = more[-1]["baseOffset"] + more[-1]["lastOffsetDelta"] + 1 if more else offset
 
     def message(self, name, version, data):
         """Behind its number, which says the version of a value."""
         version = int.from_bytes(data[:2], "big") if version is None else version
-        return {"version": version, **json.loads(self.decoder.ask(name, version, data[2:].hex()))}
+        told = json.loads(self.decoder.ask(name, version, data[2:].hex()))
+        if len(told.get("members", ())) > 1:  # after a downgrade Kafka's hash table says who leads
+            told["leader"] = any(row["memberId"] == told["leader"] for row in told["members"])
+        return {"version": version, **told}
 
     def answer(self, side, api, version, request):
         answer, _, _ = self.ask(side, Exchange(api, version, "-", json.dumps(request)))

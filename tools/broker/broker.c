@@ -153,7 +153,8 @@ static void open_parts(kf_broker *broker)
     struct kf__group_sink sink = {.context = broker,
                                   .joined = kf__answer_joined,
                                   .synced = kf__answer_synced,
-                                  .store = kf__offsets_store_group};
+                                  .store = kf__offsets_store_group,
+                                  .forget = kf__offsets_forget_group};
     kf__broker_topics_init(&broker->topics, alloc, broker->options.nodes, seed);
     kf__coordinator_init(&broker->coordinator, alloc, sink);
     broker->coordinator.zero_ms =

@@ -74,6 +74,15 @@ kf_err kf__coordinator_delete(struct kf__coordinator *coordinator, kf_string gro
     return KF_OK;
 }
 
+void kf__coordinator_give_up(struct kf__coordinator *coordinator, kf_string group)
+{
+    struct kf__classic_group *found = kf__coordinator_find(coordinator, group);
+    if (!found || found->state != KF__GROUP_EMPTY)
+        return;
+    kf__forget_group(coordinator, found);
+    take_out(coordinator, found);
+}
+
 /* ---- join ---- */
 
 static void refuse_join(const struct kf__coordinator *coordinator, void *token, kf_err error,

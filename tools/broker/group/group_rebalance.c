@@ -19,6 +19,13 @@ kf_err kf__store_group(const struct kf__coordinator *coordinator,
     return sink->store ? sink->store(sink->context, group) : KF_OK;
 }
 
+void kf__forget_group(const struct kf__coordinator *coordinator,
+                      const struct kf__classic_group *group)
+{
+    if (coordinator->sink.forget)
+        coordinator->sink.forget(coordinator->sink.context, group);
+}
+
 void kf__answer_sync(const struct kf__coordinator *coordinator,
                      const struct kf__classic_group *group, struct kf__group_member *member,
                      kf_err error)

@@ -73,6 +73,17 @@ static kf_err write_tombstones(struct kf__internal_batch *batch, kf_string group
     return kf__internal_write(batch, KF__OFFSETS, group, &way);
 }
 
+void kf__offsets_forget_group(void *context, const struct kf__classic_group *group)
+{
+    struct kf__internal_batch batch;
+    struct kf_group_metadata_key key;
+    kf_reset(&kf_schema_of_group_metadata_key, &key);
+    key.group = group->id;
+    kf__internal_begin(&batch, context);
+    kf__internal_put(&batch, &group_metadata, &key, 0, NULL);
+    (void)write_tombstones(&batch, group->id);
+}
+
 /* ---- commits ---- */
 
 static kf_err write_offsets(struct kf_broker *broker, kf_string group,

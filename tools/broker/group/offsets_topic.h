@@ -40,6 +40,7 @@ kf_err kf__group_delete(struct kf_broker *broker, kf_string group);
 void kf__offsets_drop_topic(struct kf_broker *broker, kf_string topic);
 /* For the coordinator of classic groups; `context` is the broker. */
 kf_err kf__offsets_store_group(void *context, const struct kf__classic_group *group);
+void kf__offsets_forget_group(void *context, const struct kf__classic_group *group);
 /* For expiry.h; `context` is the broker. */
 kf_err kf__offsets_forget(void *context, kf_string group, const struct kf__committed_group *offsets,
                           const bool *goes, bool last);

@@ -138,7 +138,7 @@ static kf_time archive_deadline(struct kf__archive *archive, kf_time deadline, k
 {
     bool none = deadline == KF_FOREVER;
     int64_t left = kf__archive_number(archive, none ? -1 : deadline > now ? deadline - now : 0);
-    return left < 0 ? KF_FOREVER : now + left;
+    return left < 0 || left > KF_FOREVER - now ? KF_FOREVER : now + left;
 }
 
 static void archive_txn(struct kf__archive *archive, struct kf__txn *txn, kf_time now)
