@@ -56,7 +56,7 @@ KF_API kf_runtime *kf_runtime_new(const kf_config *config, kf_error *error);
  */
 typedef struct kf_topic_options {
     size_t size;
-    size_t stack_bytes;       /* of a partition's fiber; 0: fiber.stack.bytes */
+    size_t stack_bytes;       /* of a partition's fiber, at most 64 MiB; 0: fiber.stack.bytes */
     int32_t retry_backoff_ms; /* first wait after a failure; 0: handler.retry.backoff.ms */
     int32_t retry_backoff_max_ms;
     int32_t chunk_max_records; /* at most once: records committed ahead; 0: 500 */
@@ -111,6 +111,8 @@ KF_API void kf_runtime_stop(kf_runtime *runtime);
 
 /*
  * Frees everything; stops first where needed, bounded by shutdown.timeout.ms.
+ * KF_ERR_STATE, and nothing happens, in a handler or callback of the runtime's
+ * own (so does kf_runtime_wait): call kf_runtime_stop there.
  * KF_ERR_HANDLER_STUCK: a handler has not returned; what it can reach stays
  * alive until it does.
  */

@@ -161,6 +161,7 @@ struct kf__coordinator_search {
     int8_t key_type;
     kf_time deadline;
     int attempts;
+    kf_err heard; /* the last of them that was told why it failed */
     void (*done)(struct kf__coordinator_search *search, kf_err err, int32_t node);
     void *owner;
 };

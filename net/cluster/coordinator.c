@@ -27,8 +27,10 @@ static void try_again(struct kf__coordinator_search *search, kf_err err)
                                              cluster->settings.retry_backoff_max, search->attempts,
                                              world->random(world->context)));
     search->attempts++;
-    if (at >= search->deadline)
-        finish(search, err, -1);
+    if (err != KF_ERR_TIMED_OUT)
+        search->heard = err;
+    if (at >= search->deadline) /* the try that time runs out on says nothing */
+        finish(search, search->heard ? search->heard : err, -1);
     else
         kf__timer_set(cluster->loop, &search->retry, at);
 }
@@ -130,6 +132,7 @@ void kf__cluster_find_coordinator(struct kf__cluster *cluster,
 {
     search->cluster = cluster;
     search->attempts = 0;
+    search->heard = KF_OK;
     kf__timer_init(&search->retry, retry, search);
     ask(search);
 }

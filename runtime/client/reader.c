@@ -104,20 +104,26 @@ static void arrived(struct kf__fetching *fetching, struct kf_batch *batch)
     struct reading *reading = fetching->context;
     kf_reader *reader = reading->reader;
     pthread_mutex_lock(&reader->lock);
-    if (reading->last)
-        reading->last->next = batch;
-    else
-        reading->first = batch;
-    reading->last = batch;
-    reading->buffered += (int64_t)kf__held_size(batch);
-    reading->trouble = KF_OK;
+    bool wanted = !reading->failure; /* nothing is read behind what can't be read */
+    if (wanted) {
+        if (reading->last)
+            reading->last->next = batch;
+        else
+            reading->first = batch;
+        reading->last = batch;
+        reading->buffered += (int64_t)kf__held_size(batch);
+        reading->trouble = KF_OK;
+    }
     pthread_mutex_unlock(&reader->lock);
+    if (!wanted)
+        kf__held_release(batch);
 }
 
 static void settled(struct kf__fetching *fetching)
 {
     struct reading *reading = fetching->context;
     kf_reader *reader = reading->reader;
+    reading->tail = 0; /* from here on an offset that is gone is told */
     update_want(reading);
     pthread_mutex_lock(&reader->lock);
     reading->trouble = KF_OK;
@@ -210,21 +216,33 @@ static struct reading *find(kf_reader *reader, const char *topic, int32_t partit
     return NULL;
 }
 
-static void drop_queue(struct reading *reading)
+/* Under the lock; what it returns is for release_all, outside of it. */
+static struct kf_batch *cut_queue(struct reading *reading)
 {
-    pthread_mutex_lock(&reading->reader->lock);
     struct kf_batch *batch = reading->first;
     reading->first = reading->last = NULL;
     reading->buffered = 0;
-    reading->failure = KF_OK;
-    reading->trouble = KF_OK;
-    reading->position = -1;
-    pthread_mutex_unlock(&reading->reader->lock);
+    return batch;
+}
+
+static void release_all(struct kf_batch *batch)
+{
     while (batch) {
         struct kf_batch *next = batch->next;
         kf__held_release(batch);
         batch = next;
     }
+}
+
+static void drop_queue(struct reading *reading)
+{
+    pthread_mutex_lock(&reading->reader->lock);
+    struct kf_batch *batch = cut_queue(reading);
+    reading->failure = KF_OK;
+    reading->trouble = KF_OK;
+    reading->position = -1;
+    pthread_mutex_unlock(&reading->reader->lock);
+    release_all(batch);
 }
 
 static kf_err open_reading(struct assignment *wish, struct reading **opened)
@@ -246,6 +264,8 @@ static kf_err open_reading(struct assignment *wish, struct reading **opened)
                                 reading);
     }
     if (err) {
+        if (index >= 0)
+            kf__cluster_remove_topic(io->cluster, index);
         kf_free(io->alloc, reading);
         return err;
     }
@@ -330,9 +350,11 @@ static kf_err check_assignment(const char *topic, int32_t partition, kf_seek how
 {
     if (!topic || !*topic)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "a topic needs a name");
-    if (partition < 0)
+    if (partition < 0 || partition > KF__FETCH_MOST_PARTITIONS)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "there is no partition %d",
                             (int)partition);
+    if ((unsigned)how > KF_SEEK_TIME)
+        return kf_error_set(error, KF_ERR_INVALID_ARGUMENT, "%d is no kf_seek", (int)how);
     bool counts = how == KF_SEEK_OFFSET || how == KF_SEEK_LATEST || how == KF_SEEK_TIME;
     if (counts && value < 0)
         return kf_error_set(error, KF_ERR_INVALID_ARGUMENT,
@@ -483,10 +505,14 @@ static kf_err broken(kf_reader *reader, kf_err err, kf_error *error)
     kf_error_set(error, err, "topic %s partition %d, the batch at offsets %lld to %lld: %s",
                  reading->topic, (int)reading->number, (long long)reader->batch->header.base_offset,
                  (long long)reader->batch->header.last_offset, kf_err_text(err));
+    /* What follows is not handed out: it would be read as if nothing were missing. */
     pthread_mutex_lock(&reader->lock);
+    struct kf_batch *rest = cut_queue(reading);
     reading->failure = err;
     reading->failure_offset = reading->position;
     pthread_mutex_unlock(&reader->lock);
+    release_all(rest);
+    kf__loop_post(io_of(reader)->loop, &reading->hungry);
     let_go(reader);
     return err;
 }

@@ -22,6 +22,10 @@
 #include "runtime/fetch/credit.h"
 #include "runtime/fetch/held.h"
 
+enum {
+    KF__FETCH_MOST_PARTITIONS = 1000000 /* of a topic: tables are indexed by what others say */
+};
+
 struct kf__fetcher;
 struct kf__fetch_lane;
 

@@ -242,6 +242,7 @@ static void take_partition(struct kf__fetch_lane *lane, struct kf__fetching *fet
     if (fetching->lane != lane)
         return;
     if (err) {
+        fetching->owner->settled(fetching); /* what came before it is sound */
         kf__fetching_trouble(fetching, err, false);
         return;
     }

@@ -15,6 +15,10 @@
 
 struct kf__stack_pool;
 
+enum {
+    KF__STACK_MOST = 64 << 20 /* bytes of a stack; more is a mistake */
+};
+
 /* `guards`: true where overflow must fault (default). Thread-safe. */
 kf_err kf__stack_pool_new(const kf_allocator *alloc, struct kf__stack_pool **pool);
 void kf__stack_pool_free(struct kf__stack_pool *pool); /* all stacks must have been returned */

@@ -25,9 +25,6 @@
 #endif
 
 enum {
-    SMALLEST = 14, /* 2^14: 16 KiB */
-    LARGEST = 26,  /* 64 MiB; more is a mistake */
-    CLASSES = LARGEST - SMALLEST + 1,
     SLAB_BYTES = 4 << 20,
     SLAB_MOST = 64,
     WARM = 64,         /* free stacks of a class that keep their memory */
@@ -38,13 +35,20 @@ enum {
 /* Instrumented frames are larger. */
 #if defined(KF__ASAN) || defined(KF__TSAN)
 enum {
-    FRAME_FACTOR = 4
+    FRAME_SHIFT = 2
 };
 #else
 enum {
-    FRAME_FACTOR = 1
+    FRAME_SHIFT = 0
 };
 #endif
+
+enum {
+    FRAME_FACTOR = 1 << FRAME_SHIFT,
+    SMALLEST = 14,              /* 2^14: 16 KiB */
+    LARGEST = 26 + FRAME_SHIFT, /* KF__STACK_MOST */
+    CLASSES = LARGEST - SMALLEST + 1,
+};
 
 enum guard_kind {
     GUARD_BY_MARK,
@@ -154,6 +158,8 @@ void kf__stack_pool_free(struct kf__stack_pool *pool)
     pthread_mutex_destroy(&pool->lock);
     kf_free(pool->alloc, pool);
 }
+
+_Static_assert((size_t)1 << 26 == KF__STACK_MOST, "the largest class holds the largest stack");
 
 static size_t class_bytes(unsigned size_class) { return (size_t)1 << (size_class + SMALLEST); }
 

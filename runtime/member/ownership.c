@@ -10,10 +10,6 @@
 
 #include <string.h>
 
-enum {
-    MOST_PARTITIONS = 1000000 /* of a topic: tables are indexed by what another member says */
-};
-
 /* One rebalance on its way through the user's callback. */
 struct telling {
     struct kf__task done;
@@ -102,7 +98,7 @@ static kf_err own(struct kf__consumer *consumer, const struct kf__topic_partitio
 {
     if (kf__consumer_find(consumer, added->topic.data, added->topic.size, added->partition))
         return KF_OK;
-    if (added->partition < 0 || added->partition > MOST_PARTITIONS) {
+    if (added->partition < 0 || added->partition > KF__FETCH_MOST_PARTITIONS) {
         kf__consumer_log(consumer, KF_LOG_ERROR, "assigned.impossible", NULL, -1,
                          KF_ERR_INVALID_PARTITIONS,
                          "the group's leader assigned partition %d of %.*s, which can't exist",

@@ -124,6 +124,10 @@ static int64_t chunk_end(struct kf__partition *partition, int64_t begin)
         int64_t next = batch->header.last_offset + 1;
         if (next <= end)
             continue;
+        /* What compaction took costs nobody a handler. (The old formats don't say where they
+         * begin.) */
+        if (batch->header.magic == 2 && batch->header.base_offset > end)
+            end = batch->header.base_offset;
         int64_t count = next - end;
         int64_t whole = next - batch->header.base_offset;
         int64_t size = (int64_t)kf__held_size(batch);

@@ -14,13 +14,18 @@ enum {
 kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *credit,
                          struct kf__out_batch **batch)
 {
+    return kf__out_batch_new_exact(memory, kf__out_memory_block(memory, bytes), credit, batch);
+}
+
+kf_err kf__out_batch_new_exact(struct kf__out_memory *memory, size_t size, size_t *credit,
+                               struct kf__out_batch **batch)
+{
     void *self;
     void *block;
     kf_err err =
         kf__out_memory_take(memory, kf__out_memory_block(memory, sizeof **batch), credit, &self);
     if (err)
         return err;
-    size_t size = kf__out_memory_block(memory, bytes);
     err = kf__out_memory_take(memory, size, credit, &block);
     if (err) {
         kf__out_memory_give(memory, self, kf__out_memory_block(memory, sizeof **batch));

@@ -104,6 +104,9 @@ size_t kf__out_batch_size(const struct kf__out_batch *batch);
 /* An empty one with room for `bytes`. `credit`: see kf__out_memory_take. */
 kf_err kf__out_batch_new(struct kf__out_memory *memory, size_t bytes, size_t *credit,
                          struct kf__out_batch **batch);
+/* The same in a block of just that size. */
+kf_err kf__out_batch_new_exact(struct kf__out_memory *memory, size_t size, size_t *credit,
+                               struct kf__out_batch **batch);
 void kf__out_batch_free(struct kf__out_batch *batch);
 /*
  * Room for `bound` more bytes and, where one is to be told, a receipt more.

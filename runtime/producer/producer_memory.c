@@ -23,6 +23,12 @@ size_t kf__out_memory_block(const struct kf__out_memory *memory, size_t size)
     return block < memory->largest ? block : memory->largest;
 }
 
+/* Of a class: it may rest for the next who wants one. */
+static bool is_kept(const struct kf__out_memory *memory, size_t size)
+{
+    return size <= memory->largest && kf__out_memory_block(memory, size) == size;
+}
+
 static size_t class_of(const struct kf__out_memory *memory, size_t size)
 {
     size_t index = 0;
@@ -95,9 +101,10 @@ static kf_err reserve(struct kf__out_memory *memory, size_t size, size_t *credit
 kf_err kf__out_memory_take(struct kf__out_memory *memory, size_t size, size_t *credit, void **block)
 {
     *block = NULL;
+    bool kept = is_kept(memory, size);
     pthread_mutex_lock(memory->lock);
     kf_err err = reserve(memory, size, credit);
-    if (!err && size <= memory->largest)
+    if (!err && kept)
         *block = pop(memory, class_of(memory, size));
     if (!err)
         trim(memory);
@@ -161,7 +168,7 @@ void kf__out_memory_give(struct kf__out_memory *memory, void *block, size_t size
 {
     if (!block)
         return;
-    bool rests = size <= memory->largest;
+    bool rests = is_kept(memory, size);
     if (!rests)
         kf_free(memory->alloc, block);
     pthread_mutex_lock(memory->lock);

@@ -45,7 +45,8 @@ void kf__out_memory_free(
 size_t kf__out_memory_block(const struct kf__out_memory *memory, size_t size);
 
 /*
- * A block; `size` as kf__out_memory_block said. *credit: bytes promised to the
+ * A block; `size` as kf__out_memory_block said, or any other, which is allocated for it and freed
+ * behind it. *credit: bytes promised to the
  * caller before, which it uses first. KF_ERR_BUFFER_FULL, KF_ERR_NO_MEMORY.
  * Without the lock.
  */

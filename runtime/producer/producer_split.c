@@ -87,26 +87,27 @@ static kf_err read_record(struct reading *reading, kf_record *record, int64_t *t
 
 /*
  * Memory for what is rewritten is taken past the cap: it replaces what is
- * given back in a moment, and waiting for it here could last for ever.
+ * given back in a moment, and waiting for it here could last for ever. So it
+ * is no more than is needed for `count` records of `bytes` in all.
  */
 static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch *old, size_t bytes,
-                        struct kf__out_batch **batch)
+                        int32_t count, struct kf__out_batch **batch)
 {
     struct kf__out_memory *memory = &producer->memory;
-    size_t credit = kf__out_memory_promise(memory, kf__out_memory_block(memory, sizeof **batch) +
-                                                       kf__out_memory_block(memory, bytes) +
-                                                       old->receipts_block);
-    kf_err err = kf__out_batch_new(memory, bytes, &credit, batch);
+    size_t size = old->receipts ? (size_t)count * sizeof *old->receipts : 0;
+    size_t credit =
+        kf__out_memory_promise(memory, kf__out_memory_block(memory, sizeof **batch) + bytes + size);
+    kf_err err = kf__out_batch_new_exact(memory, bytes, &credit, batch);
     void *receipts = NULL;
-    if (!err && old->receipts)
-        err = kf__out_memory_take(memory, old->receipts_block, &credit, &receipts);
+    if (!err && size)
+        err = kf__out_memory_take(memory, size, &credit, &receipts);
     kf__out_memory_waive(memory, credit);
     if (err)
         return err;
     if (receipts) {
         (*batch)->receipts = receipts;
-        (*batch)->receipts_block = old->receipts_block;
-        (*batch)->capacity = old->capacity;
+        (*batch)->receipts_block = size;
+        (*batch)->capacity = count;
     }
     (*batch)->partition = old->partition;
     (*batch)->number = old->number;
@@ -118,7 +119,7 @@ static kf_err new_batch(struct kf_producer *producer, const struct kf__out_batch
     return KF_OK;
 }
 
-/* Mostly there is: bytes_of counts what records took, where a bound says what they might. */
+/* Mostly there is. */
 static kf_err make_room(struct kf__out_batch *into, size_t bound, bool tells)
 {
     size_t need, credit = 0;
@@ -180,11 +181,43 @@ static size_t bytes_of(const struct reading *reading, const struct kf__out_batch
 
 /* ---- in two ---- */
 
+/* Into which of them the record goes. */
+static int half_of(const struct kf__out_batch *batch, int32_t index)
+{
+    return index >= batch->count / 2;
+}
+
+/* What each takes; a record's bound has to fit before it is put. The reading begins again. */
+static kf_err measure_halves(struct reading *reading, const struct kf__out_batch *batch,
+                             size_t bytes[2])
+{
+    enum {
+        LONGER = 2, /* a time is counted from another record's */
+    };
+    struct kf__records start = reading->records;
+    size_t used[2] = {KF__BATCH_HEADER_BYTES, KF__BATCH_HEADER_BYTES};
+    kf_err err = KF_OK;
+    for (int32_t i = 0; i < batch->count && !err; i++) {
+        const uint8_t *at = reading->records.at;
+        kf_record record;
+        int64_t timestamp;
+        err = read_record(reading, &record, &timestamp);
+        if (err)
+            break;
+        int half = half_of(batch, i);
+        size_t need = used[half] + kf__record_bound(&record);
+        bytes[half] = need > bytes[half] ? need : bytes[half];
+        used[half] += (size_t)(reading->records.at - at) + LONGER;
+    }
+    reading->records = start;
+    return err;
+}
+
 static kf_err fill_halves(struct reading *reading, struct kf__out_batch *batch,
                           struct kf__out_batch *halves[2])
 {
     for (int32_t i = 0; i < batch->count; i++) {
-        struct kf__out_batch *half = halves[i >= batch->count / 2];
+        struct kf__out_batch *half = halves[half_of(batch, i)];
         kf_err err = copy_record(reading, half, receipt_of(batch, i));
         if (err)
             return err;
@@ -195,10 +228,14 @@ static kf_err fill_halves(struct reading *reading, struct kf__out_batch *batch,
 kf_err kf__out_batch_split(struct kf_producer *producer, struct kf__out_batch *batch)
 {
     struct kf__out_batch *halves[2] = {NULL, NULL};
+    int32_t first = batch->count / 2;
+    size_t bytes[2] = {0, 0};
     struct reading reading;
     kf_err err = begin_reading(&reading, producer, batch);
+    if (!err)
+        err = measure_halves(&reading, batch, bytes);
     for (int i = 0; i < 2 && !err; i++)
-        err = new_batch(producer, batch, bytes_of(&reading, batch), &halves[i]);
+        err = new_batch(producer, batch, bytes[i], i ? batch->count - first : first, &halves[i]);
     if (!err)
         err = fill_halves(&reading, batch, halves);
     end_reading(&reading);
@@ -300,7 +337,7 @@ kf_err kf__out_batch_drop(struct kf_producer *producer, struct kf__out_batch *ba
     struct reading reading;
     kf_err err = begin_reading(&reading, producer, batch);
     if (!err)
-        err = new_batch(producer, batch, bytes_of(&reading, batch), &others);
+        err = new_batch(producer, batch, bytes_of(&reading, batch), batch->count, &others);
     if (!err)
         err = copy_others(&reading, batch, others, answer);
     end_reading(&reading);

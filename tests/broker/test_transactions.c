@@ -257,10 +257,10 @@ Test(transactions, are_aborted_for_a_newcomer_and_fence_the_old_producer)
 /* A reader that waits is answered when the transaction has timed out. */
 Test(transactions, end_by_themselves_after_their_timeout)
 {
-    int epoch = init(50);
+    int epoch = init(1500);
     cr_assert(eq(int, produce(12, (int16_t)epoch, 0), KF_OK));
     cr_assert(eq(i64, fetch_waiting(1, 0, 0).last_stable_offset, 0));
-    struct kf_fetch_response_partition_data ended = fetch_waiting(1, 0, 5000);
+    struct kf_fetch_response_partition_data ended = fetch_waiting(1, 0, 8000);
     cr_assert(eq(i64, ended.last_stable_offset, 2));
     cr_assert(eq(int, batches(ended.records), 2));
     cr_assert(eq(int, end(4, (int16_t)epoch, true), KF_ERR_PRODUCER_FENCED));

@@ -47,7 +47,7 @@ says 'did you mean "bootstrap.servers"?'
 printf 'client.id=test\nfech.min.bytes=1\n' >"$work/bad.properties"
 exits 2 "$kf" topic list -F "$work/bad.properties"
 says "bad.properties:2"
-exits 3 "$kf" topic list -b 127.0.0.1:1 --timeout 700
+exits 3 "$kf" topic list -b 127.0.0.1:1 --timeout 2000
 says "127.0.0.1:1"
 exits 1 "$kf" consume "$topic-absent" -e
 says "$topic-absent"
@@ -118,7 +118,10 @@ same "hex, base64, lengths" "6b65792d363033 a2V5LTYwMw== 7" \
 "$kf" consume "$topic" -p 1 -o end -n 2 -f '%v\n' >"$work/tail" &
 tail=$!
 sleep 1
-peer Produce "$bootstrap" "$topic" 6 start=900 partitions=3 >/dev/null
+for _ in $(seq 10); do # it may be late in looking where the end is
+    peer Produce "$bootstrap" "$topic" 6 start=900 partitions=3 >/dev/null
+    for _ in $(seq 30); do kill -0 $tail 2>/dev/null && sleep 0.1 || break 2; done
+done
 wait $tail || fail "consume -n 2"
 same "the records awaited" "value-901 value-904" "$(xargs <"$work/tail")"
 
@@ -137,7 +140,7 @@ exits 0 bash -c "echo '{}' | '$kf' call ListGroups --version 0 --node 1"
 exits 2 "$kf" call Metdata '{}'
 says "did you mean Metadata?"
 exits 2 "$kf" call Metadata '{"topics":3}'
-exits 3 "$kf" call ListGroups '{"statesFilter":[],"typesFilter":[]}' --node 77 --timeout 700
+exits 3 "$kf" call ListGroups '{"statesFilter":[],"typesFilter":[]}' --node 77 --timeout 10000
 exits 0 "$kf" api-versions --json
 grep -q '"key":3,"api":"Metadata","brokerMin":0,' "$work/out" || fail "kf api-versions"
 
@@ -211,7 +214,7 @@ same "lag of the programs' group" 3 "$(grep -c '"lag":0}' "$work/out")"
 "$kf" consume -g "$unique-y" "$topic" -X shutdown.timeout.ms=1000 \
     --exec "while read -r l; do sleep 98764.5; done" 2>/dev/null &
 member=$!
-sleep 3
+eventually 60 pgrep -f "^sleep 98764.5" >/dev/null
 kill -TERM $member
 status=0
 wait $member || status=$?

@@ -93,15 +93,15 @@ echo x | exits 1 "$kf" produce "$topic-compacted"
 says INVALID_RECORD
 # Of one batch only the records that the broker names fail; the others are sent again (KIP-467).
 printf '{"key":"a","value":"1"}\n{"value":"2"}\n{"key":"b","value":"3"}\n{"value":"4"}\n' |
-    exits 1 "$kf" produce "$topic-compacted" --json --report -X linger.ms=500
+    exits 1 "$kf" produce "$topic-compacted" --json --report -X linger.ms=20000
 same "reports" "0 0;-1 -1;0 1;-1 -1;" "$(tr '\n' ';' <"$work/out")"
 # A batch that is too large comes apart.
 create "$topic-narrow" 1 "$brokers" max.message.bytes=2000
-seq 1000 | exits 0 "$kf" produce "$topic-narrow" --report -X linger.ms=500 -X batch.size=16000
+seq 1000 | exits 0 "$kf" produce "$topic-narrow" --report -X linger.ms=20000 -X batch.size=16000
 same "reports of what came apart" 1000 "$(cut -d' ' -f2 "$work/out" | sort -nu | wc -l)"
-echo x | exits 1 "$kf" produce "$unique-absent" --timeout 700
+echo x | exits 1 "$kf" produce "$unique-absent" --timeout 3000
 says UNKNOWN_TOPIC_OR_PARTITION
-echo x | exits 3 "$kf" produce "$topic" -b 127.0.0.1:1 --timeout 700
+echo x | exits 3 "$kf" produce "$topic" -b 127.0.0.1:1 --timeout 2000
 exits 2 "$kf" produce </dev/null
 exits 2 "$kf" produce "$topic" --acks 2 </dev/null
 exits 2 "$kf" produce "$topic" -z brotli </dev/null
@@ -124,12 +124,17 @@ exits 2 "$kf" bench consume topic
 
 # ---- a signal ----
 
-{ echo first && sleep 20; } | "$kf" produce "$topic" --report >"$work/out" &
-sleep 1
-same "a verdict while stdin is quiet" 1 "$(wc -l <"$work/out")"
-kill -TERM $!
+mkfifo "$work/quiet"
+"$kf" produce "$topic" --report <"$work/quiet" >"$work/out" &
+pid=$!
+exec 9>"$work/quiet"
+echo first >&9
+a_verdict() { [ "$(wc -l <"$work/out")" = 1 ]; }
+eventually 30 a_verdict # while stdin is quiet
+kill -TERM $pid
 status=0
-wait $! || status=$?
+wait $pid || status=$?
+exec 9>&-
 same "exit after SIGTERM" 143 $status
 
 # ---- a broker is killed, another one stands still ----

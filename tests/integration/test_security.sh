@@ -99,7 +99,7 @@ renewal=$!
 refused() {
     local code=$1 words=$2 servers=$3 got=0
     shift 3
-    "$kf" topic list --timeout 1500 -b "$servers" "$@" >/dev/null 2>"$work/refused" || got=$?
+    "$kf" topic list --timeout 5000 -b "$servers" "$@" >/dev/null 2>"$work/refused" || got=$?
     grep -qF -- "$words" "$work/refused" || { cat "$work/refused" && fail "not said: $words"; }
     same "exit where it is said: $words" "$code" $got
 }

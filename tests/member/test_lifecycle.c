@@ -316,6 +316,50 @@ Test(member_lifecycle, the_first_error_sticks)
     member_close(&member);
 }
 
+static _Atomic int closed_inside;
+
+static kf_verdict close_itself(struct member *self, const kf_message *message)
+{
+    (void)message;
+    kf_err waited = kf_runtime_wait(self->runtime, NULL);
+    kf_err closed = kf_runtime_close(self->runtime);
+    atomic_fetch_add(&closed_inside, waited == KF_ERR_STATE && closed == KF_ERR_STATE);
+    kf_runtime_stop(self->runtime);
+    return KF_HANDLED;
+}
+
+Test(member_lifecycle, a_handler_may_stop_its_runtime_but_not_close_it)
+{
+    begin(1, 1);
+    member_open(&member, NULL);
+    atomic_store(&member.decide, close_itself);
+    run(KF_AT_LEAST_ONCE);
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_runtime_wait(member.runtime, &error), KF_OK), "%s", error.text);
+    cr_assert(eq(int, atomic_load(&closed_inside), 1));
+    cr_assert(eq(i64, member_committed(&member, "t", 0), 1));
+    cr_assert(eq(int, member_stop(&member), KF_OK));
+    member_close(&member);
+}
+
+/* No fiber could ever have it: its handlers would never run, and nobody would say so. */
+Test(member_lifecycle, a_stack_larger_than_any_is_refused)
+{
+    begin(1, 1);
+    member_open(&member, NULL);
+    kf_topic_options options = {.size = sizeof options, .stack_bytes = (64 << 20) + 1};
+    member_handle_with(&member, "t", KF_AT_LEAST_ONCE, &options);
+    kf_error error = KF_ERROR_INIT;
+    cr_assert(eq(int, kf_runtime_run(member.runtime, &error), KF_ERR_INVALID_ARGUMENT));
+    cr_assert(strstr(error.text, "64 MiB") != NULL, "%s", error.text);
+    cr_assert(eq(int, kf_config_set(member.config, "fiber.stack.bytes", "67108865", &error),
+                 KF_ERR_CONFIG));
+    cr_assert(eq(int, kf_runtime_close(member.runtime), KF_OK));
+    member.is_open = false;
+    kf_config_free(member.config);
+    member_close(&member);
+}
+
 Test(member_lifecycle, no_runtime_at_all_does_nothing)
 {
     kf_error error = KF_ERROR_INIT;

@@ -37,7 +37,7 @@ struct fake_broker {
     int32_t id;
     bool up;
     bool listed;        /* metadata names it */
-    bool mute;          /* never answers a Heartbeat */
+    bool mute;          /* never answers a Heartbeat or FindCoordinator */
     const char *greets; /* sent instead of any answer */
     const char *rack;
     int requests[FAKE_APIS];
@@ -304,7 +304,8 @@ static void fake_answer(struct fake_socket *socket, const uint8_t *bytes, size_t
     cr_assert(eq(int, kf__decode_request_header(bytes, size, &header, &used), KF_OK));
     int16_t version = header.request_api_version;
     broker->requests[header.request_api_key]++;
-    if (broker->mute && header.request_api_key == KF_API_HEARTBEAT)
+    if (broker->mute && (header.request_api_key == KF_API_HEARTBEAT ||
+                         header.request_api_key == KF_API_FIND_COORDINATOR))
         return;
     if (header.request_api_key == KF_API_API_VERSIONS) {
         fake_versions(socket, version, header.correlation_id);

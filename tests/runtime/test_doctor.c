@@ -52,9 +52,11 @@ static void start(int32_t nodes)
     kf_config_set(config, "bootstrap.servers", kf_broker_bootstrap(broker), NULL);
 }
 
+static int32_t patience_ms = 20000; /* for each step */
+
 static kf_err examine(void)
 {
-    kf_doctor_options options = {.size = sizeof options, .timeout_ms = 2000};
+    kf_doctor_options options = {.size = sizeof options, .timeout_ms = patience_ms};
     return kf_doctor(config, &options, take, NULL);
 }
 
@@ -95,6 +97,7 @@ Test(doctor, a_silent_port_ends_in_time)
 {
     start(1);
     kf_broker_pause(broker);
+    patience_ms = 500;
     cr_expect(eq(int, examine(), KF_ERR_TIMED_OUT));
     cr_expect(eq(str, lines, "ok config\nok dns\nok tcp\nfailed api-versions TIMED_OUT\n"));
 }

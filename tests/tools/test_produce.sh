@@ -54,7 +54,7 @@ says "stdout: Bad file descriptor"
 
 # ---- what is said of records ----
 
-exits 1 "seq 2 | '$kf' produce lost --report -X delivery.timeout.ms=700 >'$work/out'"
+exits 1 "seq 2 | '$kf' produce lost --report -X delivery.timeout.ms=2500 >'$work/out'"
 same "a report of what is not known" "-1 -1 -1 -1" "$(xargs <"$work/out")"
 says "line 1 may be stored or not"
 says "line 2 may be stored or not"

@@ -695,6 +695,22 @@ Test(cluster, a_coordinator_search_ends_at_its_deadline_or_by_a_final_error)
     cr_assert(eq(int, found.ends, 0));
 }
 
+/* The question that time runs out on says nothing: what the one before it heard does. */
+Test(cluster, a_coordinator_search_ends_with_what_it_heard_last)
+{
+    know_orders();
+    fake.coordinator_errors[0] = KF_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+    fake.coordinator_error_count = 1;
+    find(KF__KEY_GROUP);
+    while (fake.coordinator_error_count)
+        run(KF_MILLISECOND);
+    for (int i = 0; i < FAKE_BROKERS; i++)
+        fake.brokers[i].mute = true;
+    run(11 * KF_SECOND);
+    cr_assert(eq(int, found.ends, 1));
+    cr_assert(eq(int, found.err, KF_ERR_COORDINATOR_LOAD_IN_PROGRESS));
+}
+
 /* ---- memory ---- */
 
 static int allocations_left;

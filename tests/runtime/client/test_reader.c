@@ -160,6 +160,34 @@ Test(reader, tells_a_batch_whose_checksum_is_wrong)
     cr_assert(eq(i64, next().offset, 0));
 }
 
+Test(reader, hands_out_nothing_behind_a_batch_that_cant_be_read)
+{
+    kf_broker_fault fault = {
+        .size = sizeof fault, .kind = KF_BROKER_CORRUPT_CRC, .api_key = KF_API_FETCH, .times = 1};
+    cr_assert(ne(int, kf_broker_fault_add(broker, &fault), 0));
+    assign(0, KF_SEEK_EARLIEST, 0);
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(int, fail_to_read(5000), KF_ERR_BAD_CRC));
+    cr_assert(eq(i64, kf_reader_position(reader, "orders", 0), 0));
+    append("orders", 0, 1);
+    cr_assert(eq(int, fail_to_read(300), KF_ERR_BAD_CRC));
+    assign(0, KF_SEEK_EARLIEST, 0);
+    for (int i = 0; i <= RECORDS; i++)
+        cr_assert(eq(i64, next().offset, i));
+}
+
+Test(reader, tells_of_records_that_went_before_it_came_to_them)
+{
+    assign(0, KF_SEEK_LATEST, 3);
+    for (int i = 0; i < 3; i++)
+        cr_assert(eq(i64, next().offset, 97 + i));
+    kf_broker_pause(broker);
+    append("orders", 0, 10);
+    cr_assert(eq(int, kf_broker_delete_records(broker, "orders", 0, 105), KF_OK));
+    kf_broker_resume(broker);
+    cr_assert(eq(int, fail_to_read(5000), KF_ERR_OFFSET_OUT_OF_RANGE));
+}
+
 Test(reader, reads_on_after_its_brokers_closed_every_connection)
 {
     assign(0, KF_SEEK_EARLIEST, 0);
@@ -295,6 +323,13 @@ Test(reader, says_in_time_what_keeps_the_leader_from_being_known)
 Test(reader, refuses_what_is_no_place_to_read_from)
 {
     cr_assert(eq(int, kf_reader_assign(reader, "orders", -1, KF_SEEK_EARLIEST, 0, &error),
+                 KF_ERR_INVALID_ARGUMENT));
+    error = (kf_error)KF_ERROR_INIT;
+    cr_assert(eq(int, kf_reader_assign(reader, "orders", INT32_MAX, KF_SEEK_EARLIEST, 0, &error),
+                 KF_ERR_INVALID_ARGUMENT));
+    cr_assert(eq(str, error.text, "there is no partition 2147483647"));
+    error = (kf_error)KF_ERROR_INIT;
+    cr_assert(eq(int, kf_reader_assign(reader, "orders", 0, (kf_seek)7, 0, &error),
                  KF_ERR_INVALID_ARGUMENT));
     error = (kf_error)KF_ERROR_INIT;
     cr_assert(eq(int, kf_reader_assign(reader, "orders", 0, KF_SEEK_OFFSET, -5, &error),

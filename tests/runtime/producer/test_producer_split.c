@@ -195,3 +195,20 @@ Test(producer_split, needs_no_memory_that_others_have)
     free_queue();
     kf__out_memory_free(&producer.memory);
 }
+
+/* buffer.memory is a cap: all batches of a topic with a low max.message.bytes are split at once. */
+Test(producer_split, takes_hardly_more_memory_for_two_halves_than_for_the_whole)
+{
+    static const uint8_t value[100];
+    struct kf__out_batch *batch = open_batch(0);
+    while (kf__out_batch_size(batch) < 16000)
+        add(batch, (kf_record){.value = {value, sizeof value}});
+    int32_t count = batch->count;
+    seal(batch);
+    size_t before = producer.memory.given;
+    cr_assert(eq(int, kf__out_batch_split(&producer, batch), KF_OK));
+    cr_assert(eq(i32, queued(0)->count + queued(1)->count, count));
+    cr_assert(lt(sz, producer.memory.given, before + before / 16));
+    free_queue();
+    cr_assert(zero(sz, producer.memory.given));
+}
