@@ -236,7 +236,11 @@ KF_API kf_err kf_broker_leader(kf_broker *broker, const char *topic, int32_t par
 /* Moves the leadership to a running node, epoch + 1; it becomes a replica where it was none. */
 KF_API kf_err kf_broker_move_leader(kf_broker *broker, const char *topic, int32_t partition,
                                     int32_t node);
-/* From now on this node coordinates the group (or transactional id) while it runs. */
+/*
+ * The node coordinates the group or transactional id from now on, and all that share its partition
+ * of __consumer_offsets or __transaction_state: it becomes that one's leader. A name that is
+ * neither yet moves as both.
+ */
 KF_API kf_err kf_broker_move_coordinator(kf_broker *broker, const char *group, int32_t node);
 /*
  * An election as an administrator orders it: the first replica leads again,

@@ -272,7 +272,7 @@ Test(offset_expiry_rules, an_offset_that_a_transaction_is_about_to_replace_stays
     commit("u", 1000);
     hold("t");
     expect_at(NEVER, "t");
-    kf__pending_end(&pending, &committed, kf__offsets_partition(kf__text("g")), 1, false);
+    kf__pending_end(&pending, &committed, 0, 1, false);
     expect_at(NEVER, "-");
 }
 

@@ -1,6 +1,6 @@
 #include "tools/broker/group/pending_offsets.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/text.h"
-#include "tools/broker/txn/txn_coordinator.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
@@ -27,6 +27,7 @@ static void hold(int64_t producer, const char *group, int32_t partition, int64_t
     struct kf__pending_offset item = {
         .producer_id = producer,
         .group = kf__text(group),
+        .place = kf__place_of_key(kf__text(group), 50),
         .offset = {.topic = kf__text("t"), .partition = partition, .offset = offset}};
     cr_assert(eq(int, kf__pending_put(&pending, &item, ++committed.writes), KF_OK));
 }
@@ -40,7 +41,7 @@ static int64_t committed_at(const char *group, int32_t partition)
 
 static void end(int64_t producer, const char *group, bool commit)
 {
-    int32_t of = kf__offsets_partition(kf__text(group));
+    int32_t of = kf__place_of_key(kf__text(group), 50);
     cr_assert(eq(int, kf__pending_end(&pending, &committed, of, producer, commit), KF_OK));
 }
 

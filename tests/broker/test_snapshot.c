@@ -250,7 +250,7 @@ Test(broker_snapshot, says_why_it_is_refused)
     bytes[22] = 9; /* the version's last byte: behind the magic and its size */
     error = (kf_error)KF_ERROR_INIT;
     cr_assert(eq(int, kf_broker_restore(broker, bytes, size, &error), KF_ERR_INVALID_ARGUMENT));
-    cr_assert(eq(str, error.text, "the snapshot is of format 9, this broker reads 4"));
+    cr_assert(eq(str, error.text, "the snapshot is of format 9, this broker reads 5"));
     error = (kf_error)KF_ERROR_INIT;
     cr_assert(eq(int, kf_broker_restore(broker, "hello", 5, &error), KF_ERR_INVALID_ARGUMENT));
     kf_broker_snapshot_free(broker, bytes);

@@ -9,6 +9,9 @@ static struct kf__txns txns;
 static struct kf__txn_mark marks[16];
 static int mark_count;
 static bool no_leader;
+static int no_room; /* 1: but for what must be, 2: for nothing */
+static int record_count;
+static struct kf__txn last_record;
 static int64_t next_id;
 static struct kf__txn_now now;
 
@@ -28,10 +31,39 @@ static int64_t give_id(void *context)
     return next_id++;
 }
 
+static int32_t tell_epoch(void *context, kf_string id)
+{
+    (void)context;
+    (void)id;
+    return 4;
+}
+
+static kf_err take_record(void *context, const struct kf__txn *next, int64_t before, bool must)
+{
+    (void)context;
+    (void)before;
+    if (no_room)
+        return must && no_room < 2 ? KF_OK : KF_ERR_POLICY_VIOLATION;
+    record_count++;
+    last_record = *next;
+    return KF_OK;
+}
+
+static kf_err take_tombstone(void *context, kf_string id)
+{
+    (void)context;
+    (void)id;
+    return no_room > 1 ? KF_ERR_NO_MEMORY : KF_OK;
+}
+
 static void open_txns(void)
 {
     kf__txns_init(&txns, &kf_default_allocator,
-                  (struct kf__txn_sink){.new_producer_id = give_id, .mark = take_mark});
+                  (struct kf__txn_sink){.new_producer_id = give_id,
+                                        .epoch = tell_epoch,
+                                        .write = take_record,
+                                        .forget = take_tombstone,
+                                        .mark = take_mark});
     next_id = 7;
     now = (struct kf__txn_now){.time = KF_SECOND, .wall_ms = 1700000000000};
     kf__txns_tick(&txns, now);
@@ -57,7 +89,9 @@ static int begin(int64_t id, int16_t epoch)
 static kf_err add(int64_t id, int16_t epoch, int32_t partition)
 {
     struct kf__txn_claim claim = claim_of(id, epoch);
-    return kf__txns_add(&txns, now, &claim, kf__text("t"), partition);
+    struct kf__txn_partition one = {.topic = kf__text("t"), .partition = partition};
+    struct kf__txn_addition what = {.partitions = &one, .count = 1};
+    return kf__txns_add(&txns, now, &claim, &what);
 }
 
 /* EndTxn of v2: the epoch to go on with, or minus the error. */
@@ -303,10 +337,55 @@ Test(txn_coordinator, lets_nobody_go_on_in_the_epoch_that_only_fences)
     cr_assert(eq(i64, txn()->producer_id, 8));
 }
 
-/* The last one's hash is the smallest int. */
-Test(txn_coordinator, finds_a_groups_partition_as_java_does)
+/* ---- what cannot be written ---- */
+
+Test(txn_coordinator, writes_a_record_for_each_change_and_none_for_what_stays)
 {
-    cr_assert(eq(i32, kf__offsets_partition(kf__text("g")), 3));
-    cr_assert(eq(i32, kf__offsets_partition(kf__text("g2")), 43));
-    cr_assert(eq(i32, kf__offsets_partition(kf__text("polygenelubricants")), 0));
+    begin(-1, -1);
+    cr_assert(eq(int, record_count, 1));
+    add(7, 0, 0);
+    add(7, 0, 0);
+    cr_assert(eq(int, record_count, 2));
+    end_v2(7, 0, true);
+    cr_assert(eq(int, record_count, 4));
+    cr_assert(eq(int, last_record.state, KF__TXN_COMPLETE_COMMIT));
+}
+
+Test(txn_coordinator, stays_what_it_is_where_a_change_has_no_room)
+{
+    no_room = 1;
+    cr_assert(eq(int, begin(-1, -1), -KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(ptr, txn(), NULL));
+    no_room = 0;
+    cr_assert(eq(int, begin(-1, -1), 0));
+    int64_t id = txn()->producer_id;
+    no_room = 1;
+    cr_assert(eq(int, begin(-1, -1), -KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(i16, txn()->epoch, 0));
+    cr_assert(eq(int, add(id, 0, 0), KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(str, (char *)state(), "Empty"));
+    cr_assert(eq(sz, txn()->partition_count, 0));
+    no_room = 0;
+    cr_assert(eq(int, add(id, 0, 0), KF_OK));
+    no_room = 1;
+    cr_assert(eq(int, add(id, 0, 1), KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(sz, txn()->partition_count, 1));
+    cr_assert(eq(int, end_v2(id, 0, true), 1)); /* what ends has room */
+}
+
+Test(txn_coordinator, tries_again_what_could_not_be_ended)
+{
+    begin(-1, -1);
+    add(7, 0, 0);
+    no_room = 2;
+    cr_assert(eq(int, end_v2(7, 0, true), -KF_ERR_POLICY_VIOLATION));
+    cr_assert(eq(i16, txn()->epoch, 0));
+    now.time += 60 * KF_SECOND;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(str, (char *)state(), "Ongoing"));
+    cr_assert(eq(i64, kf__txns_deadline(&txns), now.time + KF_SECOND));
+    no_room = 0;
+    now.time += KF_SECOND;
+    kf__txns_tick(&txns, now);
+    cr_assert(eq(str, (char *)state(), "CompleteAbort"));
 }

@@ -17,7 +17,8 @@ for words of their own. A field "records" is a list of batches (below). Lines of
 
 A real broker applies some writes after it has answered. An exchange whose answers differ is
 therefore repeated there for PATIENCE seconds, if it only reads, or was refused: nothing sleeps and
-hopes. Entries of an answer are compared in any order, as Kafka tells most of them.
+hopes. Entries of an answer are compared in any order, as Kafka tells most of them. At the end both
+have written the same records into their internal topics.
 
 Frames and JSON are made by `kf codec`, one process each way; nothing else of ours is trusted.
 """
@@ -45,13 +46,17 @@ MASKED = {"*": {"port"}, "ApiVersions": {"finalizedFeaturesEpoch"},
           "DescribeConfigs": {"documentation"},
           "DescribeQuorum": {"highWatermark", "logEndOffset", "leaderEpoch"}}
 FEATURES_OF_OTHERS = {"share.version", "streams.version"}
+# Keys of internal topics that are compared.
+RECORDS = {"__consumer_offsets": {1: "OffsetCommit", 2: "GroupMetadata"},
+           "__transaction_state": {0: "TransactionLog"}}
+CONTROL = 32  # an attribute of batches
 # Repeating these changes nothing.
 READS = {
     "Metadata", "Fetch", "ListOffsets", "OffsetFetch", "FindCoordinator", "ApiVersions",
     "OffsetForLeaderEpoch", "GetTelemetrySubscriptions", "ConsumerGroupDescribe",
 }
 # Lists of numbers and words come in the order of a hash table, too.
-SETS = {"ConsumerGroupHeartbeat", "ConsumerGroupDescribe"}
+SETS = {"ConsumerGroupHeartbeat", "ConsumerGroupDescribe", "records"}
 
 
 def only_reads(exchange):
@@ -226,6 +231,33 @@ def batches(data):
     return told + ([data.hex()] if data else [])
 
 
+def number(data, at):
+    result = shift = 0
+    while True:
+        byte, at = data[at], at + 1
+        result |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return result >> 1 ^ -(result & 1), at
+
+
+def records_of(payload):
+    """Key and value of each; a value may be None."""
+    at = 0
+    while at < len(payload):
+        size, at = number(payload, at)
+        end, at = at + size, at + 1
+        for _ in range(2):  # time and offset
+            _, at = number(payload, at)
+        pair = []
+        for _ in range(2):
+            size, at = number(payload, at)
+            pair.append(payload[at:at + size] if size >= 0 else None)
+            at += max(size, 0)
+        yield pair
+        at = end
+
+
 # ---- one broker -----------------------------------------------------------------------------------
 
 
@@ -321,6 +353,8 @@ def plain(ids, api, key, value):
         return value
     if key == "records" and value:
         return plain(ids, api, "batches", batches(base64.b64decode(value)))
+    if api == "records" and key in ("previousProducerId", "nextProducerId"):
+        key = "producerId"
     if key in IDS:
         return called(ids, api, key, value)
     if value != "" and (key in MASKED["*"] or key in MASKED.get(api, ())):
@@ -477,6 +511,62 @@ class Play:
                         self.wrong += 1
                         print(f"{place}: {error}")
 
+    def records(self, side, topic):
+        """What coordinators have written: for each partition the records that the rows know."""
+        asked = {"topics": [{"name": topic}], "allowAutoTopicCreation": False}
+        count = len(self.answer(side, "Metadata", 9, asked)["topics"][0]["partitions"])
+        for partition in range(count):
+            for item in self.batches_of(side, topic, partition):
+                head = {"partition": partition, "producerId": item["producerId"],
+                        "attributes": item["attributes"], "producerEpoch": item["producerEpoch"],
+                        "sequence": item["baseSequence"]}
+                for key, value in records_of(bytes.fromhex(item["payload"])):
+                    name = RECORDS[topic].get(int.from_bytes(key[:2], "big"))
+                    if item["attributes"] & CONTROL:
+                        yield {**head, "key": key.hex(), "value": value.hex()}
+                    elif name:
+                        yield {**head, name: self.message(name + "Key", 0, key),
+                               "value": value and self.message(name + "Value", None, value)}
+
+    def batches_of(self, side, topic, partition):
+        """An answer need not have all of them."""
+        offset, more = 0, True
+        while more:
+            part = {"partition": partition, "currentLeaderEpoch": -1, "logStartOffset": -1,
+                    "fetchOffset": offset, "partitionMaxBytes": 1 << 26}
+            asked = {"replicaId": -1, "maxWaitMs": 0, "minBytes": 0, "maxBytes": 1 << 26,
+                     "sessionEpoch": -1, "topics": [{"topic": topic, "partitions": [part]}]}
+            answer = self.answer(side, "Fetch", 11, asked)["responses"][0]["partitions"][0]
+            more = batches(base64.b64decode(answer["records"] or ""))
+            yield from more
+            offset = more[-1]["baseOffset"] + more[-1]["lastOffsetDelta"] + 1 if more else offset
+
+    def message(self, name, version, data):
+        """Behind its number, which says the version of a value."""
+        version = int.from_bytes(data[:2], "big") if version is None else version
+        told = json.loads(self.decoder.ask(name, version, data[2:].hex()))
+        if len(told.get("members", ())) > 1:  # after a downgrade Kafka's hash table says who leads
+            told["leader"] = any(row["memberId"] == told["leader"] for row in told["members"])
+        return {"version": version, **told}
+
+    def answer(self, side, api, version, request):
+        answer, _, _ = self.ask(side, Exchange(api, version, "-", json.dumps(request)))
+        return answer
+
+    def logs(self):
+        """Both have written the same, partition for partition, in the same order."""
+        for topic in RECORDS:
+            told = []
+            for side in (self.real, self.ours):
+                rows = self.records(side, topic)
+                told.append([plain(side.ids, "records", "", row) for row in rows])
+            if told[0] != told[1]:
+                self.wrong += 1
+                rows = list(difflib.unified_diff(*([json.dumps(row) for row in rows] for rows in told),
+                                                 "Kafka", "ours", n=0, lineterm=""))
+                print(f"{topic}: {len(told[0])} records and {len(told[1])}")
+                print("\n".join("    " + row[:1000] for row in rows[2:200]))
+
     def missing(self):
         for api in sorted(self.common):
             for version in range(*self.range_of(api)):
@@ -489,6 +579,7 @@ def main():
     play = Play(kf, real, ours, name)
     for path in files:
         play.file(path)
+    play.logs()
     missing = list(play.missing())
     count = sum(sum(versions.values()) for versions in play.played.values())
     if missing:
@@ -497,4 +588,5 @@ def main():
     sys.exit(1 if play.wrong or missing else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

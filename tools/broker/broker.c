@@ -8,6 +8,8 @@
 #include "net/loop/thread.h"
 #include "tools/broker/admin/alter_configs.h"
 #include "tools/broker/group/group_answers.h"
+#include "tools/broker/group/offsets_topic.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -148,8 +150,11 @@ static void open_parts(kf_broker *broker)
     const kf_allocator *alloc = &broker->budget.state;
     broker->virtual_now = VIRTUAL_START_S * KF_SECOND;
     uint64_t seed = seed_of(broker);
-    struct kf__group_sink sink = {
-        .context = broker, .joined = kf__answer_joined, .synced = kf__answer_synced};
+    struct kf__group_sink sink = {.context = broker,
+                                  .joined = kf__answer_joined,
+                                  .synced = kf__answer_synced,
+                                  .store = kf__offsets_store_group,
+                                  .forget = kf__offsets_forget_group};
     kf__broker_topics_init(&broker->topics, alloc, broker->options.nodes, seed);
     kf__coordinator_init(&broker->coordinator, alloc, sink);
     broker->coordinator.zero_ms =
@@ -387,9 +392,9 @@ kf_err kf__broker_create(struct kf_broker *broker, kf_string name, int32_t parti
 void kf__broker_delete(struct kf_broker *broker, struct kf__topic *topic)
 {
     kf__server_own_output(broker);
-    kf__committed_drop_topic(&broker->committed, topic->name);
+    kf__internal_topic_goes(broker, topic);
+    kf__offsets_drop_topic(broker, topic->name);
     kf__configs_drop(&broker->configs, KF__RESOURCE_TOPIC, topic->name);
-    kf__pending_drop_topic(&broker->pending, topic->name);
     kf__topics_delete(&broker->topics, topic);
     broker->changes++;
 }

@@ -9,6 +9,7 @@
 #include "tools/broker/faults/events.h"
 #include "tools/broker/faults/script.h"
 #include "tools/broker/group/any_group.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 
 #include <errno.h>
@@ -291,7 +292,7 @@ const char *kf_broker_transaction(kf_broker *broker, const char *transactional_i
 int32_t kf_broker_coordinator(kf_broker *broker, const char *name)
 {
     lock(broker);
-    int32_t node = kf__topics_coordinator(&broker->topics, kf__text(name));
+    int32_t node = kf__coordinator_of_name(broker, kf__text(name));
     unlock(broker);
     return node;
 }

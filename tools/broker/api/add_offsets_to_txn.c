@@ -8,6 +8,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -18,13 +19,17 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     struct kf__txn_claim claim = {.id = request->transactional_id,
                                   .producer_id = request->producer_id,
                                   .epoch = request->producer_epoch};
-    kf_err err = kf__check_coordinator(exchange, request->transactional_id);
+    kf_err err = kf__check_txn_coordinator(exchange, request->transactional_id);
     if (!err)
         err = kf__may(exchange, KF__ACL_READ, KF__ACL_GROUP, request->group_id);
+    int32_t place = err ? -1 : kf__internal_place(exchange->broker, KF__OFFSETS, request->group_id);
+    if (!err && place < 0)
+        err = KF_ERR_COORDINATOR_NOT_AVAILABLE;
+    struct kf__txn_partition one = {.topic = kf__text(KF__OFFSETS_TOPIC), .partition = place};
+    struct kf__txn_addition what = {.partitions = &one, .count = 1};
     if (!err)
         err = kf__txns_add(&exchange->broker->txns, kf__txn_now(exchange->broker, exchange->now),
-                           &claim, kf__text(KF__OFFSETS_TOPIC),
-                           kf__offsets_partition(request->group_id));
+                           &claim, &what);
     if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 2)
         err = KF_ERR_INVALID_PRODUCER_EPOCH;
     response->error_code = kf__wire_error(err);

@@ -10,6 +10,7 @@
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/faults/error_answers.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -24,8 +25,6 @@ struct topics {
 static bool is_known(const struct kf__exchange *exchange, kf_string topic, int32_t partition)
 {
     const struct kf_broker *broker = exchange->broker;
-    if (kf__text_equal(topic, kf__text(KF__OFFSETS_TOPIC)))
-        return partition >= 0 && partition < KF__OFFSETS_PARTITIONS;
     return kf__topic_partition(kf__broker_topics_find(&broker->topics, topic), partition) != NULL;
 }
 
@@ -33,8 +32,8 @@ static bool is_known(const struct kf__exchange *exchange, kf_string topic, int32
 static kf_err refusal(const struct kf__exchange *exchange, kf_string topic, int32_t partition)
 {
     kf_err err = kf__may_topic(exchange, topic);
-    if (err)
-        return err;
+    if (err || kf__topic_is_internal(topic)) /* only coordinators write there */
+        return err ? err : KF_ERR_TOPIC_AUTHORIZATION_FAILED;
     return is_known(exchange, topic, partition) ? KF_OK : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
@@ -47,20 +46,53 @@ static bool all_known(const struct kf__exchange *exchange, const struct topics *
     return true;
 }
 
-static kf_err add(struct kf__exchange *exchange, const struct kf__txn_claim *claim, kf_string topic,
-                  int32_t partition, bool verify_only)
+static kf_err check(struct kf__exchange *exchange, const struct kf__txn_claim *claim,
+                    kf_string topic, int32_t partition, bool verify_only)
 {
-    struct kf__txns *txns = &exchange->broker->txns;
     kf_err err = kf__forced(exchange, topic, partition);
     if (!err)
-        err = kf__check_coordinator(exchange, claim->id);
-    if (!err)
-        err = verify_only ? kf__txns_verify(txns, claim, topic, partition)
-                          : kf__txns_add(txns, kf__txn_now(exchange->broker, exchange->now), claim,
-                                         topic, partition);
-    if (err == KF_ERR_PRODUCER_FENCED && exchange->version < 2)
-        return KF_ERR_INVALID_PRODUCER_EPOCH;
+        err = kf__check_txn_coordinator(exchange, claim->id);
+    if (!err && verify_only)
+        err = kf__txns_verify(&exchange->broker->txns, claim, topic, partition);
     return err;
+}
+
+/* What will be added, and where the answer to it is. */
+struct additions {
+    struct kf__txn_partition *partitions;
+    int16_t **answers;
+    size_t count;
+};
+
+static bool open_additions(struct kf__exchange *exchange, const struct topics *topics,
+                           struct additions *additions)
+{
+    size_t most = 1;
+    for (int32_t t = 0; t < topics->count; t++)
+        most += (size_t)topics->items[t].partitions.count;
+    additions->partitions = kf_arena_alloc(&exchange->arena, most * sizeof *additions->partitions);
+    additions->answers = kf_arena_alloc(&exchange->arena, most * sizeof *additions->answers);
+    return additions->partitions && additions->answers;
+}
+
+static int16_t told(const struct kf__exchange *exchange, kf_err err)
+{
+    bool old = err == KF_ERR_PRODUCER_FENCED && exchange->version < 2;
+    return kf__wire_error(old ? KF_ERR_INVALID_PRODUCER_EPOCH : err);
+}
+
+static void add(struct kf__exchange *exchange, const struct kf__txn_claim *claim,
+                const struct additions *additions)
+{
+    struct kf__txn_now now = kf__txn_now(exchange->broker, exchange->now);
+    struct kf__txn_addition what = {.partitions = additions->partitions,
+                                    .count = additions->count,
+                                    .v2 = exchange->version >= 4};
+    if (what.count == 0)
+        return;
+    kf_err err = kf__txns_add(&exchange->broker->txns, now, claim, &what);
+    for (size_t i = 0; i < additions->count; i++)
+        *additions->answers[i] = told(exchange, err);
 }
 
 /* Fills `results`, whose array has been made, with one transaction's. */
@@ -69,6 +101,9 @@ static bool add_all(struct kf__exchange *exchange, const struct kf__txn_claim *c
                     topic_result *results)
 {
     bool known = all_known(exchange, topics);
+    struct additions additions = {0};
+    if (!open_additions(exchange, topics, &additions))
+        return false;
     for (int32_t t = 0; t < topics->count; t++) {
         const asked_topic *asked = &topics->items[t];
         results[t].name = asked->name;
@@ -76,14 +111,21 @@ static bool add_all(struct kf__exchange *exchange, const struct kf__txn_claim *c
             return false;
         for (int32_t p = 0; p < asked->partitions.count; p++) {
             int32_t partition = asked->partitions.items[p];
-            kf_err err = known ? add(exchange, claim, asked->name, partition, verify_only)
+            kf_err err = known ? check(exchange, claim, asked->name, partition, verify_only)
                                : refusal(exchange, asked->name, partition);
+            int16_t *code = &results[t].results_by_partition.items[p].partition_error_code;
             if (!known && !err)
                 err = KF_ERR_OPERATION_NOT_ATTEMPTED;
             results[t].results_by_partition.items[p].partition_index = partition;
-            results[t].results_by_partition.items[p].partition_error_code = kf__wire_error(err);
+            *code = told(exchange, err);
+            if (err || verify_only)
+                continue;
+            additions.partitions[additions.count] =
+                (struct kf__txn_partition){.topic = asked->name, .partition = partition};
+            additions.answers[additions.count++] = code;
         }
     }
+    add(exchange, claim, &additions);
     return true;
 }
 

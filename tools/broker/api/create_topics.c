@@ -99,6 +99,9 @@ static kf_err check(struct kf__exchange *exchange, const asked_topic *asked, int
         err = kf__may_topic(exchange, asked->name);
     if (err)
         return say(err, why, kf__kafka_words(err));
+    if (kf__text_equal(asked->name, kf__text("__cluster_metadata")))
+        return say(KF_ERR_INVALID_REQUEST, why,
+                   "Creation of internal topic __cluster_metadata is prohibited.");
     if (!kf__topic_name_is_valid(asked->name)) {
         kf__explain_topic_name(asked->name, why, KF__MAX_WHY_BYTES);
         return KF_ERR_INVALID_TOPIC_EXCEPTION;

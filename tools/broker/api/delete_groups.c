@@ -2,27 +2,14 @@
  * DeleteGroups (42), versions 0–3: 2 flexible, 3 an error message.
  */
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/offsets_topic.h"
 #include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
-
-static void drop_offsets(struct kf_broker *broker, kf_string group)
-{
-    kf__committed_drop_group(&broker->committed, group);
-    kf__pending_drop_group(&broker->pending, group);
-}
 
 static kf_err delete_group(struct kf__exchange *exchange, kf_string group)
 {
     kf_err err = kf__check_coordinator(exchange, group);
-    struct kf_broker *broker = exchange->broker;
-    bool consumers = !err && kf__consumers_find(&broker->consumers, group);
-    if (!err && !consumers)
-        err = kf__coordinator_delete(&broker->coordinator, group);
-    else if (!err && !kf__consumers_drop_empty(&broker->consumers, group))
-        err = KF_ERR_NON_EMPTY_GROUP;
-    if (!err)
-        drop_offsets(broker, group);
-    return err;
+    return err ? err : kf__group_delete(exchange->broker, group);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)

@@ -3,6 +3,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 
 #include <stdlib.h>
@@ -103,6 +104,8 @@ static void cut(struct kf__exchange *exchange, const struct cut *cut,
     kf_err err = kf__led_partition(exchange, topic, cut->partition, -1, &partition);
     if (denied)
         err = denied;
+    if (!err && kf__topic_is_internal(topic->name))
+        err = KF_ERR_INVALID_TOPIC_EXCEPTION;
     if (!err && !topic->settings.deletes) /* a compacted log keeps what it has */
         err = KF_ERR_POLICY_VIOLATION;
     if (!err)

@@ -4,6 +4,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/log/replicas.h"
 #include "tools/broker/state.h"
 
@@ -109,6 +110,7 @@ static bool tell_topic(struct kf__exchange *exchange, kf_string name, int32_t fi
     kf_err err = check_topic(exchange, name, topic);
     answer->error_code = kf__wire_error(err);
     answer->name = kf__answer_text(exchange, name);
+    answer->is_internal = kf__topic_is_internal(name);
     answer->topic_authorized_operations = kf__allowed_operations(exchange, KF__ACL_TOPIC, name);
     if (err)
         return true;

@@ -37,7 +37,7 @@ static bool fill_topics(struct kf__exchange *exchange, const struct kf__txn *txn
 static bool describe(struct kf__exchange *exchange, kf_string id, described *answer)
 {
     const struct kf__txn *txn = kf__txns_find(&exchange->broker->txns, id);
-    kf_err err = kf__check_coordinator(exchange, id);
+    kf_err err = kf__check_txn_coordinator(exchange, id);
     if (!err && id.size == 0)
         err = KF_ERR_INVALID_REQUEST;
     if (!err && !txn)

@@ -16,7 +16,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     struct kf__txn_claim claim = {.id = request->transactional_id,
                                   .producer_id = request->producer_id,
                                   .epoch = request->producer_epoch};
-    kf_err err = kf__check_coordinator(exchange, request->transactional_id);
+    kf_err err = kf__check_txn_coordinator(exchange, request->transactional_id);
     if (!err)
         err = kf__txns_end(&exchange->broker->txns, kf__txn_now(exchange->broker, exchange->now),
                            &claim, request->committed, exchange->version >= 5);

@@ -3,9 +3,13 @@
  *
  * 1  key types: 0 groups, 1 transactions. 3 flexible.
  * 4  many keys at once (KIP-699). 6 share groups (not here yet).
+ *
+ * The topic that the key belongs to is made with the first question; Kafka says
+ * COORDINATOR_NOT_AVAILABLE until it has made it.
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -22,7 +26,7 @@ struct found {
 
 static struct found find(const struct kf__exchange *exchange, int8_t key_type, kf_string key)
 {
-    const struct kf_broker *broker = exchange->broker;
+    struct kf_broker *broker = exchange->broker;
     struct found found = {.node = -1, .host = kf__text(""), .port = -1};
     found.error = kf__forced_all(exchange);
     if (!found.error && key_type != KEY_GROUP && key_type != KEY_TRANSACTION)
@@ -33,7 +37,8 @@ static struct found find(const struct kf__exchange *exchange, int8_t key_type, k
                     key_type == KEY_GROUP ? KF__ACL_GROUP : KF__ACL_TRANSACTIONAL_ID, key);
     if (found.error)
         return found;
-    int32_t node = kf__topics_coordinator(&broker->topics, key);
+    int32_t node =
+        kf__coordinator_of(broker, key_type == KEY_GROUP ? KF__OFFSETS : KF__TRANSACTIONS, key);
     if (node < 0) {
         found.error = KF_ERR_COORDINATOR_NOT_AVAILABLE;
         return found;

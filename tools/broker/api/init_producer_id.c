@@ -28,7 +28,7 @@ static kf_err begin(struct kf__exchange *exchange, struct kf__txn_claim *claim)
         claim->epoch = 0;
         return KF_OK;
     }
-    err = kf__check_coordinator(exchange, request->transactional_id);
+    err = kf__check_txn_coordinator(exchange, request->transactional_id);
     broker->txns.max_timeout_ms = (int32_t)kf__broker_config(broker, "transaction.max.timeout.ms");
     if (!err)
         err = kf__txns_begin(&broker->txns, kf__txn_now(exchange->broker, exchange->now), claim,

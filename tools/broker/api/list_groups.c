@@ -5,6 +5,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 
 #include <strings.h>
@@ -31,8 +32,7 @@ static void tell(struct kf__exchange *exchange, bool all, const struct row *row)
 {
     const struct kf_list_groups_request *request = exchange->request;
     struct kf_list_groups_response *response = exchange->response;
-    const struct kf_broker *broker = exchange->broker;
-    if (kf__topics_coordinator(&broker->topics, row->id) != exchange->node ||
+    if (kf__coordinator_of(exchange->broker, KF__OFFSETS, row->id) != exchange->node ||
         !is_named(request->states_filter.items, request->states_filter.count, row->state) ||
         !is_named(request->types_filter.items, request->types_filter.count, row->type) ||
         (!all && kf__may_key(exchange, row->id)))

@@ -8,6 +8,7 @@
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/group/topic_regex.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -52,7 +53,7 @@ static bool is_wanted(const struct kf__exchange *exchange, struct filter *filter
                       const struct kf__txn *txn)
 {
     int64_t duration = filter->request->duration_filter;
-    return kf__topics_coordinator(&exchange->broker->topics, txn->id) == exchange->node &&
+    return kf__coordinator_of(exchange->broker, KF__TRANSACTIONS, txn->id) == exchange->node &&
            !kf__may(exchange, KF__ACL_DESCRIBE, KF__ACL_TRANSACTIONAL_ID, txn->id) &&
            has_state(filter, txn) && has_producer(filter, txn) &&
            (duration < 0 || filter->now_ms - txn->started_ms > duration) &&

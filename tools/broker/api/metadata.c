@@ -8,6 +8,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/log/nearest_replica.h"
 #include "tools/broker/state.h"
 
@@ -84,6 +85,7 @@ static bool fill_topic(struct kf__exchange *exchange, const struct kf__topic *to
     answer->error_code = kf__wire_error(forced);
     answer->name = kf__answer_text(exchange, topic->name);
     answer->topic_id = topic->id;
+    answer->is_internal = kf__topic_is_internal(topic->name);
     const struct kf_metadata_request *request = exchange->request;
     if (forced)
         return true;
@@ -143,8 +145,13 @@ static kf_err topic_by_name(struct kf__exchange *exchange, kf_string name, struc
     if (kf__may(exchange, KF__ACL_CREATE, KF__ACL_CLUSTER, kf__cluster_name()) &&
         kf__may(exchange, KF__ACL_CREATE, KF__ACL_TOPIC, name))
         return KF_ERR_TOPIC_AUTHORIZATION_FAILED;
+    enum kf__internal which;
     struct kf__topic *made;
-    kf_err err = kf__broker_create(broker, name, -1, -1, &made);
+    kf_err err = KF_OK;
+    if (kf__internal_by_name(name, &which))
+        kf__internal_topic_of(broker, which);
+    else
+        err = kf__broker_create(broker, name, -1, -1, &made);
     return err == KF_ERR_NO_MEMORY ? err : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
 }
 
@@ -163,6 +170,8 @@ static bool fill_asked(struct kf__exchange *exchange, const struct kf_metadata_r
     if (topic && !err)
         return fill_topic(exchange, topic, answer);
     answer->error_code = kf__wire_error(err);
+    answer->is_internal =
+        err == KF_ERR_UNKNOWN_TOPIC_OR_PARTITION && kf__topic_is_internal(asked->name);
     answer->name = by_name ? asked->name : (kf_string){0};
     answer->topic_id = asked->topic_id;
     return true;

@@ -6,6 +6,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/offsets_topic.h"
 #include "tools/broker/state.h"
 
 enum {
@@ -19,11 +20,29 @@ static int64_t expiry_of(int64_t now_ms, int64_t retention_ms)
     return retention_ms == -1 ? -1 : (int64_t)((uint64_t)now_ms + (uint64_t)retention_ms);
 }
 
-/* `late` is what the group says: what is unknown isn't asked. */
-static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic, kf_err refused,
-                     kf_err late, const struct kf_offset_commit_request_partition *partition)
+/* What will be committed, and where the answer to it is. */
+struct commits {
+    struct kf__committed_offset *offsets;
+    int16_t **answers;
+    size_t count;
+};
+
+static bool open_commits(struct kf__exchange *exchange, struct commits *commits)
 {
     const struct kf_offset_commit_request *request = exchange->request;
+    size_t most = 1;
+    for (int32_t t = 0; t < request->topics.count; t++)
+        most += (size_t)request->topics.items[t].partitions.count;
+    commits->offsets = kf_arena_alloc(&exchange->arena, most * sizeof *commits->offsets);
+    commits->answers = kf_arena_alloc(&exchange->arena, most * sizeof *commits->answers);
+    return commits->offsets && commits->answers;
+}
+
+/* `late` is what the group says: what is unknown isn't asked. */
+static kf_err check_commit(struct kf__exchange *exchange, const struct kf__topic *topic,
+                           kf_err refused, kf_err late,
+                           const struct kf_offset_commit_request_partition *partition)
+{
     if (refused)
         return refused;
     if (!topic)
@@ -40,8 +59,16 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         return late;
     if (kf__is_too_much_metadata(exchange->broker, partition->committed_metadata))
         return KF_ERR_OFFSET_METADATA_TOO_LARGE;
+    return KF_OK;
+}
+
+static void add(struct kf__exchange *exchange, const struct kf__topic *topic,
+                const struct kf_offset_commit_request_partition *partition, int16_t *answer,
+                struct commits *commits)
+{
+    const struct kf_offset_commit_request *request = exchange->request;
     int64_t now_ms = kf__broker_wall_ms(exchange->broker);
-    struct kf__committed_offset offset = {
+    commits->offsets[commits->count] = (struct kf__committed_offset){
         .topic = topic->name,
         .partition = partition->partition_index,
         .leader_epoch = partition->committed_leader_epoch,
@@ -50,7 +77,18 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
         .commit_ms = now_ms,
         .expire_ms = expiry_of(now_ms, request->retention_time_ms),
     };
-    return kf__committed_put(&exchange->broker->committed, request->group_id, &offset);
+    commits->answers[commits->count++] = answer;
+}
+
+static void commit(struct kf__exchange *exchange, const struct commits *commits)
+{
+    const struct kf_offset_commit_request *request = exchange->request;
+    if (commits->count == 0)
+        return;
+    kf_err err =
+        kf__offsets_commit(exchange->broker, request->group_id, commits->offsets, commits->count);
+    for (size_t i = 0; i < commits->count; i++)
+        *commits->answers[i] = kf__wire_error(err);
 }
 
 static const struct kf__topic *find_topic(const struct kf__exchange *exchange,
@@ -106,7 +144,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                    .instance_id = request->group_instance_id,
                                    .generation = request->generation_id_or_member_epoch};
     kf_err late = err ? KF_OK : check_member(exchange, &who);
-    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+    struct commits commits = {0};
+    if (!open_commits(exchange, &commits) ||
+        !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topics.count; t++) {
         const struct kf_offset_commit_request_topic *asked = &request->topics.items[t];
@@ -123,10 +163,14 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             const struct kf_offset_commit_request_partition *partition =
                 &asked->partitions.items[p];
             answer->partitions.items[p].partition_index = partition->partition_index;
-            answer->partitions.items[p].error_code =
-                kf__wire_error(commit(exchange, topic, denied, late, partition));
+            kf_err refused = check_commit(exchange, topic, denied, late, partition);
+            int16_t *code = &answer->partitions.items[p].error_code;
+            *code = kf__wire_error(refused);
+            if (!refused)
+                add(exchange, topic, partition, code, &commits);
         }
     }
+    commit(exchange, &commits);
     return KF__ANSWERED;
 }
 

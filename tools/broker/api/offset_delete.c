@@ -5,6 +5,7 @@
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
 #include "tools/broker/group/any_group.h"
+#include "tools/broker/group/offsets_topic.h"
 #include "tools/broker/state.h"
 
 static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
@@ -23,21 +24,43 @@ static kf_err check_group(const struct kf__exchange *exchange, kf_string id,
 }
 
 /* `in_use`: the topic is: this is looked at once for all its partitions. */
-static kf_err delete_offset(struct kf__exchange *exchange, bool in_use, kf_string name,
-                            int32_t partition)
+static kf_err check_offset(const struct kf__exchange *exchange, bool in_use, kf_string name,
+                           int32_t partition)
 {
-    const struct kf_offset_delete_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
     kf_err err = kf__forced(exchange, name, partition);
     if (!err)
         err = kf__may_topic(exchange, name);
     if (!err && !kf__topic_partition(kf__broker_topics_find(&broker->topics, name), partition))
         err = KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (!err && in_use)
-        err = KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC;
-    if (!err)
-        kf__committed_remove(&broker->committed, request->group_id, name, partition);
-    return err;
+    return !err && in_use ? KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC : err;
+}
+
+/* What may go, and where the answer to it is. */
+struct going {
+    struct kf__offset_place *places;
+    int16_t **answers;
+    size_t count;
+};
+
+static bool open_going(struct kf__exchange *exchange, struct going *going)
+{
+    const struct kf_offset_delete_request *request = exchange->request;
+    size_t most = 1;
+    for (int32_t t = 0; t < request->topics.count; t++)
+        most += (size_t)request->topics.items[t].partitions.count;
+    going->places = kf_arena_alloc(&exchange->arena, most * sizeof *going->places);
+    going->answers = kf_arena_alloc(&exchange->arena, most * sizeof *going->answers);
+    return going->places && going->answers;
+}
+
+static void let_go(struct kf__exchange *exchange, const struct going *going)
+{
+    const struct kf_offset_delete_request *request = exchange->request;
+    kf_err err =
+        kf__offsets_delete(exchange->broker, request->group_id, going->places, going->count);
+    for (size_t i = 0; i < going->count; i++)
+        *going->answers[i] = kf__wire_error(err);
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -49,7 +72,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     response->error_code = kf__wire_error(err);
     if (err)
         return KF__ANSWERED;
-    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+    struct going going = {0};
+    if (!open_going(exchange, &going) ||
+        !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topics.count; t++) {
         const struct kf_offset_delete_request_topic *asked = &request->topics.items[t];
@@ -61,10 +86,16 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         for (int32_t p = 0; p < asked->partitions.count; p++) {
             int32_t partition = asked->partitions.items[p].partition_index;
             answer->partitions.items[p].partition_index = partition;
-            answer->partitions.items[p].error_code =
-                kf__wire_error(delete_offset(exchange, in_use, asked->name, partition));
+            err = check_offset(exchange, in_use, asked->name, partition);
+            answer->partitions.items[p].error_code = kf__wire_error(err);
+            if (err)
+                continue;
+            going.places[going.count] =
+                (struct kf__offset_place){.topic = asked->name, .partition = partition};
+            going.answers[going.count++] = &answer->partitions.items[p].error_code;
         }
     }
+    let_go(exchange, &going);
     return KF__ANSWERED;
 }
 

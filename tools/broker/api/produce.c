@@ -11,6 +11,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/log/rebatch.h"
 #include "tools/broker/log/validate.h"
 #include "tools/broker/state.h"
@@ -28,6 +29,13 @@ static kf_err check_acks(const struct kf__exchange *exchange)
 {
     const struct kf_produce_request *request = exchange->request;
     return request->acks < -1 || request->acks > 1 ? KF_ERR_INVALID_REQUIRED_ACKS : KF_OK;
+}
+
+/* Only Kafka's own admin client writes where coordinators do. */
+static kf_err check_internal(const struct kf__exchange *exchange, const struct kf__topic *topic)
+{
+    bool may = kf__text_equal(exchange->client_id, kf__text("__admin_client"));
+    return !may && kf__topic_is_internal(topic->name) ? KF_ERR_INVALID_TOPIC_EXCEPTION : KF_OK;
 }
 
 /* acks=all needs min.insync.replicas of them. */
@@ -148,6 +156,8 @@ static kf_err take(struct kf__exchange *exchange, struct kf__topic *topic,
         err = check_acks(exchange);
     if (!err && batch->transactional)
         err = admit(exchange, topic, data->index, &partition->producers, batch);
+    if (!err)
+        err = check_internal(exchange, topic);
     if (!err)
         err = check_insync(exchange, topic, partition);
     if (!err)

@@ -8,6 +8,8 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/group/offsets_topic.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 #include "tools/broker/txn/txn_markers.h"
 
@@ -73,7 +75,7 @@ static kf_err check_member(struct kf__exchange *exchange)
 static kf_err admit(struct kf__exchange *exchange)
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
-    int32_t partition = kf__offsets_partition(request->group_id);
+    int32_t partition = kf__internal_place(exchange->broker, KF__OFFSETS, request->group_id);
     struct kf__txn_claim claim = {.id = request->transactional_id,
                                   .producer_id = request->producer_id,
                                   .epoch = request->producer_epoch};
@@ -100,17 +102,43 @@ static kf_err check(struct kf__exchange *exchange)
     return err ? err : check_member(exchange);
 }
 
-static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topic,
-                     const asked_partition *partition)
+/* What will be committed, and where the answer to it is. */
+struct commits {
+    struct kf__pending_offset *offsets;
+    int16_t **answers;
+    size_t count;
+};
+
+static bool open_commits(struct kf__exchange *exchange, struct commits *commits)
+{
+    const struct kf_txn_offset_commit_request *request = exchange->request;
+    size_t most = 1;
+    for (int32_t t = 0; t < request->topics.count; t++)
+        most += (size_t)request->topics.items[t].partitions.count;
+    commits->offsets = kf_arena_alloc(&exchange->arena, most * sizeof *commits->offsets);
+    commits->answers = kf_arena_alloc(&exchange->arena, most * sizeof *commits->answers);
+    return commits->offsets && commits->answers;
+}
+
+static void commit(struct kf__exchange *exchange, const struct commits *commits)
+{
+    if (commits->count == 0)
+        return;
+    kf_err err = kf__offsets_commit_pending(exchange->broker, commits->offsets, commits->count);
+    for (size_t i = 0; i < commits->count; i++)
+        *commits->answers[i] = kf__wire_error(err);
+}
+
+static void add(struct kf__exchange *exchange, const struct kf__topic *topic,
+                const asked_partition *partition, int16_t *answer, struct commits *commits)
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
-    if (kf__is_too_much_metadata(exchange->broker, partition->committed_metadata))
-        return KF_ERR_OFFSET_METADATA_TOO_LARGE;
-    struct kf__pending_offset offset = {
+    commits->offsets[commits->count] = (struct kf__pending_offset){
         .producer_id = request->producer_id,
         .epoch = request->producer_epoch,
         .group = request->group_id,
+        .place = kf__internal_place(broker, KF__OFFSETS, request->group_id),
         .offset = {.topic = topic->name,
                    .partition = partition->partition_index,
                    .leader_epoch = partition->committed_leader_epoch,
@@ -119,7 +147,7 @@ static kf_err commit(struct kf__exchange *exchange, const struct kf__topic *topi
                    .commit_ms = kf__broker_wall_ms(broker),
                    .expire_ms = -1},
     };
-    return kf__pending_put(&broker->pending, &offset, ++broker->committed.writes);
+    commits->answers[commits->count++] = answer;
 }
 
 /* UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION, or what a fault wants. */
@@ -150,7 +178,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_txn_offset_commit_request *request = exchange->request;
     struct kf_txn_offset_commit_response *response = exchange->response;
     kf_err refused = any_partition_exists(exchange) ? check(exchange) : KF_OK;
-    if (!KF__FILL(exchange, "topics", response->topics, request->topics.count))
+    struct commits commits = {0};
+    if (!open_commits(exchange, &commits) ||
+        !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
     for (int32_t t = 0; t < request->topics.count; t++) {
         const struct kf_txn_offset_commit_request_topic *asked = &request->topics.items[t];
@@ -170,12 +200,15 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 err = denied;
             if (!err)
                 err = refused;
-            if (!err)
-                err = commit(exchange, topic, partition);
+            if (!err && kf__is_too_much_metadata(exchange->broker, partition->committed_metadata))
+                err = KF_ERR_OFFSET_METADATA_TOO_LARGE;
             answer->partitions.items[p].partition_index = partition->partition_index;
             answer->partitions.items[p].error_code = kf__wire_error(err);
+            if (!err)
+                add(exchange, topic, partition, &answer->partitions.items[p].error_code, &commits);
         }
     }
+    commit(exchange, &commits);
     return KF__ANSWERED;
 }
 

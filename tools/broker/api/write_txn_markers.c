@@ -22,10 +22,8 @@ static kf_err mark(struct kf__exchange *exchange, const asked_marker *asked, kf_
                                 .coordinator_epoch = asked->coordinator_epoch,
                                 .commit = asked->transaction_result};
     struct kf__partition *partition;
-    kf_err err = KF_OK;
-    if (!kf__text_equal(topic, kf__text(KF__OFFSETS_TOPIC)))
-        err = kf__led_partition(exchange, kf__broker_topics_find(&broker->topics, topic), index, -1,
-                                &partition);
+    kf_err err = kf__led_partition(exchange, kf__broker_topics_find(&broker->topics, topic), index,
+                                   -1, &partition);
     return err ? err : kf__txn_mark(broker, &mark, topic, index);
 }
 

@@ -1,8 +1,10 @@
 #include "tools/broker/faults/events.h"
 
 #include "tools/broker/group/expiry.h"
+#include "tools/broker/group/offsets_topic.h"
 #include "tools/broker/instrument/journal.h"
 #include "tools/broker/log/cleaner.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 
 static struct kf__partition *partition_of(const struct kf_broker *broker,
@@ -27,15 +29,24 @@ static kf_err set_running(struct kf_broker *broker, int32_t node, bool runs)
         return err;
     kf__server_own_output(broker); /* an unclean election truncates */
     kf__topics_set_running(&broker->topics, node, runs);
-    broker->txns.coordinator_epoch++;
     return KF_OK;
+}
+
+static void leader_moved(struct kf_broker *broker, const struct kf__event *event)
+{
+    kf__internal_leader_moved(broker, kf__broker_topics_find(&broker->topics, event->name),
+                              event->partition);
 }
 
 static kf_err move_leader(struct kf_broker *broker, const struct kf__event *event)
 {
     struct kf__partition *partition = partition_of(broker, event);
-    return partition ? kf__topics_move_leader(&broker->topics, partition, event->node)
-                     : KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    if (!partition)
+        return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
+    kf_err err = kf__topics_move_leader(&broker->topics, partition, event->node);
+    if (!err)
+        leader_moved(broker, event);
+    return err;
 }
 
 static kf_err elect(struct kf_broker *broker, const struct kf__event *event)
@@ -44,8 +55,11 @@ static kf_err elect(struct kf_broker *broker, const struct kf__event *event)
     if (!partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
     kf__server_own_output(broker); /* an unclean election truncates */
-    return event->number ? kf__elect_unclean(&broker->topics, partition)
-                         : kf__elect_preferred(&broker->topics, partition);
+    kf_err err = event->number ? kf__elect_unclean(&broker->topics, partition)
+                               : kf__elect_preferred(&broker->topics, partition);
+    if (!err)
+        leader_moved(broker, event);
+    return err;
 }
 
 static kf_err hold_replica(struct kf_broker *broker, const struct kf__event *event)
@@ -58,12 +72,7 @@ static kf_err hold_replica(struct kf_broker *broker, const struct kf__event *eve
 
 static kf_err move_coordinator(struct kf_broker *broker, const struct kf__event *event)
 {
-    int32_t before = kf__topics_coordinator(&broker->topics, event->name);
-    broker->txns.coordinator_epoch++;
-    kf_err err = kf__topics_move_coordinator(&broker->topics, event->name, event->node);
-    if (!err && before != kf__topics_coordinator(&broker->topics, event->name))
-        kf__coordinator_move(&broker->coordinator, event->name);
-    return err;
+    return kf__move_coordinator(broker, event->name, event->node);
 }
 
 static kf_err create_partitions(struct kf_broker *broker, const struct kf__event *event)
@@ -127,7 +136,9 @@ static void expire_offsets(struct kf_broker *broker)
                                 .pending = &broker->pending,
                                 .now_ms = kf__broker_wall_ms(broker),
                                 .retention_ms = minutes * 60 * 1000,
-                                .arena = &arena};
+                                .arena = &arena,
+                                .context = broker,
+                                .forget = kf__offsets_forget};
     kf__offsets_expire(&expiry);
     kf_arena_free(&arena);
 }

@@ -87,50 +87,72 @@ static struct kf__committed_group *group_to_write(struct kf__committed *committe
     return created;
 }
 
-/* Room for one more at `at`, zeroed. */
-static kf_err open_place(const kf_allocator *alloc, struct kf__committed_group *group, size_t at)
+kf_err kf__committed_copy(const struct kf__committed *committed,
+                          const struct kf__committed_offset *offset,
+                          struct kf__committed_offset *copy)
 {
-    if (group->count == group->capacity) {
-        size_t capacity = group->capacity ? group->capacity * 2 : 8;
-        struct kf__committed_offset *items =
-            kf_realloc(alloc, group->items, capacity * sizeof *items);
-        if (!items)
-            return KF_ERR_NO_MEMORY;
-        group->items = items;
-        group->capacity = capacity;
-    }
-    memmove(group->items + at + 1, group->items + at, (group->count - at) * sizeof *group->items);
-    group->items[at] = (struct kf__committed_offset){0};
-    group->count++;
+    kf_string metadata = offset->metadata.data ? offset->metadata : kf__text("");
+    *copy = *offset;
+    copy->topic = copy->metadata = (kf_string){0};
+    kf_err err = kf__text_copy(committed->alloc, offset->topic, &copy->topic);
+    if (!err)
+        err = kf__text_copy(committed->alloc, metadata, &copy->metadata);
+    if (err)
+        free_offset(committed->alloc, copy);
+    return err;
+}
+
+void kf__committed_copy_free(const struct kf__committed *committed,
+                             struct kf__committed_offset *copy)
+{
+    free_offset(committed->alloc, copy);
+}
+
+kf_err kf__committed_reserve(struct kf__committed *committed, kf_string group, size_t more)
+{
+    struct kf__committed_group *to = group_to_write(committed, group);
+    if (!to)
+        return KF_ERR_NO_MEMORY;
+    if (to->capacity - to->count >= more)
+        return KF_OK;
+    size_t capacity = to->capacity ? to->capacity * 2 : 8;
+    if (capacity < to->count + more)
+        capacity = to->count + more;
+    struct kf__committed_offset *items =
+        kf_realloc(committed->alloc, to->items, capacity * sizeof *items);
+    if (!items)
+        return KF_ERR_NO_MEMORY;
+    to->items = items;
+    to->capacity = capacity;
     return KF_OK;
+}
+
+void kf__committed_take(struct kf__committed *committed, kf_string group,
+                        const struct kf__committed_offset *copy)
+{
+    struct kf__committed_group *to = group_to_write(committed, group); /* it is there */
+    size_t at = place_of(to, copy->topic, copy->partition);
+    if (at < to->count && compare(&to->items[at], copy->topic, copy->partition) == 0) {
+        free_offset(committed->alloc, &to->items[at]);
+    } else {
+        memmove(to->items + at + 1, to->items + at, (to->count - at) * sizeof *to->items);
+        to->count++;
+    }
+    to->items[at] = *copy;
+    if (copy->order == 0)
+        to->items[at].order = ++committed->writes;
 }
 
 kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
                          const struct kf__committed_offset *offset)
 {
-    const kf_allocator *alloc = committed->alloc;
-    struct kf__committed_group *to = group_to_write(committed, group);
-    if (!to)
-        return KF_ERR_NO_MEMORY;
-    struct kf__committed_offset copy = *offset;
-    if (copy.order == 0)
-        copy.order = ++committed->writes;
-    kf_err err = kf__text_copy(alloc, offset->topic, &copy.topic);
-    if (err)
-        return err;
-    kf_string metadata = offset->metadata.data ? offset->metadata : kf__text("");
-    err = kf__text_copy(alloc, metadata, &copy.metadata);
-    size_t at = place_of(to, offset->topic, offset->partition);
-    bool here = at < to->count && compare(&to->items[at], offset->topic, offset->partition) == 0;
-    if (!err && !here)
-        err = open_place(alloc, to, at);
-    if (err) {
-        free_offset(alloc, &copy);
-        return err;
-    }
-    free_offset(alloc, &to->items[at]);
-    to->items[at] = copy;
-    return KF_OK;
+    struct kf__committed_offset copy;
+    kf_err err = kf__committed_reserve(committed, group, 1);
+    if (!err)
+        err = kf__committed_copy(committed, offset, &copy);
+    if (!err)
+        kf__committed_take(committed, group, &copy);
+    return err;
 }
 
 void kf__committed_remove(struct kf__committed *committed, kf_string group, kf_string topic,

@@ -46,7 +46,19 @@ const struct kf__committed_group *kf__committed_group(const struct kf__committed
 const struct kf__committed_offset *kf__committed_find(const struct kf__committed *committed,
                                                       kf_string group, kf_string topic,
                                                       int32_t partition);
-/* Copies what it is given. */
+/*
+ * A put in steps, the last of which can't fail: a copy that owns its texts, room for so many more
+ * of the group, and the copy's way in.
+ */
+kf_err kf__committed_copy(const struct kf__committed *committed,
+                          const struct kf__committed_offset *offset,
+                          struct kf__committed_offset *copy);
+void kf__committed_copy_free(const struct kf__committed *committed,
+                             struct kf__committed_offset *copy);
+kf_err kf__committed_reserve(struct kf__committed *committed, kf_string group, size_t more);
+void kf__committed_take(struct kf__committed *committed, kf_string group,
+                        const struct kf__committed_offset *copy);
+/* All three. */
 kf_err kf__committed_put(struct kf__committed *committed, kf_string group,
                          const struct kf__committed_offset *offset);
 /* Nothing, where nothing is committed. */

@@ -397,7 +397,7 @@ static kf_err open_group(struct turn *turn)
                                      turn->answer);
     turn->group = kf__consumers_put(consumers, id);
     if (turn->group && classic)
-        (void)kf__coordinator_delete(consumers->classic, id);
+        kf__coordinator_give_up(consumers->classic, id);
     return turn->group ? KF_OK : KF_ERR_NO_MEMORY;
 }
 

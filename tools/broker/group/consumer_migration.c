@@ -104,6 +104,7 @@ kf_err kf__consumers_upgrade(struct kf__consumers *consumers, kf_time now, kf_st
                                   "re-attempting the upgrade");
         return err;
     }
+    kf__forget_group(consumers->classic, classic);
     kf__coordinator_dissolve(consumers->classic, classic, KF_ERR_REBALANCE_IN_PROGRESS);
     *group = made;
     return KF_OK;
@@ -176,6 +177,7 @@ kf_err kf__consumers_downgrade(struct kf__consumers *consumers, kf_time now,
     classic->generation = group->epoch;
     classic->state = KF__GROUP_STABLE;
     kf__consumers_take_out(consumers, group);
+    (void)kf__store_group(consumers->classic, classic); /* nobody could be told */
     if (rebalance)
         kf__rebalance(consumers->classic, now, classic);
     return KF_OK;

@@ -9,6 +9,8 @@ struct turn {
     struct kf__any_group group;
     kf_string id;
     int64_t empty_since_ms; /* that counts; -1: the time of the commit does */
+    bool *goes;             /* of the group's offsets */
+    size_t at;
 };
 
 static bool may_expire(struct turn *turn)
@@ -34,9 +36,8 @@ static bool is_old(const struct turn *turn, const struct kf__committed_offset *o
     return since <= expiry->now_ms - expiry->retention_ms;
 }
 
-static bool goes(void *context, const struct kf__committed_offset *offset)
+static bool goes(const struct turn *turn, const struct kf__committed_offset *offset)
 {
-    const struct turn *turn = context;
     const struct kf__expiry *expiry = turn->expiry;
     if (!is_old(turn, offset) ||
         kf__pending_holds(expiry->pending, turn->id, offset->topic, offset->partition))
@@ -46,19 +47,62 @@ static bool goes(void *context, const struct kf__committed_offset *offset)
     return !wanted;
 }
 
+static bool went(void *context, const struct kf__committed_offset *offset)
+{
+    struct turn *turn = context;
+    (void)offset;
+    return turn->goes[turn->at++];
+}
+
+/* Marks those that go; how many stay. */
+static size_t mark(struct turn *turn, const struct kf__committed_group *offsets, size_t count)
+{
+    size_t stay = 0;
+    for (size_t i = 0; i < count; i++) {
+        turn->goes[i] = goes(turn, &offsets->items[i]);
+        stay += !turn->goes[i];
+    }
+    return stay;
+}
+
+static void drop_group(const struct turn *turn)
+{
+    const struct kf__expiry *expiry = turn->expiry;
+    kf__committed_drop_group(expiry->committed, turn->id);
+    if (turn->group.consumer)
+        kf__consumers_drop_empty(expiry->consumers, turn->id);
+    else
+        kf__coordinator_delete(expiry->consumers->classic, turn->id);
+}
+
+static void forget(struct turn *turn, const struct kf__committed_group *offsets, size_t count)
+{
+    const struct kf__expiry *expiry = turn->expiry;
+    size_t stay = mark(turn, offsets, count);
+    bool last = stay == 0 && kf__any_group_members(turn->group) == 0 &&
+                !kf__pending_holds_group(expiry->pending, turn->id) &&
+                (!turn->group.classic || turn->group.classic->state == KF__GROUP_EMPTY);
+    if (stay == count && !last)
+        return;
+    if (expiry->forget && expiry->forget(expiry->context, turn->id, offsets, turn->goes, last))
+        return;
+    kf__committed_drop_those(expiry->committed, turn->id, went, turn);
+    if (last)
+        drop_group(turn);
+}
+
 static void expire_group(const struct kf__expiry *expiry, struct kf__any_group group, kf_string id)
 {
+    const kf_allocator *alloc = expiry->committed->alloc;
+    const struct kf__committed_group *offsets = kf__committed_group(expiry->committed, id);
+    size_t count = offsets ? offsets->count : 0;
     struct turn turn = {.expiry = expiry, .group = group, .id = id};
     if (!may_expire(&turn))
         return;
-    if (kf__committed_drop_those(expiry->committed, id, goes, &turn) > 0 ||
-        kf__pending_holds_group(expiry->pending, id))
-        return;
-    kf__committed_drop_group(expiry->committed, id);
-    if (group.consumer)
-        kf__consumers_drop_empty(expiry->consumers, id);
-    else
-        kf__coordinator_delete(expiry->consumers->classic, id);
+    turn.goes = kf_alloc_array(alloc, count + 1, sizeof *turn.goes);
+    if (turn.goes) /* else the next time */
+        forget(&turn, offsets, count);
+    kf_free(alloc, turn.goes);
 }
 
 void kf__offsets_expire(const struct kf__expiry *expiry)

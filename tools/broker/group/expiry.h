@@ -28,6 +28,13 @@ struct kf__expiry {
     int64_t now_ms; /* wall clock */
     int64_t retention_ms;
     kf_arena *arena; /* to read subscriptions in */
+    void *context;
+    /*
+     * Before they go: goes[i] is of offsets->items[i]; `last`: the group goes as well. On an error
+     * everything stays. NULL: nobody wants to know; offsets NULL: there are none.
+     */
+    kf_err (*forget)(void *context, kf_string group, const struct kf__committed_group *offsets,
+                     const bool *goes, bool last);
 };
 
 void kf__offsets_expire(const struct kf__expiry *expiry);

@@ -74,6 +74,15 @@ kf_err kf__coordinator_delete(struct kf__coordinator *coordinator, kf_string gro
     return KF_OK;
 }
 
+void kf__coordinator_give_up(struct kf__coordinator *coordinator, kf_string group)
+{
+    struct kf__classic_group *found = kf__coordinator_find(coordinator, group);
+    if (!found || found->state != KF__GROUP_EMPTY)
+        return;
+    kf__forget_group(coordinator, found);
+    take_out(coordinator, found);
+}
+
 /* ---- join ---- */
 
 static void refuse_join(const struct kf__coordinator *coordinator, void *token, kf_err error,
@@ -179,10 +188,10 @@ static void answer_current(const struct kf__coordinator *coordinator,
 
 /* Whoever still waits in the old incarnation's name is fenced. */
 static void fence_waiters(const struct kf__coordinator *coordinator,
-                          struct kf__group_member *member)
+                          struct kf__group_member *member, kf_string old_id)
 {
     if (member->join_token)
-        refuse_join(coordinator, member->join_token, KF_ERR_FENCED_INSTANCE_ID, member->id);
+        refuse_join(coordinator, member->join_token, KF_ERR_FENCED_INSTANCE_ID, old_id);
     if (member->sync_token)
         kf__answer_sync(coordinator, NULL, member, KF_ERR_FENCED_INSTANCE_ID);
     member->joining = member->syncing = false;
@@ -201,7 +210,6 @@ static void replace_static(struct kf__coordinator *coordinator, kf_time now,
         refuse_join(coordinator, token, err, join->member_id);
         return;
     }
-    fence_waiters(coordinator, member);
     member->id = id;
 
     kf_string chosen = group->protocol_name;
@@ -212,15 +220,23 @@ static void replace_static(struct kf__coordinator *coordinator, kf_time now,
         member->rebalance_timeout = join->rebalance_timeout;
         member->session_deadline = now + member->session_timeout;
     }
-    if (err) {
+    bool stays = !err && was_stable && kf__text_equal(kf__group_vote(group), chosen);
+    if (stays)
+        err = kf__store_group(coordinator, group);
+    if (err) { /* the old one stays, and nobody has heard of the new one */
         refuse_join(coordinator, token, err, join->member_id);
-    } else if (was_stable && kf__text_equal(kf__group_vote(group), chosen)) {
+        member->id = old_id;
+        old_id = id;
+    } else {
+        fence_waiters(coordinator, member, old_id);
+    }
+    if (stays && !err) {
         bool leads = group->leader == member;
         bool skip = leads && join->can_skip_assignment;
         /* A leader that can't be told to skip learns its old name: so it thinks another leads. */
         kf_string leader = leads && !skip ? old_id : group->leader->id;
         answer_current(coordinator, group, member, skip, leader, token);
-    } else {
+    } else if (!err) {
         rejoin(coordinator, now, group, member, join, token);
     }
     kf__text_free(alloc, &old_id);
@@ -311,6 +327,20 @@ static void turn_away(struct kf__coordinator *coordinator, struct kf__classic_gr
     refuse_join(coordinator, token, KF_ERR_GROUP_MAX_SIZE_REACHED, kf__text(""));
 }
 
+/* The group, made for a member without an id. */
+static kf_err joined_group(struct kf__coordinator *coordinator, const struct kf__join *join,
+                           struct kf__classic_group **group)
+{
+    *group = kf__coordinator_find(coordinator, join->group);
+    if (*group || join->member_id.size > 0)
+        return *group ? KF_OK : KF_ERR_UNKNOWN_MEMBER_ID;
+    *group = kf__coordinator_group(coordinator, join->group);
+    kf_err err = *group ? kf__store_group(coordinator, *group) : KF_ERR_NO_MEMORY;
+    if (err && *group)
+        take_out(coordinator, *group);
+    return err;
+}
+
 void kf__coordinator_join(struct kf__coordinator *coordinator, kf_time now,
                           const struct kf__join *join, void *token)
 {
@@ -322,12 +352,10 @@ void kf__coordinator_join(struct kf__coordinator *coordinator, kf_time now,
     else if (join->session_timeout < coordinator->min_session_timeout ||
              join->session_timeout > coordinator->max_session_timeout)
         err = KF_ERR_INVALID_SESSION_TIMEOUT;
+    if (!err)
+        err = joined_group(coordinator, join, &group);
     if (!err) {
-        group = is_new ? kf__coordinator_group(coordinator, join->group)
-                       : kf__coordinator_find(coordinator, join->group);
-        if (!group)
-            err = is_new ? KF_ERR_NO_MEMORY : KF_ERR_UNKNOWN_MEMBER_ID;
-        else if (!has_room(coordinator, group, join->member_id)) {
+        if (!has_room(coordinator, group, join->member_id)) {
             turn_away(coordinator, group, join, token);
             return;
         } else if (!kf__group_accepts(group, join->protocol_type, join->protocols,
@@ -400,6 +428,17 @@ static void answer_all_syncs(struct kf__coordinator *coordinator, kf_time now,
     }
 }
 
+/* They could not be stored: all who wait hear it, and the group tries again. */
+static void drop_assignments(struct kf__coordinator *coordinator, kf_time now,
+                             struct kf__classic_group *group, kf_err error)
+{
+    for (int32_t i = 0; i < group->member_count; i++) {
+        kf__bytes_free(coordinator->alloc, &group->members[i]->assignment);
+        kf__answer_sync(coordinator, group, group->members[i], error);
+    }
+    kf__rebalance(coordinator, now, group);
+}
+
 static kf_err check_sync(const struct kf__coordinator *coordinator, const struct kf__sync *sync,
                          struct kf__classic_group **group, struct kf__group_member **member)
 {
@@ -433,7 +472,11 @@ void kf__coordinator_sync(struct kf__coordinator *coordinator, kf_time now,
     member->owes_sync = false;
     if (group->state == KF__GROUP_COMPLETING && member == group->leader) {
         take_assignments(coordinator, group, sync);
-        group->state = KF__GROUP_STABLE;
+        err = kf__store_group(coordinator, group);
+        if (err)
+            drop_assignments(coordinator, now, group, err);
+        else
+            group->state = KF__GROUP_STABLE;
     }
     if (group->state == KF__GROUP_STABLE)
         answer_all_syncs(coordinator, now, group);

@@ -42,6 +42,10 @@ struct kf__group_sink {
     void *context;
     void (*joined)(void *context, void *token, const struct kf__joined *answer);
     void (*synced)(void *context, void *token, const struct kf__synced *answer);
+    /* The group as it is from now on, for those who keep it; NULL: nobody does. */
+    kf_err (*store)(void *context, const struct kf__classic_group *group);
+    /* It goes without its offsets: it becomes a group of the new protocol. NULL as with `store`. */
+    void (*forget)(void *context, const struct kf__classic_group *group);
 };
 
 struct kf__coordinator {
@@ -117,6 +121,9 @@ kf_err kf__coordinator_check_commit(struct kf__coordinator *coordinator, kf_time
                                     const struct kf__member_claim *who);
 /* GROUP_ID_NOT_FOUND, NON_EMPTY_GROUP. */
 kf_err kf__coordinator_delete(struct kf__coordinator *coordinator, kf_string group);
+
+/* An empty one gives way to a group of the new protocol. */
+void kf__coordinator_give_up(struct kf__coordinator *coordinator, kf_string group);
 
 /* Whoever waits is answered with the error; the group goes, members and all. */
 void kf__coordinator_dissolve(struct kf__coordinator *coordinator, struct kf__classic_group *group,

@@ -12,6 +12,20 @@ static void answer_join(const struct kf__coordinator *coordinator, struct kf__gr
         coordinator->sink.joined(coordinator->sink.context, token, answer);
 }
 
+kf_err kf__store_group(const struct kf__coordinator *coordinator,
+                       const struct kf__classic_group *group)
+{
+    const struct kf__group_sink *sink = &coordinator->sink;
+    return sink->store ? sink->store(sink->context, group) : KF_OK;
+}
+
+void kf__forget_group(const struct kf__coordinator *coordinator,
+                      const struct kf__classic_group *group)
+{
+    if (coordinator->sink.forget)
+        coordinator->sink.forget(coordinator->sink.context, group);
+}
+
 void kf__answer_sync(const struct kf__coordinator *coordinator,
                      const struct kf__classic_group *group, struct kf__group_member *member,
                      kf_err error)
@@ -128,6 +142,7 @@ static void complete_join(struct kf__coordinator *coordinator, kf_time now,
     if (group->member_count == 0) {
         group->state = KF__GROUP_EMPTY;
         group->empty_since_ms = coordinator->zero_ms + now / KF_MILLISECOND;
+        (void)kf__store_group(coordinator, group); /* nobody is told: Kafka goes on as well */
         return;
     }
     /* Out of memory leaves no protocol: the members find out and join again. */

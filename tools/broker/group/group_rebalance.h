@@ -23,6 +23,11 @@ void kf__maybe_complete_join(struct kf__coordinator *coordinator, kf_time now,
 void kf__remove_and_rebalance(struct kf__coordinator *coordinator, kf_time now,
                               struct kf__classic_group *group, struct kf__group_member *member,
                               kf_err error);
+/* What cannot be stored is not to be told either. */
+kf_err kf__store_group(const struct kf__coordinator *coordinator,
+                       const struct kf__classic_group *group);
+void kf__forget_group(const struct kf__coordinator *coordinator,
+                      const struct kf__classic_group *group);
 /* Answers the member's waiting SyncGroup, if any. */
 void kf__answer_sync(const struct kf__coordinator *coordinator,
                      const struct kf__classic_group *group, struct kf__group_member *member,

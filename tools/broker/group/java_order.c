@@ -11,11 +11,34 @@ struct place {
     int32_t index;
 };
 
+/* The code point at *at, which moves on; damaged UTF-8 is the replacement character, as in Java. */
+static uint32_t next_point(kf_string text, size_t *at)
+{
+    static const uint32_t replacement = 0xFFFD;
+    uint8_t first = (uint8_t)text.data[(*at)++];
+    int more = first < 0x80 ? 0 : first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+    uint32_t point = more == 0 ? first : first & (0x3Fu >> more);
+    if (first >= 0x80 && (first < 0xC2 || first > 0xF4))
+        return replacement;
+    for (; more > 0; more--, (*at)++) {
+        if (*at == text.size || ((uint8_t)text.data[*at] & 0xC0) != 0x80)
+            return replacement;
+        point = point << 6 | ((uint8_t)text.data[*at] & 0x3F);
+    }
+    return point;
+}
+
 uint32_t kf__java_hash_text(kf_string text)
 {
     uint32_t hash = 0;
-    for (size_t i = 0; i < text.size; i++)
-        hash = hash * 31 + (unsigned char)text.data[i];
+    for (size_t at = 0; at < text.size;) {
+        uint32_t point = next_point(text, &at);
+        if (point >= 0x10000) { /* two units */
+            hash = hash * 31 + (0xD800 + ((point - 0x10000) >> 10));
+            point = 0xDC00 + ((point - 0x10000) & 0x3FF);
+        }
+        hash = hash * 31 + point;
+    }
     return hash;
 }
 

@@ -10,7 +10,7 @@
 
 #include "tools/broker/group/holding.h"
 
-/* hashCode() of a String (of ASCII letters, as ids are) and of Kafka's Uuid. */
+/* hashCode() of a String (from UTF-8: of its UTF-16 units) and of Kafka's Uuid. */
 uint32_t kf__java_hash_text(kf_string text);
 uint32_t kf__java_hash_uuid(kf_uuid id);
 

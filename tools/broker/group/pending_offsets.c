@@ -1,7 +1,6 @@
 #include "tools/broker/group/pending_offsets.h"
 
 #include "tools/broker/text.h"
-#include "tools/broker/txn/txn_coordinator.h"
 
 void kf__pending_init(struct kf__pending_offsets *pending, const kf_allocator *alloc)
 {
@@ -49,33 +48,61 @@ static void remove_old(struct kf__pending_offsets *pending, const struct kf__pen
         }
 }
 
+kf_err kf__pending_copy(const struct kf__pending_offsets *pending,
+                        const struct kf__pending_offset *offset, struct kf__pending_offset *copy)
+{
+    *copy = *offset;
+    copy->group = copy->offset.topic = copy->offset.metadata = (kf_string){0};
+    kf_err err = kf__text_copy(pending->alloc, offset->group, &copy->group);
+    if (!err)
+        err = kf__text_copy(pending->alloc, offset->offset.topic, &copy->offset.topic);
+    if (!err)
+        err = kf__text_copy(pending->alloc, offset->offset.metadata, &copy->offset.metadata);
+    if (err)
+        free_item(pending->alloc, copy);
+    return err;
+}
+
+void kf__pending_copy_free(const struct kf__pending_offsets *pending,
+                           struct kf__pending_offset *copy)
+{
+    free_item(pending->alloc, copy);
+}
+
+kf_err kf__pending_reserve(struct kf__pending_offsets *pending, size_t more)
+{
+    if (pending->capacity - pending->count >= more)
+        return KF_OK;
+    size_t capacity = pending->capacity ? pending->capacity * 2 : 8;
+    if (capacity < pending->count + more)
+        capacity = pending->count + more;
+    struct kf__pending_offset *items =
+        kf_realloc(pending->alloc, pending->items, capacity * sizeof *items);
+    if (!items)
+        return KF_ERR_NO_MEMORY;
+    pending->items = items;
+    pending->capacity = capacity;
+    return KF_OK;
+}
+
+void kf__pending_take(struct kf__pending_offsets *pending, const struct kf__pending_offset *copy,
+                      uint64_t order)
+{
+    remove_old(pending, copy);
+    pending->items[pending->count] = *copy;
+    pending->items[pending->count++].offset.order = order;
+}
+
 kf_err kf__pending_put(struct kf__pending_offsets *pending, const struct kf__pending_offset *offset,
                        uint64_t order)
 {
-    if (pending->count == pending->capacity) {
-        size_t capacity = pending->capacity ? pending->capacity * 2 : 8;
-        struct kf__pending_offset *items =
-            kf_realloc(pending->alloc, pending->items, capacity * sizeof *items);
-        if (!items)
-            return KF_ERR_NO_MEMORY;
-        pending->items = items;
-        pending->capacity = capacity;
-    }
-    struct kf__pending_offset copy = *offset;
-    copy.offset.order = order;
-    copy.group = copy.offset.topic = copy.offset.metadata = (kf_string){0};
-    kf_err err = kf__text_copy(pending->alloc, offset->group, &copy.group);
+    struct kf__pending_offset copy;
+    kf_err err = kf__pending_reserve(pending, 1);
     if (!err)
-        err = kf__text_copy(pending->alloc, offset->offset.topic, &copy.offset.topic);
+        err = kf__pending_copy(pending, offset, &copy);
     if (!err)
-        err = kf__text_copy(pending->alloc, offset->offset.metadata, &copy.offset.metadata);
-    if (err) {
-        free_item(pending->alloc, &copy);
-        return err;
-    }
-    remove_old(pending, offset);
-    pending->items[pending->count++] = copy;
-    return KF_OK;
+        kf__pending_take(pending, &copy, order);
+    return err;
 }
 
 bool kf__pending_holds(const struct kf__pending_offsets *pending, kf_string group, kf_string topic,
@@ -98,8 +125,7 @@ bool kf__pending_holds_group(const struct kf__pending_offsets *pending, kf_strin
 static bool is_in(const struct kf__pending_offset *item, int32_t offsets_partition,
                   int64_t producer_id)
 {
-    return item->producer_id == producer_id &&
-           kf__offsets_partition(item->group) == offsets_partition;
+    return item->producer_id == producer_id && item->place == offsets_partition;
 }
 
 bool kf__pending_has_producer(const struct kf__pending_offsets *pending, int32_t offsets_partition,

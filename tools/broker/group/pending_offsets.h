@@ -13,6 +13,7 @@ struct kf__pending_offset {
     int64_t producer_id;
     int16_t epoch;
     kf_string group;
+    int32_t place; /* the partition of __consumer_offsets that the group belongs to */
     struct kf__committed_offset offset;
 };
 
@@ -27,6 +28,14 @@ struct kf__pending_offsets {
 void kf__pending_init(struct kf__pending_offsets *pending, const kf_allocator *alloc);
 void kf__pending_free(struct kf__pending_offsets *pending);
 
+/* A put in steps, the last of which can't fail: see committed.h. */
+kf_err kf__pending_copy(const struct kf__pending_offsets *pending,
+                        const struct kf__pending_offset *offset, struct kf__pending_offset *copy);
+void kf__pending_copy_free(const struct kf__pending_offsets *pending,
+                           struct kf__pending_offset *copy);
+kf_err kf__pending_reserve(struct kf__pending_offsets *pending, size_t more);
+void kf__pending_take(struct kf__pending_offsets *pending, const struct kf__pending_offset *copy,
+                      uint64_t order);
 /* Copies; replaces what the same producer said of the same partition before. */
 kf_err kf__pending_put(struct kf__pending_offsets *pending, const struct kf__pending_offset *offset,
                        uint64_t order);

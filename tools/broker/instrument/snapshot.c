@@ -5,7 +5,7 @@
 #include <errno.h>
 
 enum {
-    FORMAT_VERSION = 4, /* rises with every change of what is written, or its order */
+    FORMAT_VERSION = 5, /* rises with every change of what is written, or its order */
     MAX_FILE_BYTES = 1 << 30,
 };
 #define MAGIC "KFSNAP"
@@ -138,7 +138,7 @@ static kf_time archive_deadline(struct kf__archive *archive, kf_time deadline, k
 {
     bool none = deadline == KF_FOREVER;
     int64_t left = kf__archive_number(archive, none ? -1 : deadline > now ? deadline - now : 0);
-    return left < 0 ? KF_FOREVER : now + left;
+    return left < 0 || left > KF_FOREVER - now ? KF_FOREVER : now + left;
 }
 
 static void archive_txn(struct kf__archive *archive, struct kf__txn *txn, kf_time now)
@@ -154,6 +154,7 @@ static void archive_txn(struct kf__archive *archive, struct kf__txn *txn, kf_tim
     txn->last_epoch = (int16_t)kf__archive_number(archive, txn->last_epoch);
     txn->previous_producer_id = kf__archive_number(archive, txn->previous_producer_id);
     txn->next_producer_id = kf__archive_number(archive, txn->next_producer_id);
+    txn->client_version = (int16_t)kf__archive_number(archive, txn->client_version);
     txn->timeout_ms = (int32_t)kf__archive_number(archive, txn->timeout_ms);
     txn->started_ms = kf__archive_number(archive, txn->started_ms);
     txn->changed_ms = kf__archive_number(archive, txn->changed_ms);
@@ -188,7 +189,6 @@ static struct kf__txn *read_txn(struct kf__archive *archive)
 static void archive_txns(struct kf__archive *archive, struct kf__txns *txns, kf_time now)
 {
     bool reads = kf__archive_reads(archive);
-    txns->coordinator_epoch = (int32_t)kf__archive_number(archive, txns->coordinator_epoch);
     size_t count = kf__archive_count(archive, txns->count);
     txns->items = kf__archive_array(archive, txns->items, count, sizeof(struct kf__txn *));
     if (reads && txns->items)
@@ -218,6 +218,7 @@ static void archive_pending(struct kf__archive *archive, struct kf__pending_offs
         one.producer_id = kf__archive_number(archive, one.producer_id);
         one.epoch = (int16_t)kf__archive_number(archive, one.epoch);
         kf__archive_text(archive, &one.group);
+        one.place = (int32_t)kf__archive_number(archive, one.place);
         archive_offset(archive, &one.offset);
         if (!reads)
             continue;

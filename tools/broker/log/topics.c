@@ -34,12 +34,7 @@ void kf__broker_topics_free(struct kf__topics *topics)
 {
     for (size_t i = 0; i < topics->count; i++)
         topic_free(topics, topics->items[i]);
-    for (size_t i = 0; i < topics->moved_count; i++)
-        kf__text_free(topics->alloc, &topics->moved[i].group);
-    kf_free(topics->alloc, topics->moved);
     kf_free(topics->alloc, topics->items);
-    topics->moved = NULL;
-    topics->moved_count = 0;
     kf_free(topics->alloc, topics->by_id);
     topics->items = topics->by_id = NULL;
     topics->count = topics->capacity = 0;
@@ -465,52 +460,5 @@ int32_t kf__topics_controller(const struct kf__topics *topics)
     for (int32_t node = 1; node <= topics->node_count; node++)
         if (topics->runs[node])
             return node;
-    return -1;
-}
-
-static struct kf__moved *moved(const struct kf__topics *topics, kf_string group)
-{
-    for (size_t i = 0; i < topics->moved_count; i++)
-        if (kf__text_equal(topics->moved[i].group, group))
-            return &topics->moved[i];
-    return NULL;
-}
-
-kf_err kf__topics_move_coordinator(struct kf__topics *topics, kf_string group, int32_t node)
-{
-    if (!is_running(topics, node))
-        return KF_ERR_BROKER_NOT_AVAILABLE;
-    struct kf__moved *known = moved(topics, group);
-    if (!known) {
-        struct kf__moved *grown =
-            kf_realloc(topics->alloc, topics->moved, (topics->moved_count + 1) * sizeof *grown);
-        if (!grown)
-            return KF_ERR_NO_MEMORY;
-        topics->moved = grown;
-        known = &grown[topics->moved_count];
-        kf_err err = kf__text_copy(topics->alloc, group, &known->group);
-        if (err)
-            return err;
-        topics->moved_count++;
-    }
-    known->node = node;
-    return KF_OK;
-}
-
-/* Where it was moved to, while that runs; else FNV-1a over the name, among the running nodes. */
-int32_t kf__topics_coordinator(const struct kf__topics *topics, kf_string group)
-{
-    const struct kf__moved *told = moved(topics, group);
-    if (told && is_running(topics, told->node))
-        return told->node;
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < group.size; i++)
-        hash = (hash ^ (uint8_t)group.data[i]) * 16777619u;
-    int32_t preferred = 1 + (int32_t)(hash % (uint32_t)topics->node_count);
-    for (int32_t i = 0; i < topics->node_count; i++) {
-        int32_t node = 1 + (preferred - 1 + i) % topics->node_count;
-        if (topics->runs[node])
-            return node;
-    }
     return -1;
 }

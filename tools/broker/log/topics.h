@@ -27,6 +27,7 @@ struct kf__partition {
     int32_t leader_epoch;
     int32_t replica_count;
     int32_t *replicas; /* preferred leader first */
+    size_t tidy_at;    /* of an internal topic: bytes at which it is compacted; 0: not decided */
     struct kf__replicas sync;
 };
 
@@ -64,12 +65,6 @@ static inline uint64_t kf__partition_mark(const struct kf__topic *topic, int32_t
     return UINT64_C(1) << (((uint32_t)topic->id.bytes[0] + (uint32_t)index) & 63);
 }
 
-/* A group's coordinator that was moved there. */
-struct kf__moved {
-    kf_string group;
-    int32_t node;
-};
-
 struct kf__topics {
     const kf_allocator *alloc;
     struct kf__topic **items; /* by name */
@@ -82,8 +77,6 @@ struct kf__topics {
     uint64_t ids;     /* how many topic ids were given out */
     uint64_t changes; /* counts topics and partitions that come and go */
     uint64_t seed;
-    struct kf__moved *moved;
-    size_t moved_count;
     int32_t next_leader; /* where the next topic's first partition goes */
 };
 
@@ -143,9 +136,5 @@ kf_err kf__topics_move_leader(struct kf__topics *topics, struct kf__partition *p
                               int32_t node);
 /* The lowest node that runs; -1: none. */
 int32_t kf__topics_controller(const struct kf__topics *topics);
-/* BROKER_NOT_AVAILABLE where the node doesn't run. */
-kf_err kf__topics_move_coordinator(struct kf__topics *topics, kf_string group, int32_t node);
-/* Which running node coordinates a group: as stable as the set of nodes; -1: none. */
-int32_t kf__topics_coordinator(const struct kf__topics *topics, kf_string group);
 
 #endif

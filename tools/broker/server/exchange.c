@@ -2,6 +2,7 @@
 
 #include "proto/codec/schema.h"
 #include "tools/broker/admin/authorize.h"
+#include "tools/broker/log/internal_topics.h"
 #include "tools/broker/state.h"
 
 /* The field of the response that `path` names; false where there is none. */
@@ -81,16 +82,27 @@ kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *
     return (*partition)->leader == exchange->node ? KF_OK : KF_ERR_NOT_LEADER_OR_FOLLOWER;
 }
 
-kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string group)
+static kf_err check_coordinator(const struct kf__exchange *exchange, enum kf__internal which,
+                                kf_string key)
 {
-    kf_err forced = kf__forced_all(exchange);
-    if (forced)
-        return forced;
-    kf_err err = kf__may_key(exchange, group);
+    kf_err err = kf__forced_all(exchange);
+    if (!err)
+        err = kf__may_key(exchange, key);
     if (err)
         return err;
-    const struct kf__topics *topics = &exchange->broker->topics;
-    return kf__topics_coordinator(topics, group) == exchange->node ? KF_OK : KF_ERR_NOT_COORDINATOR;
+    return kf__coordinator_of(exchange->broker, which, key) == exchange->node
+               ? KF_OK
+               : KF_ERR_NOT_COORDINATOR;
+}
+
+kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string group)
+{
+    return check_coordinator(exchange, KF__OFFSETS, group);
+}
+
+kf_err kf__check_txn_coordinator(const struct kf__exchange *exchange, kf_string transactional_id)
+{
+    return check_coordinator(exchange, KF__TRANSACTIONS, transactional_id);
 }
 
 /* "User:alice" in two; without a colon it is a name. */

@@ -122,6 +122,7 @@ kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *
 
 /* NOT_COORDINATOR, INVALID_GROUP_ID, …_AUTHORIZATION_FAILED, or what a fault wants. */
 kf_err kf__check_coordinator(const struct kf__exchange *exchange, kf_string group);
+kf_err kf__check_txn_coordinator(const struct kf__exchange *exchange, kf_string transactional_id);
 
 /* Why there are no delegation tokens for this client. */
 kf_err kf__no_tokens(const struct kf__exchange *exchange);

@@ -26,7 +26,7 @@ enum kf__txn_state {
     KF__TXN_COMPLETE_ABORT,
 };
 
-/* What a transaction writes to; a group's offsets are a partition of KF__OFFSETS_TOPIC. */
+/* What a transaction writes to; a group's offsets are a partition of __consumer_offsets. */
 struct kf__txn_partition {
     kf_string topic;
     int32_t partition;
@@ -40,6 +40,7 @@ struct kf__txn {
     int16_t last_epoch; /* before the last change by its own producer; -1: none */
     int64_t previous_producer_id;
     int64_t next_producer_id; /* PREPARE: what follows an exhausted epoch; -1: the same */
+    int16_t client_version;   /* of transactions (KIP-890), of the last change: 0 or 2 */
     int32_t timeout_ms;
     int64_t started_ms;                   /* wall clock; -1: none */
     int64_t changed_ms;                   /* wall clock */

@@ -3,6 +3,7 @@
 #include "tools/broker/text.h"
 
 static const kf_time sweep_every = 60 * KF_SECOND;
+static const kf_time try_again_after = KF_SECOND; /* what could not be written */
 
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink)
 {
@@ -14,10 +15,16 @@ void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__
 
 void kf__txns_free(struct kf__txns *txns)
 {
-    for (size_t i = 0; i < txns->count; i++)
-        kf__txn_free(txns->alloc, txns->items[i]);
+    kf__txns_forget_all(txns);
     kf_free(txns->alloc, txns->items);
     kf__txns_init(txns, txns->alloc, txns->sink);
+}
+
+void kf__txns_forget_all(struct kf__txns *txns)
+{
+    for (size_t i = 0; i < txns->count; i++)
+        kf__txn_free(txns->alloc, txns->items[i]);
+    txns->count = 0;
 }
 
 /* ---- by name ---- */
@@ -65,30 +72,39 @@ static struct kf__txn *add_txn(struct kf__txns *txns, kf_string id)
     return txn;
 }
 
-int32_t kf__offsets_partition(kf_string group)
-{
-    uint32_t hash = 0;
-    for (size_t i = 0; i < group.size; i++)
-        hash = hash * 31 + (uint8_t)group.data[i];
-    int32_t java = (int32_t)hash;
-    int32_t positive = java == INT32_MIN ? 0 : java < 0 ? -java : java;
-    return positive % KF__OFFSETS_PARTITIONS;
-}
-
 /* ---- the end of a transaction ---- */
+
+enum {
+    CLIENT_V1 = 0, /* as the log tells the versions */
+    CLIENT_V2 = 2,
+};
+
+/* Written first, and made then. */
+static kf_err change(struct kf__txns *txns, struct kf__txn *txn, const struct kf__txn *next,
+                     bool must)
+{
+    kf_err err = txns->sink.write(txns->sink.context, next, txn->producer_id, must);
+    if (!err)
+        *txn = *next;
+    return err;
+}
 
 static void complete(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn)
 {
+    struct kf__txn next = *txn;
     bool committed = txn->state == KF__TXN_PREPARE_COMMIT;
-    txn->state = committed ? KF__TXN_COMPLETE_COMMIT : KF__TXN_COMPLETE_ABORT;
-    txn->changed_ms = now.wall_ms;
-    kf__txn_clear(txns->alloc, txn);
-    if (txn->next_producer_id < 0)
-        return;
-    txn->previous_producer_id = txn->producer_id;
-    txn->producer_id = txn->next_producer_id;
-    txn->next_producer_id = -1;
-    txn->epoch = 0;
+    next.state = committed ? KF__TXN_COMPLETE_COMMIT : KF__TXN_COMPLETE_ABORT;
+    next.changed_ms = now.wall_ms;
+    if (next.next_producer_id >= 0) {
+        next.previous_producer_id = next.producer_id;
+        next.producer_id = next.next_producer_id;
+        next.next_producer_id = -1;
+        next.epoch = 0;
+    }
+    if (change(txns, txn, &next, true))
+        txns->some_end = true;
+    else
+        kf__txn_clear(txns->alloc, txn);
 }
 
 /* Writes what markers it can; the last one completes the transaction. */
@@ -96,7 +112,7 @@ static void write_markers(struct kf__txns *txns, struct kf__txn_now now, struct 
 {
     struct kf__txn_mark mark = {.producer_id = txn->producer_id,
                                 .epoch = txn->epoch,
-                                .coordinator_epoch = txns->coordinator_epoch,
+                                .coordinator_epoch = txns->sink.epoch(txns->sink.context, txn->id),
                                 .commit = txn->state == KF__TXN_PREPARE_COMMIT};
     for (size_t i = txn->partition_count; i-- > 0;)
         if (txns->sink.mark(txns->sink.context, &mark, &txn->partitions[i]))
@@ -107,30 +123,38 @@ static void write_markers(struct kf__txns *txns, struct kf__txn_now now, struct 
         txns->some_end = true;
 }
 
-static void settle(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn, bool commit)
+/* `next` is the transaction with what else changes with its end. */
+static kf_err settle(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn,
+                     struct kf__txn *next, bool commit)
 {
-    if (txn->state != KF__TXN_ONGOING) /* v2 aborts what has not begun */
-        txn->started_ms = now.wall_ms;
-    txn->state = commit ? KF__TXN_PREPARE_COMMIT : KF__TXN_PREPARE_ABORT;
-    txn->deadline = KF_FOREVER;
-    write_markers(txns, now, txn);
+    if (next->state != KF__TXN_ONGOING) /* v2 aborts what has not begun */
+        next->started_ms = now.wall_ms;
+    next->state = commit ? KF__TXN_PREPARE_COMMIT : KF__TXN_PREPARE_ABORT;
+    next->changed_ms = now.wall_ms;
+    next->deadline = KF_FOREVER;
+    kf_err err = change(txns, txn, next, true);
+    if (!err)
+        write_markers(txns, now, txn);
+    return err;
 }
 
 /* KIP-890: what the producer writes next has another epoch, and at the end of epochs another id. */
-static void bump(struct kf__txns *txns, struct kf__txn *txn)
+static void bump(struct kf__txns *txns, struct kf__txn *next)
 {
-    if (kf__epoch_is_exhausted(txn->epoch))
-        txn->next_producer_id = txns->sink.new_producer_id(txns->sink.context);
-    txn->last_epoch = txn->epoch;
-    txn->epoch = (int16_t)(txn->epoch + 1);
+    if (kf__epoch_is_exhausted(next->epoch))
+        next->next_producer_id = txns->sink.new_producer_id(txns->sink.context);
+    next->last_epoch = next->epoch;
+    next->epoch = (int16_t)(next->epoch + 1);
 }
 
 /* The producer is fenced by an epoch that nobody is given. */
-static void fence(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn)
+static kf_err fence(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn)
 {
-    txn->last_epoch = txn->epoch;
-    txn->epoch = (int16_t)(txn->epoch + 1);
-    settle(txns, now, txn, false);
+    struct kf__txn next = *txn;
+    next.last_epoch = next.epoch;
+    next.epoch = (int16_t)(next.epoch + 1);
+    next.client_version = CLIENT_V2;
+    return settle(txns, now, txn, &next, false);
 }
 
 /* ---- InitProducerId ---- */
@@ -161,6 +185,38 @@ static kf_err next_epoch(struct kf__txns *txns, struct kf__txn *txn,
     return KF_OK;
 }
 
+static void forget(struct kf__txns *txns, size_t at)
+{
+    kf__txn_free(txns->alloc, txns->items[at]);
+    txns->count--;
+    memmove(txns->items + at, txns->items + at + 1, (txns->count - at) * sizeof(struct kf__txn *));
+}
+
+static kf_err begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn,
+                    struct kf__txn_claim *claim, int32_t timeout_ms)
+{
+    if (kf__txn_is_ending(txn))
+        return KF_ERR_CONCURRENT_TRANSACTIONS;
+    if (!may_go_on(txn, claim))
+        return KF_ERR_PRODUCER_FENCED;
+    if (txn->state == KF__TXN_ONGOING) {
+        kf_err err = fence(txns, now, txn);
+        return err ? err : KF_ERR_CONCURRENT_TRANSACTIONS;
+    }
+    struct kf__txn next = *txn;
+    kf_err err = next_epoch(txns, &next, claim);
+    if (err)
+        return err;
+    next.state = KF__TXN_EMPTY;
+    next.timeout_ms = timeout_ms;
+    next.started_ms = -1;
+    next.changed_ms = now.wall_ms;
+    err = change(txns, txn, &next, false);
+    claim->producer_id = txn->producer_id;
+    claim->epoch = txn->epoch;
+    return err;
+}
+
 kf_err kf__txns_begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn_claim *claim,
                       int32_t timeout_ms)
 {
@@ -173,24 +229,10 @@ kf_err kf__txns_begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__
         txn = add_txn(txns, claim->id);
     if (!txn)
         return KF_ERR_NO_MEMORY;
-    if (kf__txn_is_ending(txn))
-        return KF_ERR_CONCURRENT_TRANSACTIONS;
-    if (!may_go_on(txn, claim))
-        return KF_ERR_PRODUCER_FENCED;
-    if (txn->state == KF__TXN_ONGOING) {
-        fence(txns, now, txn);
-        return KF_ERR_CONCURRENT_TRANSACTIONS;
-    }
-    kf_err err = next_epoch(txns, txn, claim);
-    if (err)
-        return err;
-    txn->state = KF__TXN_EMPTY;
-    txn->timeout_ms = timeout_ms;
-    txn->started_ms = -1;
-    txn->changed_ms = now.wall_ms;
-    claim->producer_id = txn->producer_id;
-    claim->epoch = txn->epoch;
-    return KF_OK;
+    kf_err err = begin(txns, now, txn, claim, timeout_ms);
+    if (err && txn->epoch < 0) /* it has never been anything */
+        forget(txns, place_of(txns, claim->id));
+    return err;
 }
 
 /* ---- partitions ---- */
@@ -213,24 +255,75 @@ static kf_err check_claim(const struct kf__txns *txns, const struct kf__txn_clai
     return (*txn)->epoch == claim->epoch ? KF_OK : KF_ERR_PRODUCER_FENCED;
 }
 
+/* The copy's list of partitions is another one: this goes with it, whatever `kept` has not. */
+static void drop_list(const kf_allocator *alloc, struct kf__txn *copy, const struct kf__txn *kept)
+{
+    for (size_t i = copy->partition_count; i-- > 0;)
+        if (!kf__txn_has(kept, copy->partitions[i].topic, copy->partitions[i].partition))
+            kf__txn_remove(alloc, copy, i);
+    kf_free(alloc, copy->partitions);
+}
+
+/* A copy with a list of its own, whose texts are shared but for those of what comes new. */
+static kf_err grow(const kf_allocator *alloc, const struct kf__txn *txn,
+                   const struct kf__txn_addition *what, struct kf__txn *next)
+{
+    *next = *txn;
+    next->partitions = kf_alloc_array(alloc, txn->partition_count + 1, sizeof *next->partitions);
+    if (!next->partitions)
+        return KF_ERR_NO_MEMORY;
+    if (txn->partition_count > 0)
+        memcpy(next->partitions, txn->partitions, txn->partition_count * sizeof *next->partitions);
+    kf_err err = KF_OK;
+    for (size_t i = 0; !err && i < what->count; i++)
+        err = kf__txn_add(alloc, next, what->partitions[i].topic, what->partitions[i].partition);
+    if (err)
+        drop_list(alloc, next, txn);
+    return err;
+}
+
+static bool has_all(const struct kf__txn *txn, const struct kf__txn_addition *what)
+{
+    for (size_t i = 0; i < what->count; i++)
+        if (!kf__txn_has(txn, what->partitions[i].topic, what->partitions[i].partition))
+            return false;
+    return true;
+}
+
+static kf_err add(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn *txn,
+                  const struct kf__txn_addition *what)
+{
+    struct kf__txn next;
+    struct kf__txn_partition *old = txn->partitions;
+    kf_err err = grow(txns->alloc, txn, what, &next);
+    if (err)
+        return err;
+    next.changed_ms = now.wall_ms;
+    next.client_version = what->v2 ? CLIENT_V2 : CLIENT_V1;
+    if (txn->state != KF__TXN_ONGOING) {
+        next.state = KF__TXN_ONGOING;
+        next.started_ms = now.wall_ms;
+        next.deadline = now.time + txn->timeout_ms * KF_MILLISECOND;
+    }
+    err = change(txns, txn, &next, false);
+    if (err)
+        drop_list(txns->alloc, &next, txn);
+    else
+        kf_free(txns->alloc, old);
+    return err;
+}
+
 kf_err kf__txns_add(struct kf__txns *txns, struct kf__txn_now now,
-                    const struct kf__txn_claim *claim, kf_string topic, int32_t partition)
+                    const struct kf__txn_claim *claim, const struct kf__txn_addition *what)
 {
     struct kf__txn *txn = NULL;
     kf_err err = check_claim(txns, claim, &txn);
-    if (!err)
-        err = kf__txn_add(txns->alloc, txn, topic, partition);
-    if (err)
+    if (err || (txn->state == KF__TXN_ONGOING && has_all(txn, what)))
         return err;
-    txn->changed_ms = now.wall_ms;
-    if (txn->state == KF__TXN_ONGOING)
-        return KF_OK;
-    txn->state = KF__TXN_ONGOING;
-    txn->started_ms = now.wall_ms;
-    txn->deadline = now.time + txn->timeout_ms * KF_MILLISECOND;
-    if (txn->deadline < txns->due)
+    err = add(txns, now, txn, what);
+    if (!err && txn->deadline < txns->due)
         txns->due = txn->deadline;
-    return KF_OK;
+    return err;
 }
 
 kf_err kf__txns_verify(const struct kf__txns *txns, const struct kf__txn_claim *claim,
@@ -261,8 +354,9 @@ static kf_err end_v1(struct kf__txns *txns, struct kf__txn_now now, struct kf__t
         return KF_ERR_CONCURRENT_TRANSACTIONS;
     if (txn->state != KF__TXN_ONGOING)
         return is_completed(txn, commit) ? KF_OK : KF_ERR_INVALID_TXN_STATE;
-    settle(txns, now, txn, commit);
-    return KF_OK;
+    struct kf__txn next = *txn;
+    next.client_version = CLIENT_V1;
+    return settle(txns, now, txn, &next, commit);
 }
 
 /* The answer to the same request was lost: the epoch has gone on since. */
@@ -291,8 +385,12 @@ static kf_err end_v2(struct kf__txns *txns, struct kf__txn_now now, struct kf__t
     if (!retry) {
         if (txn->state != KF__TXN_ONGOING && commit)
             return KF_ERR_INVALID_TXN_STATE;
-        bump(txns, txn);
-        settle(txns, now, txn, commit);
+        struct kf__txn next = *txn;
+        bump(txns, &next);
+        next.client_version = CLIENT_V2;
+        kf_err err = settle(txns, now, txn, &next, commit);
+        if (err)
+            return err;
     }
     bool rotates = txn->next_producer_id >= 0; /* markers are still being written */
     claim->producer_id = rotates ? txn->next_producer_id : txn->producer_id;
@@ -317,14 +415,7 @@ static bool is_expired(const struct kf__txns *txns, const struct kf__txn *txn,
                        struct kf__txn_now now)
 {
     return txn->state != KF__TXN_ONGOING && !kf__txn_is_ending(txn) &&
-           now.wall_ms - txn->changed_ms >= txns->expiration_ms;
-}
-
-static void forget(struct kf__txns *txns, size_t at)
-{
-    kf__txn_free(txns->alloc, txns->items[at]);
-    txns->count--;
-    memmove(txns->items + at, txns->items + at + 1, (txns->count - at) * sizeof(struct kf__txn *));
+           txn->changed_ms <= now.wall_ms - txns->expiration_ms;
 }
 
 static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
@@ -332,11 +423,11 @@ static void visit(struct kf__txns *txns, struct kf__txn_now now, size_t at)
     struct kf__txn *txn = txns->items[at];
     if (kf__txn_is_ending(txn))
         write_markers(txns, now, txn);
-    else if (txn->deadline <= now.time)
-        fence(txns, now, txn);
+    else if (txn->deadline <= now.time && fence(txns, now, txn))
+        txn->deadline = now.time + try_again_after;
     if (txn->deadline < txns->due)
         txns->due = txn->deadline;
-    if (is_expired(txns, txn, now))
+    if (is_expired(txns, txn, now) && !txns->sink.forget(txns->sink.context, txn->id))
         forget(txns, at);
 }
 

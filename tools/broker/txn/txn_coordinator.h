@@ -8,8 +8,9 @@
  * Produce and TxnOffsetCommit add them, and each end bumps the epoch, so that
  * what a late request carries is told from the next transaction.
  *
- * Pure: requests and time go in; markers come out through the sink, at once
- * or from a later tick. Called by the API files and by the server's turns.
+ * Pure: requests and time go in; each change goes to the sink's log before it
+ * is made, and markers come out through the sink, at once or from a later tick. Called by the API
+ * files and by the server's turns.
  */
 #ifndef KF_BROKER_TXN_COORDINATOR_H
 #define KF_BROKER_TXN_COORDINATOR_H
@@ -19,9 +20,7 @@
 enum {
     KF__TXN_MAX_TIMEOUT_MS = 900000,   /* transaction.max.timeout.ms: Kafka's default */
     KF__TXN_EXPIRATION_MS = 604800000, /* transactional.id.expiration.ms: Kafka's default */
-    KF__OFFSETS_PARTITIONS = 50,       /* offsets.topic.num.partitions: Kafka's default */
 };
-#define KF__OFFSETS_TOPIC "__consumer_offsets"
 
 /* A marker for one partition. */
 struct kf__txn_mark {
@@ -34,6 +33,15 @@ struct kf__txn_mark {
 struct kf__txn_sink {
     void *context;
     int64_t (*new_producer_id)(void *context);
+    /* Of the id's coordinator: it rises when that moves. */
+    int32_t (*epoch)(void *context, kf_string id);
+    /*
+     * What the id is going to be; on an error it stays what it is. `before` is its producer id so
+     * far. `must`: what ends a transaction is not refused for lack of room.
+     */
+    kf_err (*write)(void *context, const struct kf__txn *next, int64_t before, bool must);
+    /* The id is going to be forgotten; on an error it stays. */
+    kf_err (*forget)(void *context, kf_string id);
     /* False: it cannot be written now (no leader); it is tried again at the next tick. */
     bool (*mark)(void *context, const struct kf__txn_mark *mark,
                  const struct kf__txn_partition *partition);
@@ -42,10 +50,9 @@ struct kf__txn_sink {
 struct kf__txns {
     const kf_allocator *alloc;
     struct kf__txn_sink sink;
-    int32_t max_timeout_ms;    /* transaction.max.timeout.ms */
-    int64_t expiration_ms;     /* transactional.id.expiration.ms */
-    int32_t coordinator_epoch; /* rises when coordinators move */
-    struct kf__txn **items;    /* by id */
+    int32_t max_timeout_ms; /* transaction.max.timeout.ms */
+    int64_t expiration_ms;  /* transactional.id.expiration.ms */
+    struct kf__txn **items; /* by id */
     size_t count;
     size_t capacity;
     bool some_end; /* markers may be missing: look at every tick */
@@ -68,6 +75,8 @@ struct kf__txn_now {
 
 void kf__txns_init(struct kf__txns *txns, const kf_allocator *alloc, struct kf__txn_sink sink);
 void kf__txns_free(struct kf__txns *txns);
+/* As if no id had ever been asked for. */
+void kf__txns_forget_all(struct kf__txns *txns);
 struct kf__txn *kf__txns_find(const struct kf__txns *txns, kf_string id);
 
 /*
@@ -78,9 +87,18 @@ struct kf__txn *kf__txns_find(const struct kf__txns *txns, kf_string id);
  */
 kf_err kf__txns_begin(struct kf__txns *txns, struct kf__txn_now now, struct kf__txn_claim *claim,
                       int32_t timeout_ms);
-/* INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS, INVALID_REQUEST. */
+/* What a transaction is going to write to. */
+struct kf__txn_addition {
+    const struct kf__txn_partition *partitions;
+    size_t count;
+    bool v2; /* nobody asked for it: something was written there (KIP-890) */
+};
+/*
+ * All of them or none. INVALID_PRODUCER_ID_MAPPING, PRODUCER_FENCED, CONCURRENT_TRANSACTIONS,
+ * INVALID_REQUEST.
+ */
 kf_err kf__txns_add(struct kf__txns *txns, struct kf__txn_now now,
-                    const struct kf__txn_claim *claim, kf_string topic, int32_t partition);
+                    const struct kf__txn_claim *claim, const struct kf__txn_addition *what);
 /* The same without adding; TRANSACTION_ABORTABLE where it has not been added. */
 kf_err kf__txns_verify(const struct kf__txns *txns, const struct kf__txn_claim *claim,
                        kf_string topic, int32_t partition);
@@ -92,8 +110,5 @@ kf_err kf__txns_end(struct kf__txns *txns, struct kf__txn_now now, struct kf__tx
 void kf__txns_tick(struct kf__txns *txns, struct kf__txn_now now);
 /* Not later than the next transaction times out. */
 kf_time kf__txns_deadline(const struct kf__txns *txns);
-
-/* Which partition of KF__OFFSETS_TOPIC a group's offsets belong to: Java's string hash. */
-int32_t kf__offsets_partition(kf_string group);
 
 #endif

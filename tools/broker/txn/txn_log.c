@@ -13,7 +13,7 @@ int64_t kf__stable_offset(const struct kf__partition *partition)
     return first > partition->log.start_offset ? first : partition->log.start_offset;
 }
 
-static kf_err check(const struct kf__partition *partition, const struct kf__txn_mark *mark)
+kf_err kf__check_marker(const struct kf__partition *partition, const struct kf__txn_mark *mark)
 {
     const struct kf__producer *producer =
         kf__producers_find(&partition->producers, mark->producer_id);
@@ -81,7 +81,7 @@ kf_err kf__write_marker(struct kf__topics *topics, struct kf__codecs *codecs,
                         int64_t wall_ms)
 {
     struct kf__buffer bytes;
-    kf_err err = check(partition, mark);
+    kf_err err = kf__check_marker(partition, mark);
     if (!err)
         err = kf__producers_reserve(&partition->producers, topics->alloc);
     if (!err)

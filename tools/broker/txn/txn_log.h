@@ -12,6 +12,9 @@
 /* Below it every transaction has ended: what a reader of committed records may see. */
 int64_t kf__stable_offset(const struct kf__partition *partition);
 
+/* May the marker be written? INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED. */
+kf_err kf__check_marker(const struct kf__partition *partition, const struct kf__txn_mark *mark);
+
 /*
  * Appends the marker and ends the producer's transaction, if one is open.
  * INVALID_PRODUCER_EPOCH; TRANSACTION_COORDINATOR_FENCED: a marker of a later
