@@ -221,10 +221,19 @@ static void wait_for_thread(kf_runtime *runtime)
         pthread_join(runtime->thread, NULL);
 }
 
+/* In one of its own handlers or callbacks, which would wait for itself. */
+static bool is_inside(const kf_runtime *runtime)
+{
+    const struct kf__activation *activation = kf__activation_current();
+    return activation && activation->sched == runtime->sched;
+}
+
 kf_err kf_runtime_wait(kf_runtime *runtime, kf_error *error)
 {
     if (!runtime)
         return error && error->code ? error->code : KF_ERR_STATE;
+    if (is_inside(runtime))
+        return kf_error_set(error, KF_ERR_STATE, "a handler can't wait for its own runtime's end");
     if (kf__runtime_is_foreign(runtime, getpid()))
         return kf_error_set(error, KF_ERR_FORKED, "the runtime belongs to the parent process");
     if (runtime->state == KF__RUNTIME_RUNNING) {
@@ -362,6 +371,8 @@ kf_err kf_runtime_close(kf_runtime *runtime)
 {
     if (!runtime)
         return KF_OK;
+    if (is_inside(runtime))
+        return KF_ERR_STATE;
     if (kf__runtime_is_foreign(runtime, getpid())) {
         /* The parent's threads, sockets and group membership are not ours to touch. */
         free_rest(runtime);

@@ -111,6 +111,8 @@ KF_API void kf_runtime_stop(kf_runtime *runtime);
 
 /*
  * Frees everything; stops first where needed, bounded by shutdown.timeout.ms.
+ * KF_ERR_STATE, and nothing happens, in a handler or callback of the runtime's
+ * own (so does kf_runtime_wait): call kf_runtime_stop there.
  * KF_ERR_HANDLER_STUCK: a handler has not returned; what it can reach stays
  * alive until it does.
  */

@@ -8,7 +8,7 @@ kf_time kf__after(kf_time now, kf_time delta)
 kf_time kf__back_off(kf_time base, kf_time max, int failures, uint64_t random)
 {
     kf_time wait = base;
-    for (int i = 0; i < failures && wait < max; i++)
+    for (int i = 0; i < failures && wait > 0 && wait < max; i++)
         wait = wait > max / 2 ? max : wait * 2;
     if (wait > max)
         wait = max;

@@ -102,7 +102,7 @@ static kf_err read_header(struct kf__batch *batch)
     batch->delete_horizon = attributes & DELETE_HORIZON_BIT;
 
     if (batch->base_offset < 0 || last_offset_delta < 0 || batch->record_count < 0 ||
-        batch->base_offset > INT64_MAX - last_offset_delta)
+        batch->base_offset >= INT64_MAX - last_offset_delta) /* there is always a next offset */
         return KF_ERR_BAD_BATCH;
     batch->last_offset = batch->base_offset + last_offset_delta;
     return KF_OK;

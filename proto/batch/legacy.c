@@ -36,6 +36,8 @@ kf_err kf__legacy_peek(struct kf__batch *batch)
 {
     if (batch->size < fixed_bytes(batch->magic) + 2 * SIZE_FIELD || batch->base_offset < 0)
         return KF_ERR_BAD_BATCH;
+    if (batch->base_offset == INT64_MAX) /* there is always a next offset */
+        return KF_ERR_BAD_BATCH;
 
     uint8_t attributes = batch->bytes[AT_ATTRIBUTES];
     batch->last_offset = batch->base_offset;

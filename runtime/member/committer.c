@@ -212,7 +212,8 @@ static void settle_answer(struct kf__committer *committer,
             struct kf__offset *offset = find_taken(committer, topic->name, row->partition_index);
             if (!offset)
                 continue;
-            if (row->error_code && !*first)
+            /* One partition's own trouble does not hide what holds for the whole group. */
+            if (row->error_code && (!*first || is_hopeless(*first)))
                 *first = row->error_code;
             settle_one(committer, offset, row->error_code);
         }

@@ -33,6 +33,18 @@ static void fire_search(struct kf__timer *timer, void *owner)
     search(owner);
 }
 
+/* What waits to be sent has failed: the member minds its own clock, and asks again. */
+static void fail_wanted(struct kf__consumer *consumer)
+{
+    for (int kind = 0; kind < KF__MEMBER_REQUESTS; kind++) {
+        if (!consumer->calls[kind].wanted)
+            continue;
+        consumer->calls[kind].wanted = false;
+        kf__member_answer(consumer->member, (enum kf__member_request)kind,
+                          KF_ERR_COORDINATOR_NOT_AVAILABLE, 0, NULL, now_of(consumer));
+    }
+}
+
 static void search_done(struct kf__coordinator_search *found, kf_err err, int32_t node)
 {
     struct kf__consumer *consumer = found->owner;
@@ -46,6 +58,7 @@ static void search_done(struct kf__coordinator_search *found, kf_err err, int32_
                          "the group's coordinator can't be found: %s", kf_err_text(err));
         kf__timer_set(consumer->loop, &consumer->search_again,
                       now_of(consumer) + consumer->settings->retry_backoff_ms * KF_MILLISECOND);
+        fail_wanted(consumer);
         return;
     }
     consumer->coordinator = node;

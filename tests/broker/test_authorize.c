@@ -100,6 +100,7 @@ Test(authorize, groups_topics_and_the_cluster_are_refused_with_their_errors)
     struct kf_delete_topics_response deleted;
     kf_string names[] = {text("orders"), text("unknown")};
     kf_reset(&kf_schema_of_delete_topics_request, &delete);
+    delete.timeout_ms = 1000;
     delete.topic_names.items = names;
     delete.topic_names.count = 2;
     client_call(&client, KF_API_DELETE_TOPICS, 5, &delete, &deleted);

@@ -326,3 +326,51 @@ Test(limits, a_connection_is_idle_no_longer_than_the_broker_is_configured_for)
     kf_broker_stop(broker);
     open_broker(); /* for the end of the test */
 }
+
+/* ---- timeouts ---- */
+
+static int16_t make_topic(int32_t timeout_ms)
+{
+    struct kf_create_topics_request request;
+    struct kf_create_topics_response response;
+    struct kf_create_topics_request_creatable_topic topic = {
+        .name = text("fresh"), .num_partitions = 1, .replication_factor = 1};
+    kf_reset(&kf_schema_of_create_topics_request, &request);
+    request.timeout_ms = timeout_ms;
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_CREATE_TOPICS, 7, &request, &response);
+    return response.topics.items[0].error_code;
+}
+
+/* Kafka's controller has no time at all for it: nothing is made. */
+Test(limits, who_gives_no_time_gets_a_timeout)
+{
+    cr_assert(eq(i16, make_topic(0), KF_ERR_REQUEST_TIMED_OUT));
+    cr_assert(eq(i16, make_topic(-1), KF_ERR_REQUEST_TIMED_OUT));
+    cr_assert(eq(i16, make_topic(1), 0));
+}
+
+/* ---- numbers that nobody uses ---- */
+
+Test(limits, epochs_below_none_are_old_ones)
+{
+    struct kf_list_offsets_request request;
+    struct kf_list_offsets_response response;
+    struct kf_list_offsets_request_list_offsets_partition partition = {
+        .max_num_offsets = 1, .current_leader_epoch = -7, .timestamp = -1};
+    struct kf_list_offsets_request_list_offsets_topic topic = {.name = text("orders")};
+    topic.partitions.items = &partition;
+    topic.partitions.count = 1;
+    kf_reset(&kf_schema_of_list_offsets_request, &request);
+    request.topics.items = &topic;
+    request.topics.count = 1;
+    client_call(&client, KF_API_LIST_OFFSETS, 4, &request, &response);
+    cr_assert(eq(i16, response.topics.items[0].partitions.items[0].error_code,
+                 KF_ERR_FENCED_LEADER_EPOCH));
+    partition.current_leader_epoch = -1;
+    request.isolation_level = 2;
+    client_call(&client, KF_API_LIST_OFFSETS, 4, &request, &response);
+    cr_assert(eq(i16, response.topics.items[0].partitions.items[0].error_code,
+                 KF_ERR_UNKNOWN_SERVER_ERROR));
+}

@@ -6,7 +6,7 @@
  *
  *     life_client_lone [CALLS]
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include <kafiber/broker.h>
 #include <kafiber/client.h>

@@ -3,7 +3,7 @@
  * broker; a plain main, for the thread sanitizer. Each thread's records of a
  * partition stand in its order, each verdict comes once, memory comes back.
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include <kafiber/broker.h>
 #include <kafiber/producer.h>

@@ -8,7 +8,7 @@
  *
  *     life_producer_fibers [FIBERS]
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include "runtime/fiber/sanitizer.h"
 

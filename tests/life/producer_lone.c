@@ -6,7 +6,7 @@
  *
  *     life_producer_lone [SENDS]
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include <kafiber/broker.h>
 #include <kafiber/fiber.h>

@@ -6,7 +6,7 @@
  *
  *     life_rotation [ROTATIONS]    8 unless said otherwise
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include <kafiber/broker.h>
 #include <kafiber/kafiber.h>

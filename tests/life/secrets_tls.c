@@ -4,7 +4,7 @@
  * whoever knows them in the clear, is another process; here they are only
  * known with their bits turned.
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include <kafiber/broker.h>
 #include <kafiber/client.h>

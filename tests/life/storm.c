@@ -5,7 +5,7 @@
  *
  *     life_storm [CONNECTIONS [DIR]]    with the certificates of DIR, where it has some
  */
-#include "tests/life/check.h"
+#include "tests/check.h"
 
 #include "net/conn/link.h"
 #include "proto/codec/frame.h"

@@ -23,7 +23,7 @@ enum {
     ENTRIES_MAX = 200000,
     EVENTS_MAX = 512,
     PARTITIONS_MAX = 64,
-    PATIENCE_MS = 15000, /* after that a test has failed */
+    PATIENCE_MS = 30000, /* after that a test has failed */
 };
 
 struct entry {

@@ -152,3 +152,32 @@ Test(ownership, what_could_not_be_committed_in_time_is_told_as_lost)
     kf_broker_fault_clear(broker, 0);
     virtual_end();
 }
+
+/* ---- no coordinator ---- */
+
+/* Whoever waits for a coordinator to join at may have been given up by the one there was. */
+Test(ownership, is_lost_with_the_session_while_no_coordinator_can_be_found_for_the_join)
+{
+    begin(1);
+    virtual_produce("t", 0, 1);
+    memset(told, 0, sizeof told);
+    member = virtual_member("session.timeout.ms=20000", "metadata.max.age.ms=1000", NULL);
+    kf_topic_options options = {.size = sizeof options, .pattern = true};
+    kf_runtime_on_rebalance(member, tell, NULL);
+    kf_runtime_handle(member, "t", KF_AT_LEAST_ONCE, work, NULL);
+    kf_runtime_handle_with(member, "later.*", KF_AT_LEAST_ONCE, work, NULL, &options);
+    virtual_start(member);
+    virtual_play(5 * SECOND);
+    cr_assert(eq(int, told[KF_ASSIGNED], 1));
+    virtual_fault(virtual_error(KF_API_FIND_COORDINATOR, KF_ERR_COORDINATOR_NOT_AVAILABLE, 0));
+    virtual_fault(virtual_error(KF_API_OFFSET_COMMIT, KF_ERR_NOT_COORDINATOR, 1));
+    virtual_produce("t", 0, 1);
+    virtual_play(1 * SECOND);
+    cr_assert(eq(int, kf_broker_create_topic(broker, "later1", 1, 1), KF_OK));
+    virtual_play(60 * SECOND);
+    cr_assert(eq(int, told[KF_LOST], 1));
+    kf_broker_fault_clear(broker, 0);
+    virtual_play(60 * SECOND);
+    cr_assert(eq(int, told[KF_ASSIGNED], 3));
+    virtual_end();
+}

@@ -4,19 +4,13 @@
  * that all of them share. Without test framework, for the thread sanitizer.
  * All come to the same bytes; exit code 0 is success.
  */
+#include "tests/check.h"
+
 #include "proto/codec/schema.h"
 #include <kafiber/codec.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum {
     THREADS = 4,

@@ -3,6 +3,8 @@
  * that it runs where those don't: emulated processors, musl, Valgrind, the
  * thread sanitizer. Prints the cost of a switch; exit code 0 is success.
  */
+#include "tests/check.h"
+
 #include "runtime/fiber/fiber.h"
 #include <fenv.h>
 #include <pthread.h>
@@ -10,14 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static struct kf__stack_pool *pool;
 

@@ -4,6 +4,8 @@
  * wait for pipes, spawn, yield and are cancelled while other threads make
  * activations ready. Prints the cost of a hand-off; exit code 0 is success.
  */
+#include "tests/check.h"
+
 #include "net/loop/loop.h"
 #include "runtime/fiber/sched.h"
 #include <kafiber/fiber.h>
@@ -13,14 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum {
     UNITS = 64

@@ -355,6 +355,22 @@ Test(batch, refuses_a_last_offset_beyond_the_largest)
     cr_assert(eq(int, kf__batch_peek(golden.data, golden.size, &batch), KF_ERR_BAD_BATCH));
 }
 
+Test(batch, refuses_a_last_offset_that_has_no_next)
+{
+    struct kf__batch batch;
+    kf_bytes golden = from_hex(golden_v2_none);
+    cr_assert(eq(int, kf__batch_peek(golden.data, golden.size, &batch), KF_OK));
+    int64_t delta = batch.last_offset - batch.base_offset;
+    kf__batch_set_base_offset(bytes, INT64_MAX - delta);
+    cr_assert(eq(int, kf__batch_peek(golden.data, golden.size, &batch), KF_ERR_BAD_BATCH));
+    kf__batch_set_base_offset(bytes, INT64_MAX - delta - 1);
+    cr_assert(eq(int, kf__batch_peek(golden.data, golden.size, &batch), KF_OK));
+
+    golden = from_hex(golden_v1_none);
+    kf__batch_set_base_offset(bytes, INT64_MAX);
+    cr_assert(eq(int, kf__batch_peek(golden.data, golden.size, &batch), KF_ERR_BAD_BATCH));
+}
+
 /* How a walk ends over a plain batch whose count was changed by so many. */
 static kf_err walk_with_count(int32_t difference)
 {

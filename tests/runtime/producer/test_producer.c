@@ -194,8 +194,8 @@ Test(producer, lingers_and_then_sends_by_itself)
 {
     const char *settings[] = {"linger.ms", "100", NULL};
     kf_producer *producer = open_with(settings);
-    produce(producer, 0, "v", 0);
     kf_time began = kf_now();
+    produce(producer, 0, "v", 0);
     while (!atomic_load(&verdicts.told))
         kf_sleep(KF_MILLISECOND);
     cr_assert(ge(i64, kf_now() - began, 80 * KF_MILLISECOND));

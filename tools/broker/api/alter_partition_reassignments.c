@@ -58,6 +58,19 @@ static kf_err alter(struct kf__exchange *exchange, kf_string name, const asked_p
                                      : change(exchange, partition, asked, why);
 }
 
+/* Over before a controller looks at it. */
+static bool be_late(struct kf__exchange *exchange)
+{
+    struct kf_alter_partition_reassignments_response *response = exchange->response;
+    if (!kf__error_answer(exchange, KF_ERR_REQUEST_TIMED_OUT))
+        return false;
+    response->error_message = (kf_string){0};
+    for (int32_t t = 0; t < response->responses.count; t++)
+        for (int32_t p = 0; p < response->responses.items[t].partitions.count; p++)
+            response->responses.items[t].partitions.items[p].error_message = (kf_string){0};
+    return true;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_alter_partition_reassignments_request *request = exchange->request;
@@ -65,6 +78,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err refused = kf__may_all(exchange);
     if (refused)
         return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
+    if (request->timeout_ms <= 0 && !exchange->verdict.error)
+        return be_late(exchange) ? KF__ANSWERED : KF__REFUSED;
     response->error_code = kf__wire_error(kf__forced_all(exchange));
     response->error_message = kf__text(request->topics.count > 0 ? NULL : "");
     response->allow_replication_factor_change = request->allow_replication_factor_change;

@@ -3,6 +3,7 @@
  */
 #include "tools/broker/admin/authorize.h"
 #include "tools/broker/api/apis.h"
+#include "tools/broker/faults/error_answers.h"
 #include "tools/broker/server/twins.h"
 #include "tools/broker/state.h"
 
@@ -91,6 +92,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_create_partitions_request *request = exchange->request;
     struct kf_create_partitions_response *response = exchange->response;
+    if (request->timeout_ms <= 0 && !exchange->verdict.error) /* over before a controller looks */
+        return kf__error_answer(exchange, KF_ERR_REQUEST_TIMED_OUT) ? KF__ANSWERED : KF__REFUSED;
     const char *marks = mark_twins(exchange);
     if (!marks || !KF__FILL(exchange, "results", response->results, request->topics.count))
         return KF__REFUSED;

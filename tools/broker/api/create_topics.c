@@ -289,6 +289,9 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         if (marks[i] == KF__FIRST_OF_TWINS) {
             answer->error_code = KF_ERR_INVALID_REQUEST;
             answer->error_message = kf__text("Duplicate topic name.");
+        } else if (request->timeout_ms <= 0 && !exchange->verdict.error) {
+            answer->error_code = KF_ERR_REQUEST_TIMED_OUT; /* before a controller looks at it */
+            answer->error_message = (kf_string){0};
         } else if (too_much) {
             answer->error_code = KF_ERR_POLICY_VIOLATION;
             answer->error_message = kf__text("Excessively large number of partitions per request.");

@@ -91,6 +91,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                                                 : KF_ERR_TOPIC_DELETION_DISABLED)
                    ? KF__ANSWERED
                    : KF__REFUSED;
+    if (request->timeout_ms <= 0 && !exchange->verdict.error) /* over before a controller looks */
+        return kf__error_answer(exchange, KF_ERR_REQUEST_TIMED_OUT) ? KF__ANSWERED : KF__REFUSED;
     const char *marks = mark_twins(exchange, count);
     if (!marks || !KF__FILL(exchange, "responses", response->responses, count))
         return KF__REFUSED;

@@ -54,6 +54,14 @@ static bool tell_nodes(struct kf__exchange *exchange)
     return true;
 }
 
+/* Nobody else is asked about. */
+static bool is_metadata_alone(const struct kf_describe_quorum_request *request)
+{
+    return request->topics.count == 1 && request->topics.items[0].partitions.count == 1 &&
+           request->topics.items[0].partitions.items[0].partition_index == 0 &&
+           kf__text_equal(request->topics.items[0].topic_name, kf__text("__cluster_metadata"));
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_describe_quorum_request *request = exchange->request;
@@ -79,7 +87,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             int32_t index = request->topics.items[t].partitions.items[p].partition_index;
             answer->partition_index = index;
             answer->error_message = kf__text("");
-            if (kf__text_equal(name, kf__text("__cluster_metadata")) && index == 0) {
+            if (is_metadata_alone(request)) {
                 told = true;
                 if (!tell_voters(exchange, answer))
                     return KF__REFUSED;

@@ -115,6 +115,20 @@ static bool elect_all(struct kf__exchange *exchange)
     return true;
 }
 
+/* Over before a controller looks at it. */
+static bool be_late(struct kf__exchange *exchange)
+{
+    struct kf_elect_leaders_response *response = exchange->response;
+    if (!kf__error_answer(exchange, KF_ERR_REQUEST_TIMED_OUT))
+        return false;
+    for (int32_t t = 0; t < response->replica_election_results.count; t++)
+        for (int32_t p = 0; p < response->replica_election_results.items[t].partition_result.count;
+             p++)
+            response->replica_election_results.items[t].partition_result.items[p].error_message =
+                (kf_string){0};
+    return true;
+}
+
 static enum kf__outcome handle(struct kf__exchange *exchange)
 {
     const struct kf_elect_leaders_request *request = exchange->request;
@@ -122,6 +136,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     kf_err refused = kf__may_all(exchange);
     if (refused)
         return kf__error_answer(exchange, refused) ? KF__ANSWERED : KF__REFUSED;
+    if (request->timeout_ms <= 0 && !exchange->verdict.error)
+        return be_late(exchange) ? KF__ANSWERED : KF__REFUSED;
     kf_err err = kf__forced_all(exchange);
     if (!err && !is_election_type(request->election_type))
         err = KF_ERR_INVALID_REQUEST;

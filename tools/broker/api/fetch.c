@@ -465,6 +465,10 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
         refuse_session(exchange, forced);
         return KF__ANSWERED;
     }
+    if (request->isolation_level != 0 && request->isolation_level != 1) {
+        refuse_session(exchange, KF_ERR_UNKNOWN_SERVER_ERROR);
+        return KF__ANSWERED;
+    }
     bool full = request->session_epoch == 0 || request->session_epoch == -1;
     kf_err err = full ? begin_full(exchange, fetch) : begin_incremental(exchange, fetch);
     if (err == KF_ERR_NO_MEMORY)

@@ -160,6 +160,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                 err = denied;
             if (*marks == KF__FIRST_OF_TWINS)
                 err = KF_ERR_INVALID_REQUEST;
+            if (!err && request->isolation_level != 0 && request->isolation_level != 1)
+                err = KF_ERR_UNKNOWN_SERVER_ERROR;
             if (!err)
                 err = find(exchange, partition, asked->partitions.items[p].timestamp, answer);
             answer->error_code = kf__wire_error(err);

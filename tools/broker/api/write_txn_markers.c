@@ -22,6 +22,8 @@ static kf_err mark(struct kf__exchange *exchange, const asked_marker *asked, kf_
                                 .coordinator_epoch = asked->coordinator_epoch,
                                 .commit = asked->transaction_result};
     struct kf__partition *partition;
+    if (asked->producer_id < 0 || asked->producer_epoch < 0)
+        return KF_ERR_UNKNOWN_SERVER_ERROR; /* no batch can be of nobody */
     kf_err err = kf__led_partition(exchange, kf__broker_topics_find(&broker->topics, topic), index,
                                    -1, &partition);
     return err ? err : kf__txn_mark(broker, &mark, topic, index);

@@ -20,7 +20,7 @@ kf_string kf__rack_of(const struct kf_broker *broker, int32_t node)
 kf_err kf__fetched_partition(const struct kf__exchange *exchange, struct kf__topic *topic,
                              int32_t index, int32_t epoch, struct kf__partition **partition)
 {
-    kf_err err = kf__led_partition(exchange, topic, index, epoch, partition);
+    kf_err err = kf__led_partition(exchange, topic, index, epoch < 0 ? -1 : epoch, partition);
     if (err != KF_ERR_NOT_LEADER_OR_FOLLOWER || exchange->version < FIRST_FETCH_FROM_FOLLOWERS ||
         !exchange->broker->racks || !*partition || (*partition)->leader < 0)
         return err;

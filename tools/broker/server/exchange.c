@@ -75,7 +75,7 @@ kf_err kf__led_partition(const struct kf__exchange *exchange, struct kf__topic *
         return refused;
     if (!*partition)
         return KF_ERR_UNKNOWN_TOPIC_OR_PARTITION;
-    if (epoch >= 0 && epoch < (*partition)->leader_epoch)
+    if (epoch != -1 && epoch < (*partition)->leader_epoch)
         return KF_ERR_FENCED_LEADER_EPOCH;
     if (epoch >= 0 && epoch > (*partition)->leader_epoch)
         return KF_ERR_UNKNOWN_LEADER_EPOCH;

@@ -1,6 +1,7 @@
-/* check: what a program of this folder asserts; the first thing that doesn't hold ends it. */
-#ifndef KF_TESTS_LIFE_CHECK_H
-#define KF_TESTS_LIFE_CHECK_H
+/* check: what a program without a test framework asserts; the first thing that doesn't hold ends
+ * it. */
+#ifndef KF_TESTS_CHECK_H
+#define KF_TESTS_CHECK_H
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +9,7 @@
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            fprintf(stderr, "line %d: %s\n", __LINE__, #condition);                                \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                        \
             exit(1);                                                                               \
         }                                                                                          \
     } while (0)
