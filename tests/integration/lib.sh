@@ -16,10 +16,13 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/kafiber-test.XXXXXX")
 # A topic and a group that no other test and no earlier run has.
 unique=$(basename "$0" .sh | sed s/^test_//)-$$-$RANDOM
 
-# What a test started in the background ends with it, whatever happens.
+# What a test started in the background ends with it, whatever happens; what else it has to clear
+# away stands in a clean_up of its own. Its verdict stays what it was.
+clean_up() { :; }
 at_end() {
     local status=$? pid
     trap - EXIT
+    clean_up || true
     for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     if [ $status = 0 ]; then rm -rf "$work"; else echo "left for a look: $work"; fi

@@ -8,7 +8,7 @@ command -v ss >/dev/null || { echo "skipped: no ss (package iproute2)"; exit 0; 
 own=$work/cluster
 bootstrap=$("$root/tools/kafka" start --nodes 3 --port "${KAFIBER_TEST_PORT:-22500}" --dir "$own" \
     --set replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector)
-trap '"$root/tools/kafka" stop --now --remove --dir "$own" || true; at_end' EXIT
+clean_up() { "$root/tools/kafka" stop --now --remove --dir "$own"; }
 
 topic=$unique
 create "$topic" 3 3
