@@ -1,5 +1,6 @@
 #include "tools/broker/server/budget.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum {
@@ -12,6 +13,17 @@ union head {
     max_align_t aligned;
 };
 
+/* Never more than the cap, not for a moment: others read what is held. */
+static bool take(struct kf__budget *budget, size_t cap, size_t before, size_t after)
+{
+    size_t held = atomic_load(&budget->held);
+    do {
+        if (after > before && (after > cap || held - before > cap - after))
+            return false;
+    } while (!atomic_compare_exchange_weak(&budget->held, &held, held - before + after));
+    return true;
+}
+
 static void *resize(struct kf__budget *budget, size_t cap, void *pointer, size_t size)
 {
     union head *head = pointer ? (union head *)pointer - 1 : NULL;
@@ -22,14 +34,13 @@ static void *resize(struct kf__budget *budget, size_t cap, void *pointer, size_t
         return NULL;
     }
     size_t after = size + sizeof *head;
-    size_t held = atomic_fetch_add(&budget->held, after) - before;
-    if (after < size || (after > before && (after > cap || held > cap - after)))
-        head = NULL;
-    else
-        head = kf_realloc(budget->below, head, after);
-    atomic_fetch_sub(&budget->held, head ? before : after);
-    if (!head)
+    if (after < size || !take(budget, cap, before, after))
         return NULL;
+    head = kf_realloc(budget->below, head, after);
+    if (!head) {
+        atomic_fetch_add(&budget->held, before - after);
+        return NULL;
+    }
     head->size = after;
     return head + 1;
 }
