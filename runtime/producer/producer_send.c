@@ -62,7 +62,7 @@ static bool take_news(struct kf_producer *producer)
     bool any = first != NULL;
     while (first) {
         struct kf__out_partition *next = first->next_news;
-        atomic_store(&first->in_news, false);
+        (void)atomic_exchange(&first->in_news, false); /* and sees what was done before the news */
         kf__out_partition_place(producer, first);
         first = next;
     }
