@@ -367,11 +367,10 @@ kf_err kf__alter_configs(struct kf_broker *broker, const struct kf__config_chang
     kf_err err = check_shape(changes, why);
     if (!err)
         err = check_name(broker, changes, why);
+    if (!err && changes->validate_only)
+        return make_changes(broker, changes, NULL, why);
     if (!err)
-        err = make_changes(broker, changes, NULL, why);
-    if (err || changes->validate_only)
-        return err;
-    err = carry_out(broker, changes, why);
+        err = carry_out(broker, changes, why);
     if (err)
         return err;
     if (changes->resource == KF__RESOURCE_TOPIC)

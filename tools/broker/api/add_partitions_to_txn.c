@@ -57,22 +57,13 @@ static kf_err check(struct kf__exchange *exchange, const struct kf__txn_claim *c
     return err;
 }
 
-/* What will be added, and where the answer to it is. */
-struct additions {
-    struct kf__txn_partition *partitions;
-    int16_t **answers;
-    size_t count;
-};
-
 static bool open_additions(struct kf__exchange *exchange, const struct topics *topics,
-                           struct additions *additions)
+                           struct kf__all_or_none *additions)
 {
-    size_t most = 1;
+    size_t most = 0;
     for (int32_t t = 0; t < topics->count; t++)
         most += (size_t)topics->items[t].partitions.count;
-    additions->partitions = kf_arena_alloc(&exchange->arena, most * sizeof *additions->partitions);
-    additions->answers = kf_arena_alloc(&exchange->arena, most * sizeof *additions->answers);
-    return additions->partitions && additions->answers;
+    return kf__all_or_none_open(exchange, additions, most, sizeof(struct kf__txn_partition));
 }
 
 static int16_t told(const struct kf__exchange *exchange, kf_err err)
@@ -82,17 +73,15 @@ static int16_t told(const struct kf__exchange *exchange, kf_err err)
 }
 
 static void add(struct kf__exchange *exchange, const struct kf__txn_claim *claim,
-                const struct additions *additions)
+                const struct kf__all_or_none *additions)
 {
     struct kf__txn_now now = kf__txn_now(exchange->broker, exchange->now);
-    struct kf__txn_addition what = {.partitions = additions->partitions,
-                                    .count = additions->count,
-                                    .v2 = exchange->version >= 4};
+    struct kf__txn_addition what = {
+        .partitions = additions->items, .count = additions->count, .v2 = exchange->version >= 4};
     if (what.count == 0)
         return;
     kf_err err = kf__txns_add(&exchange->broker->txns, now, claim, &what);
-    for (size_t i = 0; i < additions->count; i++)
-        *additions->answers[i] = told(exchange, err);
+    kf__all_or_none_tell(additions, told(exchange, err));
 }
 
 /* Fills `results`, whose array has been made, with one transaction's. */
@@ -101,7 +90,7 @@ static bool add_all(struct kf__exchange *exchange, const struct kf__txn_claim *c
                     topic_result *results)
 {
     bool known = all_known(exchange, topics);
-    struct additions additions = {0};
+    struct kf__all_or_none additions;
     if (!open_additions(exchange, topics, &additions))
         return false;
     for (int32_t t = 0; t < topics->count; t++) {
@@ -120,7 +109,8 @@ static bool add_all(struct kf__exchange *exchange, const struct kf__txn_claim *c
             *code = told(exchange, err);
             if (err || verify_only)
                 continue;
-            additions.partitions[additions.count] =
+            struct kf__txn_partition *partitions = additions.items;
+            partitions[additions.count] =
                 (struct kf__txn_partition){.topic = asked->name, .partition = partition};
             additions.answers[additions.count++] = code;
         }

@@ -20,22 +20,13 @@ static int64_t expiry_of(int64_t now_ms, int64_t retention_ms)
     return retention_ms == -1 ? -1 : (int64_t)((uint64_t)now_ms + (uint64_t)retention_ms);
 }
 
-/* What will be committed, and where the answer to it is. */
-struct commits {
-    struct kf__committed_offset *offsets;
-    int16_t **answers;
-    size_t count;
-};
-
-static bool open_commits(struct kf__exchange *exchange, struct commits *commits)
+static bool open_commits(struct kf__exchange *exchange, struct kf__all_or_none *commits)
 {
     const struct kf_offset_commit_request *request = exchange->request;
-    size_t most = 1;
+    size_t most = 0;
     for (int32_t t = 0; t < request->topics.count; t++)
         most += (size_t)request->topics.items[t].partitions.count;
-    commits->offsets = kf_arena_alloc(&exchange->arena, most * sizeof *commits->offsets);
-    commits->answers = kf_arena_alloc(&exchange->arena, most * sizeof *commits->answers);
-    return commits->offsets && commits->answers;
+    return kf__all_or_none_open(exchange, commits, most, sizeof(struct kf__committed_offset));
 }
 
 /* `late` is what the group says: what is unknown isn't asked. */
@@ -64,11 +55,12 @@ static kf_err check_commit(struct kf__exchange *exchange, const struct kf__topic
 
 static void add(struct kf__exchange *exchange, const struct kf__topic *topic,
                 const struct kf_offset_commit_request_partition *partition, int16_t *answer,
-                struct commits *commits)
+                struct kf__all_or_none *commits)
 {
     const struct kf_offset_commit_request *request = exchange->request;
     int64_t now_ms = kf__broker_wall_ms(exchange->broker);
-    commits->offsets[commits->count] = (struct kf__committed_offset){
+    struct kf__committed_offset *offsets = commits->items;
+    offsets[commits->count] = (struct kf__committed_offset){
         .topic = topic->name,
         .partition = partition->partition_index,
         .leader_epoch = partition->committed_leader_epoch,
@@ -80,15 +72,14 @@ static void add(struct kf__exchange *exchange, const struct kf__topic *topic,
     commits->answers[commits->count++] = answer;
 }
 
-static void commit(struct kf__exchange *exchange, const struct commits *commits)
+static void commit(struct kf__exchange *exchange, const struct kf__all_or_none *commits)
 {
     const struct kf_offset_commit_request *request = exchange->request;
     if (commits->count == 0)
         return;
     kf_err err =
-        kf__offsets_commit(exchange->broker, request->group_id, commits->offsets, commits->count);
-    for (size_t i = 0; i < commits->count; i++)
-        *commits->answers[i] = kf__wire_error(err);
+        kf__offsets_commit(exchange->broker, request->group_id, commits->items, commits->count);
+    kf__all_or_none_tell(commits, kf__wire_error(err));
 }
 
 static const struct kf__topic *find_topic(const struct kf__exchange *exchange,
@@ -144,7 +135,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
                                    .instance_id = request->group_instance_id,
                                    .generation = request->generation_id_or_member_epoch};
     kf_err late = err ? KF_OK : check_member(exchange, &who);
-    struct commits commits = {0};
+    struct kf__all_or_none commits;
     if (!open_commits(exchange, &commits) ||
         !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;

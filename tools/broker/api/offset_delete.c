@@ -36,31 +36,21 @@ static kf_err check_offset(const struct kf__exchange *exchange, bool in_use, kf_
     return !err && in_use ? KF_ERR_GROUP_SUBSCRIBED_TO_TOPIC : err;
 }
 
-/* What may go, and where the answer to it is. */
-struct going {
-    struct kf__offset_place *places;
-    int16_t **answers;
-    size_t count;
-};
-
-static bool open_going(struct kf__exchange *exchange, struct going *going)
+static bool open_going(struct kf__exchange *exchange, struct kf__all_or_none *going)
 {
     const struct kf_offset_delete_request *request = exchange->request;
-    size_t most = 1;
+    size_t most = 0;
     for (int32_t t = 0; t < request->topics.count; t++)
         most += (size_t)request->topics.items[t].partitions.count;
-    going->places = kf_arena_alloc(&exchange->arena, most * sizeof *going->places);
-    going->answers = kf_arena_alloc(&exchange->arena, most * sizeof *going->answers);
-    return going->places && going->answers;
+    return kf__all_or_none_open(exchange, going, most, sizeof(struct kf__offset_place));
 }
 
-static void let_go(struct kf__exchange *exchange, const struct going *going)
+static void let_go(struct kf__exchange *exchange, const struct kf__all_or_none *going)
 {
     const struct kf_offset_delete_request *request = exchange->request;
     kf_err err =
-        kf__offsets_delete(exchange->broker, request->group_id, going->places, going->count);
-    for (size_t i = 0; i < going->count; i++)
-        *going->answers[i] = kf__wire_error(err);
+        kf__offsets_delete(exchange->broker, request->group_id, going->items, going->count);
+    kf__all_or_none_tell(going, kf__wire_error(err));
 }
 
 static enum kf__outcome handle(struct kf__exchange *exchange)
@@ -72,7 +62,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     response->error_code = kf__wire_error(err);
     if (err)
         return KF__ANSWERED;
-    struct going going = {0};
+    struct kf__all_or_none going;
     if (!open_going(exchange, &going) ||
         !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;
@@ -90,7 +80,8 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
             answer->partitions.items[p].error_code = kf__wire_error(err);
             if (err)
                 continue;
-            going.places[going.count] =
+            struct kf__offset_place *places = going.items;
+            places[going.count] =
                 (struct kf__offset_place){.topic = asked->name, .partition = partition};
             going.answers[going.count++] = &answer->partitions.items[p].error_code;
         }

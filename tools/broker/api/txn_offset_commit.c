@@ -102,39 +102,30 @@ static kf_err check(struct kf__exchange *exchange)
     return err ? err : check_member(exchange);
 }
 
-/* What will be committed, and where the answer to it is. */
-struct commits {
-    struct kf__pending_offset *offsets;
-    int16_t **answers;
-    size_t count;
-};
-
-static bool open_commits(struct kf__exchange *exchange, struct commits *commits)
+static bool open_commits(struct kf__exchange *exchange, struct kf__all_or_none *commits)
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
-    size_t most = 1;
+    size_t most = 0;
     for (int32_t t = 0; t < request->topics.count; t++)
         most += (size_t)request->topics.items[t].partitions.count;
-    commits->offsets = kf_arena_alloc(&exchange->arena, most * sizeof *commits->offsets);
-    commits->answers = kf_arena_alloc(&exchange->arena, most * sizeof *commits->answers);
-    return commits->offsets && commits->answers;
+    return kf__all_or_none_open(exchange, commits, most, sizeof(struct kf__pending_offset));
 }
 
-static void commit(struct kf__exchange *exchange, const struct commits *commits)
+static void commit(struct kf__exchange *exchange, const struct kf__all_or_none *commits)
 {
     if (commits->count == 0)
         return;
-    kf_err err = kf__offsets_commit_pending(exchange->broker, commits->offsets, commits->count);
-    for (size_t i = 0; i < commits->count; i++)
-        *commits->answers[i] = kf__wire_error(err);
+    kf_err err = kf__offsets_commit_pending(exchange->broker, commits->items, commits->count);
+    kf__all_or_none_tell(commits, kf__wire_error(err));
 }
 
 static void add(struct kf__exchange *exchange, const struct kf__topic *topic,
-                const asked_partition *partition, int16_t *answer, struct commits *commits)
+                const asked_partition *partition, int16_t *answer, struct kf__all_or_none *commits)
 {
     const struct kf_txn_offset_commit_request *request = exchange->request;
     struct kf_broker *broker = exchange->broker;
-    commits->offsets[commits->count] = (struct kf__pending_offset){
+    struct kf__pending_offset *offsets = commits->items;
+    offsets[commits->count] = (struct kf__pending_offset){
         .producer_id = request->producer_id,
         .epoch = request->producer_epoch,
         .group = request->group_id,
@@ -178,7 +169,7 @@ static enum kf__outcome handle(struct kf__exchange *exchange)
     const struct kf_txn_offset_commit_request *request = exchange->request;
     struct kf_txn_offset_commit_response *response = exchange->response;
     kf_err refused = any_partition_exists(exchange) ? check(exchange) : KF_OK;
-    struct commits commits = {0};
+    struct kf__all_or_none commits;
     if (!open_commits(exchange, &commits) ||
         !KF__FILL(exchange, "topics", response->topics, request->topics.count))
         return KF__REFUSED;

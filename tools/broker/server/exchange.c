@@ -33,6 +33,21 @@ void *kf__answer_items(struct kf__exchange *exchange, const char *path, int32_t 
     return items;
 }
 
+bool kf__all_or_none_open(struct kf__exchange *exchange, struct kf__all_or_none *all, size_t most,
+                          size_t size)
+{
+    *all = (struct kf__all_or_none){0};
+    all->items = kf_arena_alloc(&exchange->arena, (most + 1) * size);
+    all->answers = kf_arena_alloc(&exchange->arena, (most + 1) * sizeof *all->answers);
+    return all->items && all->answers;
+}
+
+void kf__all_or_none_tell(const struct kf__all_or_none *all, int16_t code)
+{
+    for (size_t i = 0; i < all->count; i++)
+        *all->answers[i] = code;
+}
+
 int32_t *kf__answer_ints(struct kf__exchange *exchange, int32_t count)
 {
     return kf_arena_alloc(&exchange->arena, sizeof(int32_t) * (size_t)(count > 0 ? count : 1));

@@ -94,6 +94,21 @@ void *kf__answer_items(struct kf__exchange *exchange, const char *path, int32_t 
     (((array).items = kf__answer_items((exchange), (path), (wanted))),                             \
      ((array).count = (array).items ? (wanted) : 0), (array).items != NULL)
 
+/*
+ * What a request does all at once or not at all: items of one type, in the exchange's arena, and
+ * where the answer to each of them stands.
+ */
+struct kf__all_or_none {
+    void *items;
+    int16_t **answers;
+    size_t count;
+};
+
+/* Room for so many of `size` bytes; false: out of memory. */
+bool kf__all_or_none_open(struct kf__exchange *exchange, struct kf__all_or_none *all, size_t most,
+                          size_t size);
+void kf__all_or_none_tell(const struct kf__all_or_none *all, int16_t code);
+
 /* An array of int32 in the exchange's arena. */
 int32_t *kf__answer_ints(struct kf__exchange *exchange, int32_t count);
 /* A copy in the exchange's arena; null stays null. Empty when out of memory. */
